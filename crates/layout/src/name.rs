@@ -1,0 +1,206 @@
+//! Names of entries: tags, full names, and how a reference finds its entry.
+
+use crate::descriptor::{Descriptor, IMAGE_NAME, REF_NAME};
+use crate::digest::Digest;
+use crate::index::IndexFile;
+
+/// The name of an entry of index.json: what is in `io.containerd.image.name` and in `ref.name`. Two
+/// entries with the same pair are the same name. An empty string counts as absent (4.8).
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pair {
+    /// `io.containerd.image.name`, a full name.
+    pub image: Option<String>,
+    /// `org.opencontainers.image.ref.name`, a tag or any text.
+    pub reference: Option<String>,
+}
+
+impl Pair {
+    /// The name of an entry.
+    pub fn of(entry: &Descriptor) -> Self {
+        let full = |key| entry.annotation(key).filter(|name| !name.is_empty()).map(str::to_owned);
+        let reference = full(REF_NAME).filter(|name| *name != entry.digest.to_string());
+        Self { image: full(IMAGE_NAME), reference }
+    }
+
+    /// How we write a reference given by a user: a full name as its tag and the full name beside it,
+    /// anything else as it is.
+    pub fn written(reference: &str) -> Self {
+        match split_full(reference) {
+            Some((_, tag)) => Self { image: Some(reference.into()), reference: Some(tag.into()) },
+            None => Self { image: None, reference: Some(reference.into()) },
+        }
+    }
+
+    /// Whether there is no name at all: an untagged entry.
+    pub fn is_empty(&self) -> bool {
+        self.image.is_none() && self.reference.is_none()
+    }
+
+    /// The pair by which names are compared: a full name in `ref.name` counts as the pair it splits
+    /// into.
+    pub fn key(&self) -> Self {
+        match (&self.image, &self.reference) {
+            (None, Some(reference)) => Self::written(reference),
+            _ => self.clone(),
+        }
+    }
+
+    /// The tag to show: `ref.name`, else the tag of the full name.
+    pub fn tag(&self) -> Option<&str> {
+        self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
+    }
+
+    /// Whether the name is the fallback tag of a list of referrers: `sha256-<64 hex>`.
+    pub fn is_fallback(&self) -> bool {
+        self.reference.as_deref().and_then(fallback_subject).is_some()
+    }
+
+    /// The subject and the suffix (`sig`, `att`, `sbom`) if the name is one of cosign's tags.
+    pub fn cosign(&self) -> Option<(Digest, &str)> {
+        let (stem, suffix) = self.reference.as_deref()?.rsplit_once('.')?;
+        let known = matches!(suffix, "sig" | "att" | "sbom");
+        known.then(|| fallback_subject(stem)).flatten().map(|subject| (subject, suffix))
+    }
+}
+
+/// The digest whose fallback tag this is, where it can be told: sha256 only, since longer ones are cut
+/// (REFERRERS-13). For others compare [`Digest::fallback_tag`].
+pub fn fallback_subject(tag: &str) -> Option<Digest> {
+    let hex = tag.strip_prefix("sha256-")?;
+    format!("sha256:{hex}").parse().ok()
+}
+
+/// Whether `tag` has the shape of any fallback tag: `sha256-` or `sha512-` and 64 hex digits.
+pub fn is_fallback_tag(tag: &str) -> bool {
+    let hex = tag.strip_prefix("sha256-").or_else(|| tag.strip_prefix("sha512-"));
+    hex.is_some_and(|hex| format!("sha256:{hex}").parse::<Digest>().is_ok())
+}
+
+/// Whether `text` is a legal tag (2.4).
+pub fn is_tag(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let bytes = text.as_bytes();
+    matches!(bytes.first(), Some(first) if word(*first))
+        && bytes.len() <= 128
+        && bytes.iter().all(|b| word(*b) || matches!(b, b'.' | b'-'))
+}
+
+/// Whether `text` fits the grammar recommended for `ref.name` (2.4).
+pub fn is_ref_name(text: &str) -> bool {
+    text.split('/').all(|component| {
+        let bytes = component.as_bytes();
+        let mut at = 0;
+        loop {
+            let start = at;
+            while at < bytes.len() && bytes[at].is_ascii_alphanumeric() {
+                at += 1;
+            }
+            if at == start {
+                return false;
+            }
+            match &bytes[at..] {
+                [] => return true,
+                [b'-', b'-', ..] => at += 2,
+                [b'-' | b'.' | b'_' | b':' | b'@' | b'+', ..] => at += 1,
+                _ => return false,
+            }
+        }
+    })
+}
+
+/// Splits a full name `host/repository:tag` into (`host/repository`, `tag`). A full name has a `/`
+/// before the last `:` and a legal tag behind it; anything else is `None`.
+pub fn split_full(name: &str) -> Option<(&str, &str)> {
+    let (repository, tag) = name.rsplit_once(':')?;
+    let full = repository.contains('/') && !repository.ends_with('/') && is_tag(tag);
+    // `a/b@sha256:…` is a name by digest, not by tag.
+    (full && !repository.contains('@')).then_some((repository, tag))
+}
+
+/// A name as Docker would spell it out, for comparison only (4.17): `alpine` is
+/// `docker.io/library/alpine:latest`.
+pub fn docker_normal(name: &str) -> String {
+    let (host, rest) = match name.split_once('/') {
+        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
+        _ => ("docker.io", name),
+    };
+    let host = if matches!(host, "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { host };
+    let library = if host == "docker.io" && !rest.contains('/') { "library/" } else { "" };
+    let last = rest.rsplit('/').next().unwrap_or(rest);
+    let latest = if last.contains(':') || last.contains('@') { "" } else { ":latest" };
+    format!("{host}/{library}{rest}{latest}")
+}
+
+/// How far a look-up goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    /// All three steps: to look something up.
+    Find,
+    /// The first two: names that are set or removed are not guessed at.
+    Exact,
+}
+
+/// The places in `index` of the entries that `reference` names, by the first step with a hit: equal to
+/// `ref.name`; equal to `io.containerd.image.name`, Docker's short forms spelled out; for a legal tag,
+/// full names that end in `:reference` (4.1). Empty where there is none. The entries may have
+/// different digests: whether that is an error is the caller's to say.
+pub fn look_up(index: &IndexFile, reference: &str, steps: Steps) -> Vec<usize> {
+    let places = |hit: &dyn Fn(&Pair) -> bool| -> Vec<usize> {
+        let entries = index.entries().iter().enumerate();
+        entries.filter(|(_, entry)| entry.tagged() && hit(&entry.pair)).map(|(at, _)| at).collect()
+    };
+    let found = places(&|pair| pair.reference.as_deref() == Some(reference));
+    if !found.is_empty() {
+        return found;
+    }
+    let normal = docker_normal(reference);
+    let found =
+        places(&|pair| pair.image.as_deref().is_some_and(|name| name == reference || docker_normal(name) == normal));
+    if !found.is_empty() || steps == Steps::Exact || !is_tag(reference) {
+        return found;
+    }
+    let ends = |name: &Option<String>| name.as_deref().and_then(split_full).is_some_and(|(_, tag)| tag == reference);
+    places(&|pair| ends(&pair.reference) || ends(&pair.image))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors B.2.
+    #[test]
+    fn tags_and_ref_names_follow_their_grammars() {
+        let hex = "a".repeat(64);
+        let both = ["latest", "v1.0", "V1", "a--b", &format!("sha256-{hex}"), &format!("sha256-{hex}.sig")];
+        for text in both {
+            assert!(is_tag(text) && is_ref_name(text), "{text}");
+        }
+        assert!(is_tag(&"a".repeat(128)) && !is_tag(&"a".repeat(129)) && is_ref_name(&"a".repeat(129)));
+        for text in ["_x", "x_", "x-", "x.", "a..b", "a__b", "a---b"] {
+            assert!(is_tag(text) && !is_ref_name(text), "{text}");
+        }
+        for text in ["1.0.0+build", "docker.io/library/alpine:3", "a:b", "a/b", &format!("app@sha256:{hex}")] {
+            assert!(!is_tag(text) && is_ref_name(text), "{text}");
+        }
+        for text in ["", ".hidden", "-x", "a b", "lib/a/", "é"] {
+            assert!(!is_tag(text) && !is_ref_name(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn docker_short_names_are_spelled_out() {
+        assert_eq!(docker_normal("alpine"), "docker.io/library/alpine:latest");
+        assert_eq!(docker_normal("alpine:3"), "docker.io/library/alpine:3");
+        assert_eq!(docker_normal("index.docker.io/a/b:3"), "docker.io/a/b:3");
+        assert_eq!(docker_normal("localhost:5000/a"), "localhost:5000/a:latest");
+    }
+
+    #[test]
+    fn full_names_split_at_the_tag() {
+        assert_eq!(split_full("host:5000/a/b:v1"), Some(("host:5000/a/b", "v1")));
+        assert_eq!(split_full("a/b:v1"), Some(("a/b", "v1")));
+        for not in ["v1", "a:v1", "a/b", "host:5000/a", "a/b@sha256:00", "a/:v1"] {
+            assert_eq!(split_full(not), None, "{not}");
+        }
+    }
+}
