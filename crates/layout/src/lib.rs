@@ -1,4 +1,5 @@
 //! OCI image layouts on disk, in archives and in memory.
+pub mod archive;
 pub mod checked;
 pub mod descriptor;
 pub mod digest;
