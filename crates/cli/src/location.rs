@@ -1,6 +1,6 @@
 //! Locations: `PATH`, `PATH:REF`, `PATH@DIGEST`, `PATH:REF@DIGEST`, as `cli.md` fixes them.
 //!
-//! What a word means depends on what lies on the disk; that is asked through [`Disk`] only, so that
+//! What a word means depends on what lies on the disk; that is asked through [`Exists`] only, so that
 //! every rule can be shown without one.
 
 use std::ffi::{OsStr, OsString};
@@ -37,7 +37,7 @@ impl Pick {
 }
 
 /// What the grammar asks of the disk.
-pub trait Disk {
+pub trait Exists {
     /// Whether there is anything at `path`.
     fn exists(&self, path: &Path) -> bool;
     /// Whether there is a directory at `path`, or behind a link there.
@@ -45,9 +45,9 @@ pub trait Disk {
 }
 
 /// The disk of this machine.
-pub struct RealDisk;
+pub struct OnDisk;
 
-impl Disk for RealDisk {
+impl Exists for OnDisk {
     fn exists(&self, path: &Path) -> bool {
         path.symlink_metadata().is_ok()
     }
@@ -102,7 +102,7 @@ impl TargetKind {
 
 /// Reads a location. Usage where it cannot be meant or can be meant in two ways; that the path exists
 /// is not said.
-pub fn parse(argument: &OsStr, disk: &dyn Disk) -> Result<Location> {
+pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
     let bytes = argument.as_bytes();
     let bad = |why: &str| bad(argument, why);
     if bytes == b"-" {
@@ -170,7 +170,7 @@ pub fn parse_pick(argument: &OsStr) -> Result<Pick> {
 }
 
 /// Reads a location that cannot have a reference: something to write to as a whole.
-pub fn parse_path(argument: &OsStr, disk: &dyn Disk) -> Result<PathBuf> {
+pub fn parse_path(argument: &OsStr, disk: &dyn Exists) -> Result<PathBuf> {
     let Location { path, pick } = parse(argument, disk)?;
     if pick.is_empty() {
         return Ok(path);
@@ -209,7 +209,7 @@ fn cut_digest(bytes: &[u8]) -> (&[u8], Option<Digest>) {
 
 /// Cuts into path and reference: at the first `:` behind the longest leading part that ends in `/` and
 /// is a directory.
-fn cut_path<'a>(bytes: &'a [u8], disk: &dyn Disk) -> (&'a [u8], Option<&'a [u8]>) {
+fn cut_path<'a>(bytes: &'a [u8], disk: &dyn Exists) -> (&'a [u8], Option<&'a [u8]>) {
     let slashes = (0..bytes.len()).rev().filter(|&at| bytes[at] == b'/');
     let mut leading = slashes.map(|at| at + 1);
     let dir = leading.find(|&end| disk.is_dir(Path::new(OsStr::from_bytes(&bytes[..end])))).unwrap_or(0);
@@ -233,7 +233,7 @@ mod tests {
     /// A disk on which these directories (with a `/` at the end) and files lie, and nothing else.
     struct Drawn<'a>(&'a [&'a str]);
 
-    impl Disk for Drawn<'_> {
+    impl Exists for Drawn<'_> {
         fn exists(&self, path: &Path) -> bool {
             let text = path.to_str().unwrap().trim_end_matches('/');
             self.0.iter().any(|there| there.trim_end_matches('/') == text)
