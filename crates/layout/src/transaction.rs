@@ -445,6 +445,10 @@ impl<'a> Transaction<'a> {
         let before = self.index_now()?;
         let after = change(&before)?;
         let new = self.staged_index("index.json", &after)?;
+        if self.old.is_none() {
+            // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
+            self.sync_dir(&self.root)?;
+        }
         let mut touched = self.place(&coming)?;
         if self.old.is_none() {
             self.place_marker()?;
