@@ -1,14 +1,48 @@
 //! OCI image layouts on disk, in archives and in memory.
+//!
+//! This crate acts: it is the only one that opens a layout's files. It reads every byte through one
+//! checked reader ([`checked`]), writes to directories by a [`transaction`] that leaves the old state or
+//! the new one, and edits `index.json` as text ([`edit`]), so that what nobody touched keeps its bytes.
+//! What points at what is decided elsewhere, in `ocistow-graph`.
+//!
+//! ```
+//! use ocistow_layout::transaction::{Options, Transaction};
+//! use ocistow_layout::{Blob, Content, Descriptor, Digest, Source, edit::Edit};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("app");
+//! // Write a blob and give it a name…
+//! let hello = Blob { digest: Digest::of(b"hello"), size: 5 };
+//! let transaction = Transaction::begin(&path, Options::default())?;
+//! transaction.put(&hello, Content::Bytes(b"hello"))?;
+//! let entry = Descriptor::new("text/plain", hello.digest.clone(), hello.size);
+//! transaction.publish(&[hello], &[Edit::Name { entry: Box::new(entry), reference: "v1".into() }])?;
+//!
+//! // …and read it back, verified.
+//! let layout = ocistow_layout::open(&path)?;
+//! let index = layout.index()?;
+//! let digest = &index.descriptors()?[0].digest;
+//! assert_eq!(ocistow_layout::checked::read(&*layout, digest, 100)?.as_deref(), Some(&b"hello"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+pub mod archive;
 pub mod checked;
 pub mod descriptor;
 pub mod digest;
+pub mod directory;
 pub mod edit;
 pub mod error;
 pub mod index;
 pub mod json;
+pub mod lock;
+pub mod medium;
 pub mod memory;
 pub mod name;
 pub mod source;
+mod stray;
+pub mod transaction;
+
+use std::path::Path;
 
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, Hasher};
@@ -17,3 +51,9 @@ pub use index::IndexFile;
 pub use source::{
     Access, Blob, Content, Count, Done, Found, IndexChange, Marker, Outline, Sink, Source, Unwatched, Watch, Writing,
 };
+
+/// Opens the layout at `path`; what it is is told from the content, never from the name. NotFound where
+/// there is none.
+pub fn open(path: &Path) -> Result<Box<dyn Source>> {
+    Ok(Box::new(directory::Directory::open(path)?))
+}
