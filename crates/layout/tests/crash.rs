@@ -1,6 +1,8 @@
 //! A writer is killed after every call that changes the disk, and the power goes at every point with
 //! anything unsynced lost: the layout is in its old state or its new one, and the next writer finishes.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 
