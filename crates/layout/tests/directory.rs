@@ -408,7 +408,7 @@ fn many_writers_lose_no_tag() {
                 let blob = Blob { digest: Digest::of(bytes.as_bytes()), size: bytes.len() as u64 };
                 let wrote = Transaction::begin(path, Options::default()).and_then(|transaction| {
                     transaction.put(&blob, Content::Bytes(bytes.as_bytes()))?;
-                    transaction.publish(&[blob.clone()], &[name(&format!("t{n}"), &blob.digest)])
+                    transaction.publish(std::slice::from_ref(&blob), &[name(&format!("t{n}"), &blob.digest)])
                 });
                 failed.lock().unwrap().extend(wrote.err().map(|why| why.chain()));
             });
@@ -430,7 +430,7 @@ fn many_writers_may_make_the_layout_together() {
                 let blob = Blob { digest: Digest::of(bytes.as_bytes()), size: bytes.len() as u64 };
                 let transaction = Transaction::begin(path, Options::default()).unwrap();
                 transaction.put(&blob, Content::Bytes(bytes.as_bytes())).unwrap();
-                transaction.publish(&[blob.clone()], &[name(&format!("t{n}"), &blob.digest)]).unwrap();
+                transaction.publish(std::slice::from_ref(&blob), &[name(&format!("t{n}"), &blob.digest)]).unwrap();
             });
         }
     });
