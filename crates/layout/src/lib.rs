@@ -10,6 +10,7 @@ pub mod json;
 pub mod memory;
 pub mod name;
 pub mod source;
+pub mod stray;
 
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, Hasher};
