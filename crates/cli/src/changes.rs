@@ -101,7 +101,9 @@ mod tests {
             .changed
             .iter()
             .map(|change| {
-                let first = |digest: &Option<Digest>| digest.as_ref().map_or("-".into(), |digest| digest.encoded()[..1].to_owned());
+                let first = |digest: &Option<Digest>| {
+                    digest.as_ref().map_or("-".into(), |digest| digest.encoded()[..1].to_owned())
+                };
                 format!("{} {}{}", change.tag.as_deref().unwrap(), first(&change.from), first(&change.to))
             })
             .collect();

@@ -26,12 +26,15 @@ pub fn chosen(source: &dyn Source, target: Target, selector: &Selector) -> Resul
         let own = runs_on(source, &target.descriptor, facts)?;
         return match own.as_ref().is_some_and(|platform| selector.matches(platform)) {
             true => Ok(target),
-            false => Err(none().because(own.map_or("it runs on no platform".into(), |own| format!("it runs on {own}")))),
+            false => {
+                Err(none().because(own.map_or("it runs on no platform".into(), |own| format!("it runs on {own}"))))
+            }
         };
     }
     let leaves = leaves(source, facts)?;
     let at = selector.choose(leaves.iter().map(|(_, platform)| platform.as_ref())).ok_or_else(|| {
-        let there: Vec<String> = leaves.iter().filter_map(|(_, platform)| Some(platform.as_ref()?.to_string())).collect();
+        let there: Vec<String> =
+            leaves.iter().filter_map(|(_, platform)| Some(platform.as_ref()?.to_string())).collect();
         none().because(format!("it has {}", if there.is_empty() { "no platforms".into() } else { there.join(", ") }))
     })?;
     let descriptor = leaves.into_iter().nth(at).map(|(descriptor, _)| descriptor).ok_or_else(none)?;

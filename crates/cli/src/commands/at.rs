@@ -35,11 +35,11 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
             Err(Error::new(Kind::Usage, "could not use --path").because("the path is empty"))
         }
         (Some(path), None) => Ok(Location { path: path.to_owned(), pick: Pick::default() }),
-        (Some(path), Some(argument)) => {
-            Ok(Location { path: path.to_owned(), pick: location::parse_pick(argument)? })
-        }
+        (Some(path), Some(argument)) => Ok(Location { path: path.to_owned(), pick: location::parse_pick(argument)? }),
         (None, Some(argument)) => location::parse(argument, &OnDisk),
-        (None, None) => Err(Error::new(Kind::Usage, "could not tell which layout is meant").because("no LOC was given")),
+        (None, None) => {
+            Err(Error::new(Kind::Usage, "could not tell which layout is meant").because("no LOC was given"))
+        }
     }
 }
 
@@ -56,7 +56,9 @@ pub fn asked(pick: &Pick) -> Asked {
 /// Opens the layout at `path` for looking. NotFound where there is none; a layout that is not quite one is
 /// read with a warning.
 pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
-    let source = ocistow_layout::open(path).map_err(|error| hinted(error, path))?;
+    let progress = context.progress("reading", None);
+    let source = ocistow_layout::open(path, &progress).map_err(|error| hinted(error, path))?;
+    drop(progress);
     match source.marker() {
         Marker::Right => {}
         Marker::Absent => context.warn(&format!("{} has no oci-layout file; it is only read", path.display())),
@@ -93,12 +95,7 @@ pub fn load(context: &Context<'_>, scan_blobs: bool) -> Load {
 }
 
 /// What the location means, and with `platform` its child for that.
-pub fn target(
-    context: &Context<'_>,
-    source: &dyn Source,
-    pick: &Pick,
-    platform: Option<&Selector>,
-) -> Result<Target> {
+pub fn target(context: &Context<'_>, source: &dyn Source, pick: &Pick, platform: Option<&Selector>) -> Result<Target> {
     let progress = context.progress("reading manifests", None);
     let target = resolve(source, &asked(pick), load(context, false), &progress)?;
     drop(progress);

@@ -55,7 +55,7 @@ pub struct Args {
     scan_blobs: bool,
 }
 
-fn wanted(text: &str) -> Result<(String, Option<String>), String> {
+fn wanted(text: &str) -> std::result::Result<(String, Option<String>), String> {
     let (key, value) = match text.split_once('=') {
         Some((key, value)) => (key, Some(value.to_owned())),
         None => (text, None),
@@ -85,7 +85,8 @@ impl Args {
         let progress = context.progress("reading manifests", None);
         let graph = Graph::load(&*source, at::load(context, self.scan_blobs), &progress)?;
         drop(progress);
-        let levels = self.depth.map_or(MOST_LEVELS, |depth| MOST_LEVELS.min(usize::try_from(depth).unwrap_or(MOST_LEVELS)));
+        let levels =
+            self.depth.map_or(MOST_LEVELS, |depth| MOST_LEVELS.min(usize::try_from(depth).unwrap_or(MOST_LEVELS)));
         let mut walk = Walk { graph: &graph, path: &location.path, levels, seen: BTreeSet::new(), cut: false };
         let tree = match resolve_in(&graph, &*source, &at::asked(&location.pick)) {
             Ok(target) => self.from(&mut walk, &*source, target)?,
@@ -97,7 +98,8 @@ impl Args {
             Err(error) => return Err(error),
         };
         if walk.cut && self.depth.is_none() {
-            context.warn(&format!("what refers to {} over more than {MOST_LEVELS} levels is not shown", tree.node.digest));
+            context
+                .warn(&format!("what refers to {} over more than {MOST_LEVELS} levels is not shown", tree.node.digest));
         }
         context.answer(&self.filtered(tree))?;
         Ok(Code::Done)

@@ -92,7 +92,7 @@ pub enum Compression {
 }
 
 /// Reads `none`, `gzip[:LEVEL]` or `zstd[:LEVEL]`.
-fn compression(text: &str) -> Result<Compression, String> {
+fn compression(text: &str) -> std::result::Result<Compression, String> {
     let (name, level) = match text.split_once(':') {
         Some((name, level)) => (name, Some(level)),
         None => (text, None),

@@ -49,7 +49,7 @@ pub struct Args {
     pub dry_run: bool,
 }
 
-fn renamed(text: &str) -> Result<(String, String), String> {
+fn renamed(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.to_owned(), new.to_owned())),
         _ => Err("it is not OLD=NEW".to_owned()),
@@ -75,9 +75,7 @@ impl Args {
         };
         let (bundles, layout) = match (&self.path, self.words.split_last()) {
             (Some(path), _) if !path.as_os_str().is_empty() => (self.words.as_slice(), path.clone()),
-            (None, Some((layout, bundles))) if !bundles.is_empty() => {
-                (bundles, location::parse_path(layout, &OnDisk)?)
-            }
+            (None, Some((layout, bundles))) if !bundles.is_empty() => (bundles, location::parse_path(layout, &OnDisk)?),
             _ => return Err(missing()),
         };
         let mut from = Vec::new();

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use ocistow_layout::transaction::init;
 use ocistow_layout::Result;
+use ocistow_layout::transaction::init;
 use serde::Serialize;
 
 use crate::code::Code;

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use ocistow_graph::ManifestKind;
 use ocistow_graph::graph::{Graph, Standing};
 use ocistow_graph::resolve::shortest;
-use ocistow_graph::ManifestKind;
 use ocistow_layout::{Error, Kind, Result};
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// Splits `KEY=VALUE`.
-fn key_value(text: &str) -> Result<(String, String), String> {
+fn key_value(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("it is not KEY=VALUE".to_owned()),

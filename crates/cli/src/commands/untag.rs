@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::graph::read;
 use ocistow_graph::Node;
+use ocistow_graph::graph::read;
 use ocistow_layout::edit::Edit;
 use ocistow_layout::name::{Steps, look_up};
 use ocistow_layout::{Descriptor, Error, IndexFile, Kind, Result, Source};
