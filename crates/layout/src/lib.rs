@@ -19,7 +19,7 @@
 //! transaction.publish(&[hello], &[Edit::Name { entry: Box::new(entry), reference: "v1".into() }])?;
 //!
 //! // …and read it back, verified.
-//! let layout = ocistow_layout::open(&path)?;
+//! let layout = ocistow_layout::open(&path, &ocistow_layout::Unwatched)?;
 //! let index = layout.index()?;
 //! let digest = &index.descriptors()?[0].digest;
 //! assert_eq!(ocistow_layout::checked::read(&*layout, digest, 100)?.as_deref(), Some(&b"hello"[..]));
@@ -52,8 +52,17 @@ pub use source::{
     Access, Blob, Content, Count, Done, Found, IndexChange, Marker, Outline, Sink, Source, Unwatched, Watch, Writing,
 };
 
-/// Opens the layout at `path`; what it is is told from the content, never from the name. NotFound where
-/// there is none.
-pub fn open(path: &Path) -> Result<Box<dyn Source>> {
-    Ok(Box::new(directory::Directory::open(path)?))
+/// Opens the layout at `path`, a directory or an archive; what it is is told from the content, never from
+/// the name. NotFound where there is none. Opening a compressed archive reads all of it, watched.
+pub fn open(path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
+    let meta = std::fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
+    if meta.is_dir() {
+        return Ok(Box::new(directory::Directory::open(path)?));
+    }
+    let archive = archive::Archive::watched(path, watch)?;
+    // That it holds no layout at all is the same as there being none.
+    match archive.index() {
+        Err(why) if why.kind() == Kind::NotFound => Err(why),
+        _ => Ok(Box::new(archive)),
+    }
 }

@@ -62,6 +62,7 @@
 
 mod draw;
 pub mod fixtures;
+pub mod medium;
 mod tar;
 mod write;
 
