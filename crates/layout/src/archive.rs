@@ -153,6 +153,11 @@ impl Archive {
         Ok(())
     }
 
+    /// NotFound where there is no layout in it: no index.json.
+    pub fn holds_layout(&self) -> Result<()> {
+        if self.table.index.is_none() { Err(no_layout(&self.location, &self.table)) } else { Ok(()) }
+    }
+
     /// The unpacked stream.
     fn unpacked(&self) -> Result<Stream<Box<dyn Read + Send + '_>>> {
         let unpacked = self.form.unpack(At { file: &self.file, at: 0 });

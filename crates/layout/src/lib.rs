@@ -38,6 +38,8 @@ pub mod lock;
 pub mod medium;
 pub mod memory;
 pub mod name;
+#[cfg(feature = "oci-spec")]
+pub mod oci;
 pub mod source;
 mod stray;
 pub mod transaction;
@@ -60,9 +62,6 @@ pub fn open(path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
         return Ok(Box::new(directory::Directory::open(path)?));
     }
     let archive = archive::Archive::watched(path, watch)?;
-    // That it holds no layout at all is the same as there being none.
-    match archive.index() {
-        Err(why) if why.kind() == Kind::NotFound => Err(why),
-        _ => Ok(Box::new(archive)),
-    }
+    archive.holds_layout()?;
+    Ok(Box::new(archive))
 }
