@@ -149,13 +149,13 @@ fn sloppy_indexes_are_read_and_mended_by_the_first_tag() {
 #[test]
 fn an_absent_platform_is_legal_and_an_incomplete_answer_on_request() {
     let world = World::of(&odd::sparse());
-    assert_eq!(world.findings(0), BTreeSet::from(["absent-child".into()]));
+    assert!(world.findings(0).contains("absent-child"));
     world.both(&["fsck", "--complete", "@"], 5);
     done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
     done(&["import", &world.path("out.tar"), &world.path("in")]);
 }
 
-/// DIGEST-7, DESCRIPTOR-4.
+/// DESCRIPTOR-4, DESCRIPTOR-5.
 #[test]
 fn wrong_bytes_are_found_and_never_carried() {
     for (kind, layout) in
@@ -172,7 +172,7 @@ fn wrong_bytes_are_found_and_never_carried() {
     }
 }
 
-/// MANIFEST-19, DIGEST-10.
+/// MANIFEST-15, DIGEST-10.
 #[test]
 fn documents_that_mean_two_things_and_digests_that_are_none_are_refused() {
     World::of(&odd::ambiguous()).both(&["show", "@:v1"], 4);
