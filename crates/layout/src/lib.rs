@@ -25,6 +25,7 @@
 //! assert_eq!(ocistow_layout::checked::read(&*layout, digest, 100)?.as_deref(), Some(&b"hello"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+pub mod archive;
 pub mod checked;
 pub mod descriptor;
 pub mod digest;
