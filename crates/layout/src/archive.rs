@@ -1,12 +1,377 @@
-//! Layouts in tar archives: plain ones read in place, compressed ones and pipes in one pass.
+//! Layouts in tar archives: plain ones read in place, compressed ones and pipes in one pass; all written
+//! with the same bytes by everybody.
 //!
 //! Every archive is taken as written by an enemy. No name of a member ever becomes a path on disk.
 
 mod compress;
+mod header;
+mod judge;
 mod offsets;
 mod ordered;
+pub mod pass;
+mod table;
+mod tape;
 mod target;
+mod unpack;
+mod walk;
 mod write;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::digest::Digest;
+use crate::error::{Error, Kind, Result};
+use crate::index::{IndexFile, MAX_INDEX};
+use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
+
 pub use compress::Compression;
+pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
+use judge::Name;
+pub use pass::{Passed, pass};
+pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, Spot, Table};
+use tape::{Place, Stream, Tape};
+pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
+use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
+
+/// The longest `oci-layout` file read.
+pub const MAX_MARKER: u64 = 64 << 10;
+/// The longest document of a compressed archive that is kept in memory.
+pub const MAX_KEPT: u64 = 1 << 20;
+/// The most memory spent on such documents.
+pub const MAX_KEPT_ALL: u64 = 64 << 20;
+
+/// A layout in an archive file.
+///
+/// A plain tar is read in place. A compressed one was read once, to its end, when it was opened; its
+/// documents are kept, anything else costs another pass.
+#[derive(Debug)]
+pub struct Archive {
+    location: String,
+    file: File,
+    form: Form,
+    table: Table,
+    marker: Marker,
+    /// Of a compressed archive.
+    index: Option<Vec<u8>>,
+    kept: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Archive {
+    /// Opens the archive file at `path` and judges all its members.
+    ///
+    /// Integrity where it is cut, damaged, hostile, or no archive at all; that it holds no layout is
+    /// said by [`index`](Source::index).
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::watched(path, &Unwatched)
+    }
+
+    /// The same, watched: a large compressed archive takes its time.
+    pub fn watched(path: &Path, watch: &dyn Watch) -> Result<Self> {
+        let location = path.display().to_string();
+        // Opening a FIFO must not wait for a writer.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = file.map_err(|why| Error::io("open", path, why))?;
+        let status = file.metadata().map_err(|why| Error::io("look at", path, why))?;
+        if !status.is_file() {
+            let what = format!("could not read archive {location}");
+            return Err(Error::new(Kind::Failed, what).because("it is not a regular file"));
+        }
+        let mut start = [0; header::BLOCK as usize];
+        let got = header::fill(&mut Place::new(&file, status.len()), &mut start);
+        let form = sniff(&start[..got.map_err(|why| Error::io("read", path, why))?]);
+        form.readable(&location)?;
+        match form {
+            Form::PlainTar => Self::in_place(location, file, status.len(), watch),
+            _ => Self::packed(location, file, form, watch),
+        }
+    }
+
+    fn in_place(location: String, file: File, len: u64, watch: &dyn Watch) -> Result<Self> {
+        let walked = walk(&location, &mut Place::new(&file, len), watch, &mut |_, _, _| Ok(()))?;
+        let mut archive = Self {
+            location,
+            file,
+            form: Form::PlainTar,
+            marker: Marker::Absent,
+            index: None,
+            kept: BTreeMap::new(),
+            table: Table::default(),
+        };
+        archive.settle(walked, watch)?;
+        archive.marker = match archive.table.marker {
+            Some(spot) if spot.size <= MAX_MARKER => Marker::judge(&archive.bytes(spot)?),
+            _ => unmarked(&archive.table),
+        };
+        Ok(archive)
+    }
+
+    fn packed(location: String, file: File, form: Form, watch: &dyn Watch) -> Result<Self> {
+        let mut kept: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+        let (mut marker, mut index, mut all) = (None, None, 0);
+        let unpacked = form.unpack(At { file: &file, at: 0 });
+        let mut tape = Stream::new(unpacked.map_err(|why| Error::io("read", &location, why))?);
+        let walked = walk(&location, &mut tape, watch, &mut |name, spot, mut body| {
+            let place = match name {
+                Name::Marker if spot.size <= MAX_MARKER => &mut marker,
+                Name::Index if spot.size <= MAX_INDEX => &mut index,
+                Name::Blob(digest) if spot.size > 0 && spot.size <= MAX_KEPT.min(MAX_KEPT_ALL - all) => {
+                    let unread = |why| tell(&location, header::Flaw::unread(spot.at, why));
+                    let bytes = document(&mut body).map_err(unread)?;
+                    all += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                    bytes.map(|bytes| kept.insert(digest.clone(), bytes));
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            };
+            let mut bytes = Vec::new();
+            body.read_to_end(&mut bytes).map_err(|why| tell(&location, header::Flaw::unread(spot.at, why)))?;
+            *place = Some(bytes);
+            Ok(())
+        })?;
+        drop(tape);
+        let mut archive = Self { location, file, form, marker: Marker::Absent, index, kept, table: Table::default() };
+        archive.settle(walked, watch)?;
+        archive.marker = marker.map_or_else(|| unmarked(&archive.table), |bytes| Marker::judge(&bytes));
+        Ok(archive)
+    }
+
+    /// Takes over what a walk found, once every name that stands twice was seen to have one content.
+    fn settle(&mut self, walked: Walked, watch: &dyn Watch) -> Result<()> {
+        self.table = walked.table;
+        let mut doubled: Vec<_> = walked.doubled.into_iter().collect();
+        doubled.sort_by_key(|(_, doubled)| doubled.first.at);
+        let mut reel = Reel { archive: self, open: None };
+        for (name, doubled) in &doubled {
+            reel.hand(doubled.first, &mut |content| {
+                let found = walk::hash(hasher(name), &mut content.reader(), watch);
+                if found.map_err(|flaw| tell(&self.location, flaw))?? != doubled.digest {
+                    let flaw = table::differ(name, doubled.first.at - header::BLOCK, doubled.again.at - header::BLOCK);
+                    return Err(tell(&self.location, flaw));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// NotFound where there is no layout in it: no index.json.
+    pub fn holds_layout(&self) -> Result<()> {
+        if self.table.index.is_none() { Err(no_layout(&self.location, &self.table)) } else { Ok(()) }
+    }
+
+    /// The unpacked stream.
+    fn unpacked(&self) -> Result<Stream<Box<dyn Read + Send + '_>>> {
+        let unpacked = self.form.unpack(At { file: &self.file, at: 0 });
+        Ok(Stream::new(unpacked.map_err(|why| Error::io("read", &self.location, why))?))
+    }
+
+    fn forward(&self, tape: &mut dyn Tape, n: u64) -> Result<()> {
+        let got = tape.skip(n).map_err(|why| tell(&self.location, header::Flaw::unread(0, why)))?;
+        if got < n {
+            let what = format!("could not read archive {}", self.location);
+            return Err(Error::new(Kind::Failed, what).because("it was changed while it was read"));
+        }
+        Ok(())
+    }
+
+    fn extent(&self, spot: Spot) -> Content<'_> {
+        Content::Extent { file: &self.file, at: spot.at, len: spot.size }
+    }
+
+    /// All bytes of a spot of a plain tar.
+    fn bytes(&self, spot: Spot) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = self.extent(spot).reader().read_to_end(&mut bytes);
+        read.map_err(|why| Error::io("read", &self.location, why))?;
+        Ok(bytes)
+    }
+}
+
+impl Source for Archive {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn marker(&self) -> Marker {
+        self.marker.clone()
+    }
+
+    fn index(&self) -> Result<IndexFile> {
+        match (&self.index, self.table.index) {
+            (_, Some(spot)) if spot.size > MAX_INDEX => Err(pass::too_long(&self.location, spot.size)),
+            (Some(bytes), _) => IndexFile::parse(bytes.clone()),
+            (None, Some(spot)) => IndexFile::parse(self.bytes(spot)?),
+            (None, None) => Err(no_layout(&self.location, &self.table)),
+        }
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.table.find(digest)?.map(|spot| spot.size))
+    }
+
+    fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
+        self.table.blobs().for_each(|(digest, _)| f(digest.clone()));
+        self.table.aliases().for_each(|(digest, _)| f(digest.clone()));
+        Ok(())
+    }
+
+    fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
+        let Some(spot) = self.table.find(digest)? else { return Ok(None) };
+        if let Some(bytes) = self.kept(digest) {
+            return Ok(Some(Content::Bytes(bytes)));
+        }
+        if self.form == Form::PlainTar {
+            return Ok(Some(self.extent(spot)));
+        }
+        let mut tape = self.unpacked()?;
+        self.forward(&mut tape, spot.at)?;
+        Ok(Some(Content::Stream(Box::new(tape.take(spot.size)), spot.size)))
+    }
+
+    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
+        let mut found = Vec::new();
+        for digest in want {
+            if let Some(spot) = self.table.find(digest)? {
+                found.push((spot, digest));
+            }
+        }
+        found.sort_by_key(|(spot, digest)| (spot.at, *digest));
+        // One member under several names takes as many rounds.
+        while !found.is_empty() {
+            let (mut round, mut later): (Vec<(Spot, &Digest)>, Vec<_>) = (Vec::new(), Vec::new());
+            for (spot, digest) in found {
+                match round.last() {
+                    Some((last, _)) if last.at == spot.at && spot.size > 0 => later.push((spot, digest)),
+                    _ => round.push((spot, digest)),
+                }
+            }
+            found = later;
+            let mut reel = Reel { archive: self, open: None };
+            for (spot, digest) in round {
+                let blob = Blob { digest: digest.clone(), size: spot.size };
+                match self.kept(digest) {
+                    Some(bytes) => f(blob, Content::Bytes(bytes))?,
+                    None => reel.hand(spot, &mut |content| f(blob.clone(), content))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn access(&self) -> Access {
+        match self.form {
+            Form::PlainTar => Access::Random,
+            _ => Access::OnePass,
+        }
+    }
+
+    fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
+        self.table.survey(f);
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// The content of a document that was kept.
+    fn kept(&self, digest: &Digest) -> Option<&Vec<u8>> {
+        self.kept.get(digest).or_else(|| self.kept.get(self.table.own(digest)?))
+    }
+}
+
+/// Reads an archive's contents in their order, over one unpacking at most.
+struct Reel<'a> {
+    archive: &'a Archive,
+    /// The unpacked stream and where in it this stands, once something had to be unpacked.
+    open: Option<(Stream<Box<dyn Read + Send + 'a>>, u64)>,
+}
+
+impl Reel<'_> {
+    /// Hands out the content at `spot`, which must not lie before any handed out earlier.
+    fn hand(&mut self, spot: Spot, f: &mut dyn FnMut(Content<'_>) -> Result<()>) -> Result<()> {
+        let archive = self.archive;
+        if archive.form == Form::PlainTar {
+            return f(archive.extent(spot));
+        }
+        let (tape, at) = match &mut self.open {
+            Some(open) => open,
+            closed => closed.insert((archive.unpacked()?, 0)),
+        };
+        archive.forward(tape, spot.at - *at)?;
+        let mut content = tape.take(spot.size);
+        f(Content::Stream(Box::new(&mut content), spot.size))?;
+        *at = spot.at + (spot.size - content.limit());
+        Ok(())
+    }
+}
+
+/// A file read from the front without moving its own position.
+struct At<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read_at(buf, self.at)?;
+        self.at += got as u64;
+        Ok(got)
+    }
+}
+
+/// The whole body if it looks like a JSON object, else `None`, with some of it read.
+fn document(body: &mut dyn Read) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = vec![0; 64];
+    let mut got = 0;
+    loop {
+        match bytes[..got].trim_ascii_start() {
+            [b'{', ..] => break,
+            [] if got < bytes.len() => match body.read(&mut bytes[got..]) {
+                Ok(0) => return Ok(None),
+                Ok(n) => got += n,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err(why),
+            },
+            _ => return Ok(None),
+        }
+    }
+    bytes.truncate(got);
+    body.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// The state of the marker where its bytes could not be kept.
+fn unmarked(table: &Table) -> Marker {
+    match (table.marker, table.unfit(&Name::Marker)) {
+        (Some(spot), _) => Marker::Wrong(format!("it has {} bytes", spot.size)),
+        (None, Some(why)) => Marker::Wrong(why.into()),
+        (None, None) => Marker::Absent,
+    }
+}
+
+/// Why there is no index.json.
+fn no_layout(location: &str, table: &Table) -> Error {
+    if let Some(why) = table.unfit(&Name::Index) {
+        let what = format!("could not read index.json of {location}");
+        return Error::new(Kind::Integrity, what).because(why.to_owned());
+    }
+    if table.marker.is_some() || table.unfit(&Name::Marker).is_some() {
+        return Error::new(Kind::NotFound, format!("{location} has no index.json"));
+    }
+    let none = Error::new(Kind::NotFound, format!("{location} is no OCI layout"));
+    if let Some(below) = &table.below {
+        return none
+            .because(format!("its layout lies below the directory {below:?}"))
+            .hint(format!("pack it again from inside that directory: tar -C {below:?} -cf NEW.tar ."));
+    }
+    if table.docker {
+        return none.hint("it is a docker-archive; reading those comes with a later version");
+    }
+    none
+}

@@ -66,9 +66,7 @@ pub fn pump(
                 let mut at = 0;
                 while at < blob.size {
                     let want = usize::try_from(blob.size - at).unwrap_or(CHUNK).min(CHUNK);
-                    let got = fill(&mut reader, &mut buffer[..want]).map_err(|why| {
-                        Error::new(Kind::Failed, format!("could not read blob {}", blob.digest)).because(why)
-                    })?;
+                    let got = fill(&mut reader, &mut buffer[..want]).map_err(|why| unread(&blob.digest, why))?;
                     if got == 0 {
                         return Err(wrong_size(&blob.digest, blob.size, &at.to_string()));
                     }
@@ -78,9 +76,7 @@ pub fn pump(
                 match fill(&mut reader, &mut buffer[..1]) {
                     Ok(0) => Ok(()),
                     Ok(_) => Err(wrong_size(&blob.digest, blob.size, "more")),
-                    Err(why) => {
-                        Err(Error::new(Kind::Failed, format!("could not read blob {}", blob.digest)).because(why))
-                    }
+                    Err(why) => Err(unread(&blob.digest, why)),
                 }
             })?;
         }
@@ -93,6 +89,12 @@ pub fn pump(
     }
     watch.blob();
     Ok(())
+}
+
+/// A stream that finds its own archive cut or damaged says `InvalidData`; the rest is the medium's trouble.
+fn unread(digest: &Digest, why: io::Error) -> Error {
+    let kind = if why.kind() == io::ErrorKind::InvalidData { Kind::Integrity } else { Kind::Failed };
+    Error::new(kind, format!("could not read blob {digest}")).because(why)
 }
 
 /// Reads until `buffer` is full or the end: how much there was.

@@ -178,10 +178,10 @@ impl Directory {
     fn judge(&self, inside: &str, what: FileType) -> Result<Option<Found>> {
         if let Some(["blobs", algorithm, encoded]) = inside.split('/').collect::<Vec<_>>().first_chunk::<3>().copied() {
             if inside.split('/').count() > 3 {
-                return Ok((!stray::left_by_tools(inside)).then(|| Found::Stray(inside.into())));
+                return Ok((!stray::known(inside)).then(|| Found::Stray(inside.into())));
             }
             return Ok(match format!("{algorithm}:{encoded}").parse::<Digest>() {
-                Err(_) if stray::left_by_tools(inside) => None,
+                Err(_) if stray::known(inside) => None,
                 Err(why) => Some(Found::Unfit(inside.into(), why.to_string())),
                 Ok(digest) => Some(match self.at(inside, false)? {
                     Lies::File(_, size) => Found::Blob(Blob { digest, size }),
@@ -191,7 +191,7 @@ impl Directory {
             });
         }
         let expected = matches!(inside, "oci-layout" | "index.json") || what == FileType::Directory;
-        Ok((!expected && !stray::left_by_tools(inside)).then(|| Found::Stray(inside.into())))
+        Ok((!expected && !stray::known(inside)).then(|| Found::Stray(inside.into())))
     }
 }
 
@@ -272,7 +272,7 @@ impl Source for Directory {
                 f(Found::Stray(step.path().display().to_string()));
                 continue;
             };
-            if step.file_type().is_dir() && (inside == OURS || stray::left_by_tools(inside)) {
+            if step.file_type().is_dir() && (inside == OURS || stray::known(inside)) {
                 walk.skip_current_dir();
                 continue;
             }

@@ -19,7 +19,7 @@
 //! transaction.publish(&[hello], &[Edit::Name { entry: Box::new(entry), reference: "v1".into() }])?;
 //!
 //! // …and read it back, verified.
-//! let layout = ocistow_layout::open(&path)?;
+//! let layout = ocistow_layout::open(&path, &ocistow_layout::Unwatched)?;
 //! let index = layout.index()?;
 //! let digest = &index.descriptors()?[0].digest;
 //! assert_eq!(ocistow_layout::checked::read(&*layout, digest, 100)?.as_deref(), Some(&b"hello"[..]));
@@ -38,6 +38,8 @@ pub mod lock;
 pub mod medium;
 pub mod memory;
 pub mod name;
+#[cfg(feature = "oci-spec")]
+pub mod oci;
 pub mod source;
 mod stray;
 pub mod transaction;
@@ -52,8 +54,14 @@ pub use source::{
     Access, Blob, Content, Count, Done, Found, IndexChange, Marker, Outline, Sink, Source, Unwatched, Watch, Writing,
 };
 
-/// Opens the layout at `path`; what it is is told from the content, never from the name. NotFound where
-/// there is none.
-pub fn open(path: &Path) -> Result<Box<dyn Source>> {
-    Ok(Box::new(directory::Directory::open(path)?))
+/// Opens the layout at `path`, a directory or an archive; what it is is told from the content, never from
+/// the name. NotFound where there is none. Opening a compressed archive reads all of it, watched.
+pub fn open(path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
+    let meta = std::fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
+    if meta.is_dir() {
+        return Ok(Box::new(directory::Directory::open(path)?));
+    }
+    let archive = archive::Archive::watched(path, watch)?;
+    archive.holds_layout()?;
+    Ok(Box::new(archive))
 }

@@ -1,27 +1,70 @@
-//! Files that are no part of a layout, but that tools leave in one (4.9).
+//! What other tools leave lying in layouts: no blobs, and no strays either (4.9).
 
-/// Whether a path inside a layout is something that other tools, or ours, are known to leave there. Such
-/// files are passed over, and not worth a finding.
-pub fn left_by_tools(inside: &str) -> bool {
-    let parts: Vec<&str> = inside.split('/').collect();
-    let tmp = |name: &str| name.ends_with(".tmp") || name.starts_with(".ocistow-") || name.starts_with("oci-put-blob");
-    match parts.as_slice() {
-        // Ours, docker save, oras, olareg, zot, umoci, BuildKit, and by hand.
-        [".ocistow", ..] | ["ocistow", "volume.json"] => true,
-        ["manifest.json" | "repositories" | "index.json.lock" | "version" | "LICENSE" | "SHA256SUMS"] => true,
-        ["ingest" | "_uploads" | ".uploads", ..] => true,
-        ["ocistow"] => true,
-        [first, ..] if first.starts_with(".umoci-") || tmp(first) => true,
-        // Temporary files of regclient and containers/image among the blobs.
-        ["blobs", name, ..] if tmp(name) => true,
-        ["blobs", _, name, ..] if tmp(name) => true,
-        // What docker save wrote before it wrote layouts: <id>.json, <id>/{json,layer.tar,VERSION}.
-        [name] => is_hex(name.strip_suffix(".json").unwrap_or(name)),
-        [id, "json" | "layer.tar" | "VERSION"] => is_hex(id),
-        _ => false,
-    }
+/// Whether `path`, in a layout, is something a known tool puts there or leaves behind.
+pub fn known(path: &str) -> bool {
+    let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let ours = first == ".ocistow" || path == "ocistow" || path == "ocistow/volume.json";
+    // Of docker save: the configs, the layers, and a directory for each layer.
+    let docker = match rest {
+        None => {
+            matches!(first, "manifest.json" | "repositories" | "version")
+                || first.ends_with(".json")
+                || is_hex(first)
+                || first.strip_prefix("sha256:").is_some_and(is_hex)
+                || first.strip_suffix(".gz").unwrap_or(first).strip_suffix(".tar").is_some_and(is_hex)
+        }
+        Some(rest) => is_hex(first) && matches!(rest, "VERSION" | "json" | "layer.tar"),
+    };
+    let uploads = matches!(first, "ingest" | "_uploads" | ".uploads");
+    let by_hand = matches!(path, "LICENSE" | "SHA256SUMS");
+    ours || docker || uploads || by_hand || path == "index.json.lock" || path.split('/').any(litter)
 }
 
-fn is_hex(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+/// Whether this is the name of a temporary file or directory of a known tool.
+fn litter(name: &str) -> bool {
+    name.starts_with("oci-put-blob")
+        || name.starts_with(".umoci-")
+        || name.ends_with(".tmp")
+        || name.starts_with(".ocistow-")
+}
+
+fn is_hex(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 4.9
+    #[test]
+    fn what_tools_leave_is_known_and_the_rest_is_not() {
+        let id = "a".repeat(64);
+        for path in [
+            "manifest.json",
+            "repositories",
+            "index.json.lock",
+            "ingest/x",
+            "_uploads/1/data",
+            ".uploads/1",
+            "oci-put-blob12",
+            ".umoci-123/x",
+            "index.json.42.tmp",
+            "blobs/sha256/aa.1.tmp",
+            "version",
+            "LICENSE",
+            "SHA256SUMS",
+            ".ocistow/lock/gate",
+            "ocistow/volume.json",
+            &format!("{id}/layer.tar"),
+            &format!("{id}/VERSION"),
+            &format!("{id}.json"),
+            &format!("{id}.tar"),
+        ] {
+            assert!(known(path), "{path}");
+        }
+        for path in ["notes.txt", "ocistow/other", "x/layer.tar", "x/manifest.json", "index.jsonx", "oci-layout.bak"] {
+            assert!(!known(path), "{path}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::checked::{CHUNK, pump, verify, wrong_size};
 use crate::digest::Digest;
 use crate::directory::{Directory, OURS};
-use crate::edit::{Edit, apply};
+use crate::edit::{Edit, apply, merge};
 use crate::error::{Error, Kind, Result};
 use crate::index::{EMPTY_INDEX, IndexFile};
 use crate::lock::{Held, Locks};
@@ -258,7 +258,7 @@ impl<'a> Transaction<'a> {
         }
         let dir = self.staging(blob.digest.algorithm())?;
         let path = dir.join(format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded()));
-        let file = self.fill(&path, blob, content)?;
+        let file = self.fill(&path, blob, content).inspect_err(|_| drop(self.options.medium.unlink(&path)))?;
         if self.whole.is_none() {
             self.options.medium.sync_file(&file).map_err(|why| Error::io("sync", &path, why))?;
         }
@@ -445,6 +445,10 @@ impl<'a> Transaction<'a> {
         let before = self.index_now()?;
         let after = change(&before)?;
         let new = self.staged_index("index.json", &after)?;
+        if self.old.is_none() {
+            // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
+            self.sync_dir(&self.root)?;
+        }
         let mut touched = self.place(&coming)?;
         if self.old.is_none() {
             self.place_marker()?;
@@ -610,6 +614,8 @@ impl<'a> Transaction<'a> {
         let at = self.root.join("index.json");
         let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
         let mut new = new.to_owned();
+        // index.json as it would be without us.
+        let mut theirs = before.clone();
         if self.old.is_none() {
             match medium.rename_new(&new, &at) {
                 Ok(()) => return Ok(()),
@@ -632,14 +638,20 @@ impl<'a> Transaction<'a> {
             if found == before.bytes() {
                 return Ok(());
             }
-            // Somebody who does not know our locks wrote in between: his change first, then ours.
-            let again = IndexFile::parse(found.clone()).and_then(|theirs| change(&theirs));
+            // Somebody who does not know our locks wrote in between: his change first, then ours. What he
+            // changed may be what we wrote a moment ago, without what he wrote before that.
+            let again = IndexFile::parse(found.clone())
+                .and_then(|found| merge(&before, found, &theirs))
+                .and_then(|merged| Ok((change(&merged)?, merged)));
             let ours = match again {
-                Ok(ours) => ours,
+                Ok((ours, merged)) => {
+                    theirs = merged;
+                    ours
+                }
                 Err(why) => {
                     // Ours cannot be made on theirs: theirs goes back.
-                    let theirs = self.staged_index(&format!("index.json.{turn}.theirs"), &found)?;
-                    medium.rename(&theirs, &at).map_err(failed)?;
+                    let back = self.staged_index(&format!("index.json.{turn}.theirs"), &found)?;
+                    medium.rename(&back, &at).map_err(failed)?;
                     self.sync_dir(&self.root)?;
                     return Err(why);
                 }

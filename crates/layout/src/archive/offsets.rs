@@ -1,4 +1,4 @@
-//! The form of a tar, known before a byte of it is written: every member's header and place.
+//! The shape of a tar, known before a byte of it is written: every member's header and place.
 //!
 //! Sizes fix all offsets, so that any thread can write any blob at its place, and the same outline
 //! makes the same bytes: no clock, no user, no umask in it (ARCHIVE-9).
@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Blob, IndexChange, OCI_LAYOUT, Outline};
 
-/// The unit of a tar.
-pub const BLOCK: u64 = 512;
+use super::header::BLOCK;
+
 /// What stands at the end: two blocks of zeros. An archive without them is not whole.
 pub const END_MARKER: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
 /// The first size that a ustar header has no digits for (ARCHIVE-20).
@@ -24,7 +24,7 @@ pub struct Member {
 }
 
 /// Everything about a tar but the blobs' content.
-pub struct Form {
+pub struct Shape {
     /// The members before the first blob, in order.
     pub front: Vec<Member>,
     /// The blobs, in order.
@@ -35,8 +35,8 @@ pub struct Form {
     pub end: u64,
 }
 
-impl Form {
-    /// The form of the archive with this outline. Fails where the blobs are more than any file can hold,
+impl Shape {
+    /// The shape of the archive with this outline. Fails where the blobs are more than any file can hold,
     /// and for edits: nothing is ever added to an archive.
     pub fn of(outline: Outline) -> Result<Self> {
         let IndexChange::New(index) = outline.index else {

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::source::{Blob, Content, Done, Watch, Writing};
 
 use super::compress::{Compression, LONGEST_FRAME, Packer, SHORTEST_FRAME};
-use super::offsets::{END_MARKER, Form, blob_head, padding};
+use super::offsets::{END_MARKER, Shape, blob_head, padding};
 use super::target::Target;
 use super::write::{Options, unexpected};
 
@@ -34,19 +34,19 @@ struct State<'a> {
     done: usize,
     /// Whether a blob was begun and not ended: there is no way on from there.
     broken: bool,
-    tape: Tape<'a>,
+    outflow: Outflow<'a>,
 }
 
 impl<'a> Ordered<'a> {
     /// Writes what stands in front of the blobs.
-    pub fn begin(form: Form, out: Out<'a>, options: Options<'a>) -> Result<Self> {
-        let mut tape = Tape::new(out, options)?;
-        for member in &form.front {
-            tape.member(&member.head, member.body.len() as u64)?;
-            tape.write(&member.body)?;
-            tape.write(padding(member.body.len() as u64))?;
+    pub fn begin(shape: Shape, out: Out<'a>, options: Options<'a>) -> Result<Self> {
+        let mut outflow = Outflow::new(out, options)?;
+        for member in &shape.front {
+            outflow.member(&member.head, member.body.len() as u64)?;
+            outflow.write(&member.body)?;
+            outflow.write(padding(member.body.len() as u64))?;
         }
-        let state = State { blobs: form.blobs, done: 0, broken: false, tape };
+        let state = State { blobs: shape.blobs, done: 0, broken: false, outflow };
         Ok(Self { watch: options.watch, state: Mutex::new(state) })
     }
 
@@ -63,9 +63,9 @@ impl Writing for Ordered<'_> {
             return Err(unexpected(blob));
         }
         state.broken = true;
-        state.tape.member(&blob_head(blob), blob.size)?;
-        pump(blob, content, self.watch, &mut |piece, _| state.tape.write(piece))?;
-        state.tape.write(padding(blob.size))?;
+        state.outflow.member(&blob_head(blob), blob.size)?;
+        pump(blob, content, self.watch, &mut |piece, _| state.outflow.write(piece))?;
+        state.outflow.write(padding(blob.size))?;
         state.broken = false;
         state.done += 1;
         Ok(())
@@ -82,13 +82,13 @@ impl Writing for Ordered<'_> {
         }
         let mut done = Done::default();
         state.blobs.iter().for_each(|blob| done.new.add(blob.size));
-        state.tape.end()?;
+        state.outflow.end()?;
         Ok(done)
     }
 }
 
 /// The bytes of the tar, on their way through the threads.
-struct Tape<'a> {
+struct Outflow<'a> {
     /// What was written and did not go on its way yet.
     piece: Vec<u8>,
     packer: Option<Packer>,
@@ -96,7 +96,7 @@ struct Tape<'a> {
     watch: &'a dyn Watch,
 }
 
-impl<'a> Tape<'a> {
+impl<'a> Outflow<'a> {
     fn new(out: Out<'a>, options: Options<'a>) -> Result<Self> {
         let packer = match options.compression {
             Compression::None => None,

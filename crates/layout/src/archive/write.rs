@@ -14,7 +14,8 @@ use crate::medium::{Disk, Medium};
 use crate::source::{Blob, Content, Done, Outline, Sink, Unwatched, Watch, Writing};
 
 use super::compress::Compression;
-use super::offsets::{BLOCK, END_MARKER, Form, blob_head};
+use super::header::BLOCK;
+use super::offsets::{END_MARKER, Shape, blob_head};
 use super::ordered::{Ordered, Out};
 use super::target::Target;
 
@@ -83,11 +84,11 @@ impl<'a> ArchiveSink<'a> {
 
 impl<'a> Sink<'a> for ArchiveSink<'a> {
     fn begin(self: Box<Self>, outline: Outline) -> Result<Box<dyn Writing + 'a>> {
-        let form = Form::of(outline)?;
+        let shape = Shape::of(outline)?;
         let target = Target::begin(self.path, self.existing, self.options.medium)?;
         match self.options.compression {
-            Compression::None => Ok(Box::new(InPlace::begin(form, target, self.options.watch)?)),
-            _ => Ok(Box::new(Ordered::begin(form, Out::file(target), self.options)?)),
+            Compression::None => Ok(Box::new(InPlace::begin(shape, target, self.options.watch)?)),
+            _ => Ok(Box::new(Ordered::begin(shape, Out::file(target), self.options)?)),
         }
     }
 }
@@ -108,7 +109,7 @@ impl<'a> StreamSink<'a> {
 
 impl<'a> Sink<'a> for StreamSink<'a> {
     fn begin(self: Box<Self>, outline: Outline) -> Result<Box<dyn Writing + 'a>> {
-        Ok(Box::new(Ordered::begin(Form::of(outline)?, Out::stream(self.to)?, self.options)?))
+        Ok(Box::new(Ordered::begin(Shape::of(outline)?, Out::stream(self.to)?, self.options)?))
     }
 }
 
@@ -135,9 +136,9 @@ struct Slot {
 }
 
 impl<'a> InPlace<'a> {
-    fn begin(form: Form, target: Target<'a>, watch: &'a dyn Watch) -> Result<Self> {
+    fn begin(shape: Shape, target: Target<'a>, watch: &'a dyn Watch) -> Result<Self> {
         let mut at = 0;
-        for member in form.front {
+        for member in shape.front {
             for piece in [&member.head, &member.body] {
                 target.write_at(piece, at)?;
                 at += piece.len() as u64;
@@ -146,10 +147,10 @@ impl<'a> InPlace<'a> {
             at = at.next_multiple_of(BLOCK);
         }
         let mut blobs = BTreeMap::new();
-        for (blob, start) in form.blobs.into_iter().zip(form.starts) {
+        for (blob, start) in shape.blobs.into_iter().zip(shape.starts) {
             blobs.insert(blob.digest, Slot { size: blob.size, start, put: AtomicBool::new(false) });
         }
-        Ok(Self { target, watch, blobs, end: form.end })
+        Ok(Self { target, watch, blobs, end: shape.end })
     }
 }
 

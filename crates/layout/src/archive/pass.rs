@@ -1,0 +1,133 @@
+//! Reading an archive once, from a stream that cannot be rewound.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use crate::archive::header::{BLOCK, fill};
+use crate::archive::judge::Name;
+use crate::archive::table::{Table, differ};
+use crate::archive::tape::Stream;
+use crate::archive::unpack::sniff;
+use crate::archive::walk::{self, Body, hasher, tell, walk};
+use crate::archive::{MAX_MARKER, no_layout, unmarked};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, Kind, Result};
+use crate::index::{IndexFile, MAX_INDEX};
+use crate::source::{Blob, Content, Marker, Watch};
+
+/// What a pass over an archive leaves behind.
+#[derive(Debug)]
+pub struct Passed {
+    /// What was where. Its aliases are names whose content came by under another name.
+    pub table: Table,
+    location: String,
+    marker: Marker,
+    index: Option<Vec<u8>>,
+}
+
+impl Passed {
+    /// The state of its `oci-layout` file.
+    pub fn marker(&self) -> Marker {
+        self.marker.clone()
+    }
+
+    /// Its index.json, as [`Source::index`](crate::source::Source::index) has it.
+    pub fn index(self) -> Result<IndexFile> {
+        match self.index {
+            Some(bytes) => IndexFile::parse(bytes),
+            None => Err(no_layout(&self.location, &self.table)),
+        }
+    }
+}
+
+/// Reads an archive in one pass: a tar, plain or in gzip or zstd, from anything. Each blob is handed out
+/// once, as it comes by, in the order of the archive; what `each` leaves unread is passed over.
+///
+/// `Ok` means that the stream is whole to its last byte, that nothing in it is hostile, and that a name
+/// that stood in it twice had the same content, *given that `each` verified what it was handed*: only the
+/// second content of a known algorithm is verified here. On `Err` whatever `each` kept has to be thrown
+/// away. Nothing is known of tags before the end: index.json may come last. `location` is what messages
+/// call the archive.
+pub fn pass(
+    location: &str,
+    reader: impl Read + Send,
+    watch: &dyn Watch,
+    each: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>,
+) -> Result<Passed> {
+    let unread = |why: io::Error| Error::new(Kind::Failed, format!("could not read archive {location}")).because(why);
+    let mut raw = Stream::new(reader);
+    let mut start = vec![0; BLOCK as usize];
+    let got = fill(&mut raw, &mut start).map_err(unread)?;
+    start.truncate(got);
+    let form = sniff(&start);
+    form.readable(location)?;
+    let unpacked = form.unpack(io::Cursor::new(start).chain(raw)).map_err(unread)?;
+    let mut tape = Stream::new(unpacked);
+    let (mut marker, mut index) = (None, None);
+    // Names of algorithms nobody here knows: without this nobody could tell whether a second one is the same.
+    let mut unverifiable: BTreeMap<Digest, Digest> = BTreeMap::new();
+    let walked = walk(location, &mut tape, watch, &mut |name, spot, mut body| match name {
+        Name::Marker if spot.size > MAX_MARKER => Ok(()),
+        Name::Marker => {
+            marker = Some(keep(location, spot.at, body)?);
+            Ok(())
+        }
+        Name::Index if spot.size > MAX_INDEX => Err(too_long(location, spot.size)),
+        Name::Index => {
+            index = Some(keep(location, spot.at, body)?);
+            Ok(())
+        }
+        Name::Blob(digest) => {
+            let blob = Blob { digest: digest.clone(), size: spot.size };
+            if digest.verifiable() {
+                return each(blob, Content::Stream(Box::new(body), spot.size));
+            }
+            let mut hasher = hasher(name);
+            each(blob, Content::Stream(Box::new(Hashing { body: &mut body, hasher: &mut hasher }), spot.size))?;
+            let all = walk::hash(hasher, &mut body, watch).map_err(|flaw| tell(location, flaw))??;
+            unverifiable.insert(digest.clone(), all);
+            Ok(())
+        }
+    })?;
+    for (name, doubled) in &walked.doubled {
+        let first = match name {
+            Name::Marker => marker.as_deref().map(Digest::of),
+            Name::Index => index.as_deref().map(Digest::of),
+            Name::Blob(digest) => unverifiable.get(digest).cloned(),
+        };
+        if first.is_some_and(|first| first != doubled.digest) {
+            let flaw = differ(name, doubled.first.at - BLOCK, doubled.again.at - BLOCK);
+            return Err(tell(location, flaw));
+        }
+    }
+    let table = walked.table;
+    let marker = marker.map_or_else(|| unmarked(&table), |bytes| Marker::judge(&bytes));
+    Ok(Passed { marker, table, location: location.into(), index })
+}
+
+/// All of a body, in memory that grows only with what is really there.
+fn keep(location: &str, at: u64, mut body: Body<'_>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    body.read_to_end(&mut bytes).map_err(|why| tell(location, crate::archive::header::Flaw::unread(at, why)))?;
+    Ok(bytes)
+}
+
+/// The Integrity error for an index.json above the limit.
+pub(super) fn too_long(location: &str, size: u64) -> Error {
+    Error::new(Kind::Integrity, format!("could not read index.json of {location}"))
+        .because(format!("it has {size} bytes, the limit is {MAX_INDEX}"))
+}
+
+/// A body whose bytes are hashed as they are read.
+struct Hashing<'h, 'w> {
+    body: &'h mut Body<'w>,
+    hasher: &'h mut Hasher,
+}
+
+impl Read for Hashing<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.body.read(buf)?;
+        self.hasher.update(&buf[..got]);
+        Ok(got)
+    }
+}

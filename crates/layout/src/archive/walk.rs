@@ -1,0 +1,176 @@
+//! One walk over an archive, from its first header to its last byte.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use crate::archive::header::{BLOCK, Flaw, Headers, Why};
+use crate::archive::judge::Name;
+use crate::archive::table::{Fate, Maker, Spot, Table, differ};
+use crate::archive::tape::Tape;
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, Kind, Result};
+use crate::source::Watch;
+
+/// How much is passed over before asking whether to stop.
+const STRIDE: u64 = 8 << 20;
+
+/// A name that stands in an archive more than once.
+pub(super) struct Doubled {
+    /// Where it stands first: judged by whoever can still read that.
+    pub first: Spot,
+    /// Where it stands again.
+    pub again: Spot,
+    /// What it is there: the digest by the name's own algorithm where that is known, else by sha256.
+    pub digest: Digest,
+}
+
+/// What a walk found.
+pub(super) struct Walked {
+    pub table: Table,
+    pub doubled: BTreeMap<Name, Doubled>,
+}
+
+/// The content of the member the walk stands at.
+pub(super) struct Body<'w> {
+    tape: &'w mut dyn Tape,
+    left: &'w mut u64,
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let want = usize::try_from(*self.left).unwrap_or(usize::MAX).min(buf.len());
+        if want == 0 {
+            return Ok(0);
+        }
+        match self.tape.read(&mut buf[..want])? {
+            0 => Err(io::Error::new(io::ErrorKind::InvalidData, "the archive is cut here")),
+            got => {
+                *self.left -= got as u64;
+                Ok(got)
+            }
+        }
+    }
+}
+
+/// The hasher for content called `name`: by its own algorithm where that is known.
+pub(super) fn hasher(name: &Name) -> Hasher {
+    match name {
+        Name::Blob(digest) => digest.hasher(),
+        _ => None,
+    }
+    .unwrap_or_else(|| Digest::of(b"").hasher().expect("sha256 is known"))
+}
+
+/// Walks over the whole archive, judges every member, and hands out the content of every name that
+/// matters the first time it comes by. What `hand` leaves unread is passed over.
+///
+/// `Ok` means that the archive is whole, with an end marker and nothing behind it. Integrity where it
+/// is cut or damaged or has a member that must not be; `location` is what its user calls it.
+pub(super) fn walk(
+    location: &str,
+    tape: &mut dyn Tape,
+    watch: &dyn Watch,
+    hand: &mut dyn FnMut(&Name, Spot, Body<'_>) -> Result<()>,
+) -> Result<Walked> {
+    let told = |flaw: Flaw| tell(location, flaw);
+    let (mut headers, mut maker, mut doubled) = (Headers::default(), Maker::default(), BTreeMap::new());
+    let mut at = 0;
+    loop {
+        if watch.stop() {
+            return Err(interrupted());
+        }
+        let (header, next) = headers.next(tape, at).map_err(told)?;
+        at = next;
+        let Some(header) = header else { break };
+        let spot = Spot { at, size: header.size };
+        let beyond = || Flaw::wrong(header.at, "its size reaches beyond any archive");
+        let padded = spot.size.checked_next_multiple_of(BLOCK).ok_or_else(beyond);
+        let end = padded.and_then(|padded| at.checked_add(padded).ok_or_else(beyond)).map_err(told)?;
+        let mut left = spot.size;
+        match maker.take(header, spot).map_err(told)? {
+            Fate::Pass => {}
+            Fate::First(name) => hand(&name, spot, Body { tape: &mut *tape, left: &mut left })?,
+            Fate::Again(name, first) => {
+                let mut body = Body { tape: &mut *tape, left: &mut left };
+                let digest = hash(hasher(&name), &mut body, watch).map_err(|flaw| told(Flaw { at, ..flaw }))??;
+                let right = match &name {
+                    Name::Blob(own) if own.verifiable() => *own == digest,
+                    _ => doubled.get(&name).is_none_or(|before: &Doubled| before.digest == digest),
+                };
+                if !right {
+                    return Err(told(differ(&name, first.at - BLOCK, spot.at - BLOCK)));
+                }
+                doubled.entry(name).or_insert(Doubled { first, again: spot, digest });
+            }
+        };
+        at += spot.size - left;
+        while at < end {
+            if watch.stop() {
+                return Err(interrupted());
+            }
+            let step = (end - at).min(STRIDE);
+            let got = tape.skip(step).map_err(|why| told(Flaw::unread(at, why)))?;
+            if got < step {
+                return Err(told(Flaw::cut(at + got)));
+            }
+            at += step;
+        }
+    }
+    only_zeros(tape, at, watch).map_err(told)??;
+    Ok(Walked { table: maker.finish().map_err(told)?, doubled })
+}
+
+/// Hashes all that is left of `body`.
+pub(super) fn hash(
+    mut hasher: Hasher,
+    body: &mut dyn Read,
+    watch: &dyn Watch,
+) -> std::result::Result<Result<Digest>, Flaw> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if watch.stop() {
+            return Ok(Err(interrupted()));
+        }
+        match body.read(&mut buffer) {
+            Ok(0) => return Ok(Ok(hasher.finish())),
+            Ok(got) => hasher.update(&buffer[..got]),
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(Flaw::unread(0, why)),
+        }
+    }
+}
+
+/// Reads to the end, where a compressed stream has its checksum: nothing but zeros may be there.
+fn only_zeros(tape: &mut dyn Tape, mut at: u64, watch: &dyn Watch) -> std::result::Result<Result<()>, Flaw> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        if watch.stop() {
+            return Ok(Err(interrupted()));
+        }
+        match tape.read(&mut buffer) {
+            Ok(0) => return Ok(Ok(())),
+            Ok(got) => {
+                if let Some(ahead) = buffer[..got].iter().position(|byte| *byte != 0) {
+                    return Err(Flaw::wrong(at + ahead as u64, "something follows the end marker"));
+                }
+                at += got as u64;
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(Flaw::unread(at, why)),
+        }
+    }
+}
+
+pub(super) fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted")
+}
+
+/// The error for a flaw of the archive called `location`.
+pub(super) fn tell(location: &str, flaw: Flaw) -> Error {
+    let what = format!("could not read archive {location}");
+    match flaw.why {
+        Why::Wrong(why) if flaw.at == 0 => Error::new(Kind::Integrity, what).because(why),
+        Why::Wrong(why) => Error::new(Kind::Integrity, what).because(format!("at byte {}: {why}", flaw.at)),
+        Why::Unread(why) => Error::new(Kind::Failed, what).because(why),
+    }
+}

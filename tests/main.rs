@@ -1,0 +1,7 @@
+//! End to end: the program as users run it, on files as other tools write them.
+
+mod interop;
+mod run;
+mod samples;
+mod tidy;
+mod walk;
