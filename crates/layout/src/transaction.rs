@@ -816,7 +816,7 @@ fn whole_sync(at: &Path) -> Option<File> {
 }
 
 /// A name nobody else uses: who, when, and a number.
-fn unique() -> String {
+pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -824,7 +824,7 @@ fn unique() -> String {
 }
 
 /// Somebody who may stop the work but counts nothing.
-struct Stop<'a>(&'a dyn Watch);
+pub(crate) struct Stop<'a>(pub &'a dyn Watch);
 
 impl Watch for Stop<'_> {
     fn stop(&self) -> bool {
