@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 pub mod archive;
+pub mod carry;
 pub mod checked;
 pub mod descriptor;
 pub mod digest;
@@ -46,6 +47,7 @@ pub mod transaction;
 
 use std::path::Path;
 
+pub use carry::carry;
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Kind, Result};
