@@ -1,13 +1,16 @@
 //! `export`
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
+use ocistow_graph::Asked;
 use ocistow_layout::{Error, Kind, Result};
 
 use super::along::Along;
-use super::at::At;
+use super::at::{self, At};
 use crate::code::Code;
+use crate::location;
 use crate::speak::Context;
 
 /// Write a bundle: what is named, and what goes along
@@ -29,7 +32,7 @@ EXAMPLES:
     ocistow export ./store:app --platform linux/arm64 -o - | ssh there ocistow import - ./store
 
   For docker load and podman load:
-    ocistow export ./store:app --platform linux/amd64 --as docker --name registry.example/app -o app.tar")]
+    ocistow export ./store:app --platform linux/amd64 --as docker -o app.tar")]
 pub struct Args {
     /// What goes into the bundle.
     #[command(flatten)]
@@ -69,6 +72,22 @@ pub struct Bundle {
     /// Between directories, make hard links instead of copies
     #[arg(long)]
     pub link: bool,
+}
+
+impl Bundle {
+    /// The layout, and what is named in it; nothing named means every entry. Usage where a reference
+    /// cannot be read.
+    pub fn read(&self) -> Result<(PathBuf, Vec<Asked>)> {
+        let location = self.at.read()?;
+        let mut named = Vec::new();
+        if !location.pick.is_empty() {
+            named.push(at::asked(&location.pick));
+        }
+        for reference in &self.references {
+            named.push(at::asked(&location::parse_pick(reference)?));
+        }
+        Ok((location.path, named))
+    }
 }
 
 /// For whom a bundle is made.

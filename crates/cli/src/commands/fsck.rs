@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     pub at: At,
     /// Take platforms of an index that are not there as missing (5)
-    #[arg(long, conflicts_with = "allow_missing")]
+    #[arg(long)]
     pub complete: bool,
     /// Take missing content as a warning
     #[arg(long)]

@@ -16,15 +16,18 @@ use crate::speak::Context;
 /// layout is made if it is not there. No name is seen before everything under it has arrived and was
 /// checked; an import that fails changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "ocistow import [OPTIONS] <FILE|DIR|->... <LAYOUT>",
+    after_help = "\
 EXAMPLES:
   ocistow import app.tar ./store
   ocistow import app.tar ./store --tag app=app-new --no-move
   ssh there ocistow export ./store:app -o - | ocistow import - ./store
-  ocistow import app.tar.zst ./store --expect sha256:… --dry-run")]
+  ocistow import app.tar.zst ./store --expect sha256:… --dry-run"
+)]
 pub struct Args {
     /// The bundles, and behind them the layout they come into
-    #[arg(value_names = ["FILE|DIR|-", "LAYOUT"], num_args = 1.., required = true)]
+    #[arg(value_name = "FILE|DIR|-... LAYOUT", num_args = 1.., required = true)]
     words: Vec<OsString>,
     /// Take PATH as the layout as it is, whatever it contains, and all arguments as bundles
     #[arg(long, value_name = "PATH")]
