@@ -138,7 +138,31 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::Cli;
+    use crate::commands::Command;
+
+    #[test]
+    fn references_are_those_of_the_location_and_further_ones() {
+        let read = |line: &str| {
+            let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
+            let Command::Plan(args) = cli.command else { panic!("it is another command") };
+            args.bundle.read().map_err(|error| error.kind())
+        };
+        let name = |text: &str| Asked::Name(text.to_owned(), None);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let by_digest = Asked::Digest(digest.parse().expect("it is valid"));
+        assert_eq!(read("ocistow plan store"), Ok(("store".into(), vec![])));
+        assert_eq!(
+            read(&format!("ocistow plan store:a b host/c:1 @{digest}")),
+            Ok(("store".into(), vec![name("a"), name("b"), name("host/c:1"), by_digest]))
+        );
+        assert_eq!(read("ocistow plan --path x:y a b"), Ok(("x:y".into(), vec![name("a"), name("b")])));
+        assert_eq!(read("ocistow plan --path x:y"), Ok(("x:y".into(), vec![])));
+        assert_eq!(read("ocistow plan -"), Err(Kind::Usage));
+    }
 
     #[test]
     fn compressions_are_names_with_levels() {

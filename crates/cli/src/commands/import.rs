@@ -100,3 +100,29 @@ impl Args {
         Err(Error::new(Kind::Failed, "could not import").because("this build cannot do it yet"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::commands::Command;
+
+    fn read(line: &str) -> std::result::Result<(Vec<From>, PathBuf), Kind> {
+        let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
+        let Command::Import(args) = cli.command else { panic!("it is another command") };
+        args.read().map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_last_argument_is_the_layout_unless_a_path_is_given() {
+        let path = |text: &str| From::Path(PathBuf::from(text));
+        assert_eq!(read("ocistow import a.tar b.tar store"), Ok((vec![path("a.tar"), path("b.tar")], "store".into())));
+        assert_eq!(read("ocistow import - store"), Ok((vec![From::Input], "store".into())));
+        assert_eq!(read("ocistow import a.tar --path x:y"), Ok((vec![path("a.tar")], "x:y".into())));
+        assert_eq!(read("ocistow import a.tar"), Err(Kind::Usage), "no layout");
+        assert_eq!(read("ocistow import - - store"), Err(Kind::Usage), "standard input ends once");
+        assert_eq!(read("ocistow import a.tar store:v1"), Err(Kind::Usage), "a layout is written to as a whole");
+    }
+}
