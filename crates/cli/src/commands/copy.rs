@@ -1,4 +1,4 @@
-//! `copy`
+//! `copy` carries one reference between two locations.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

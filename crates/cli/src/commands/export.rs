@@ -1,4 +1,4 @@
-//! `export`
+//! `export` writes a bundle; what goes into one, shared with `plan`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

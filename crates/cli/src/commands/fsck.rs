@@ -1,4 +1,4 @@
-//! `fsck`
+//! `fsck` checks everything.
 
 use ocistow_layout::{Error, Kind, Result};
 

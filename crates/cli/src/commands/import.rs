@@ -1,4 +1,4 @@
-//! `import`
+//! `import` brings bundles into a layout.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
