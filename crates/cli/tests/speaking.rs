@@ -413,15 +413,18 @@ fn hostile_names_cannot_speak_to_the_terminal() {
 }
 
 #[test]
-fn a_closed_standard_output_ends_quietly() {
+fn a_closed_standard_output_ends_quietly_and_hides_no_failure() {
     let place = Place::new(SIGNED);
-    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "resolve STORE:nope --format json", "--help"]
-    {
+    let ended = |line: &str| {
         let err = Kept::default();
         let world = World::new(Closed, err.clone(), io::empty());
-        let code = ocistow::run(self::line(&place.words(line)), &world);
-        assert_eq!((code, err.text().as_str()), (0, ""), "{line}");
+        (ocistow::run(self::line(&place.words(line)), &world), err.text())
+    };
+    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "completions bash", "--help"] {
+        assert_eq!(ended(line), (0, String::new()), "{line}");
     }
+    let (code, err) = ended("resolve STORE:nope --format json");
+    assert!(code == 3 && err.starts_with("error: "), "{code} {err}");
 }
 
 #[test]
