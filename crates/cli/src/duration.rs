@@ -49,7 +49,20 @@ mod tests {
         for (text, millis) in table {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "10", "s", "10x", "-1s", "1.5s", " 1s", "1 s", "1s ", "99999999999999999999s", "99999999999999999h", "1h30"] {
+        for text in [
+            "",
+            "10",
+            "s",
+            "10x",
+            "-1s",
+            "1.5s",
+            " 1s",
+            "1 s",
+            "1s ",
+            "99999999999999999999s",
+            "99999999999999999h",
+            "1h30",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

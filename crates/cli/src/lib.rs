@@ -4,11 +4,14 @@
 //! is decided is graph's.
 
 pub mod args;
+pub mod changes;
+pub mod chosen;
 pub mod code;
 pub mod commands;
 pub mod duration;
 pub mod location;
 pub mod look;
+pub mod node;
 pub mod progress;
 pub mod shown;
 pub mod speak;

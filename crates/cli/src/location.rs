@@ -1,6 +1,6 @@
 //! Locations: `PATH`, `PATH:REF`, `PATH@DIGEST`, `PATH:REF@DIGEST`, as `cli.md` fixes them.
 //!
-//! What a word means depends on what lies on the disk; that is asked through [`Disk`] only, so that
+//! What a word means depends on what lies on the disk; that is asked through [`Exists`] only, so that
 //! every rule can be shown without one.
 
 use std::ffi::{OsStr, OsString};
@@ -37,7 +37,7 @@ impl Pick {
 }
 
 /// What the grammar asks of the disk.
-pub trait Disk {
+pub trait Exists {
     /// Whether there is anything at `path`.
     fn exists(&self, path: &Path) -> bool;
     /// Whether there is a directory at `path`, or behind a link there.
@@ -45,9 +45,9 @@ pub trait Disk {
 }
 
 /// The disk of this machine.
-pub struct RealDisk;
+pub struct OnDisk;
 
-impl Disk for RealDisk {
+impl Exists for OnDisk {
     fn exists(&self, path: &Path) -> bool {
         path.symlink_metadata().is_ok()
     }
@@ -61,17 +61,8 @@ const PREFIXES: [(&str, bool); 4] =
     [("oci:", true), ("oci-archive:", false), ("docker-archive:", true), ("ocidir://", false)];
 
 /// Transports of other tools for what is neither.
-const TRANSPORTS: [&str; 9] = [
-    "docker:",
-    "docker-daemon:",
-    "containers-storage:",
-    "containers:",
-    "dir:",
-    "reg:",
-    "sif:",
-    "ostree:",
-    "tarball:",
-];
+const TRANSPORTS: [&str; 9] =
+    ["docker:", "docker-daemon:", "containers-storage:", "containers:", "dir:", "reg:", "sif:", "ostree:", "tarball:"];
 
 /// What the path of a target says about what will be written there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +93,7 @@ impl TargetKind {
 
 /// Reads a location. Usage where it cannot be meant or can be meant in two ways; that the path exists
 /// is not said.
-pub fn parse(argument: &OsStr, disk: &dyn Disk) -> Result<Location> {
+pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
     let bytes = argument.as_bytes();
     let bad = |why: &str| bad(argument, why);
     if bytes == b"-" {
@@ -117,30 +108,11 @@ pub fn parse(argument: &OsStr, disk: &dyn Disk) -> Result<Location> {
             .hint("a file or directory of that name is written ./NAME"));
     }
     let text = &bytes[prefix.map_or(0, |(prefix, _)| prefix.len())..];
-    let (rest, digest) = cut_digest(text);
-    let (path, reference) = cut_path(rest, disk);
-    let is_whole = path.len() == rest.len();
-
-    // Rule 4: the path, or all of it, or all of it with what only looks like a digest.
-    let there = |bytes: &[u8]| disk.exists(Path::new(OsStr::from_bytes(bytes)));
-    let mut readings: Vec<(&[u8], Option<&[u8]>, Option<Digest>)> = vec![(path, reference, digest.clone())];
-    if !is_whole {
-        readings.push((rest, None, digest.clone()));
-    }
-    if digest.is_some() {
-        readings.push((text, None, None));
-    }
-    let mut found = readings.iter().filter(|(path, ..)| there(path));
-    let (path, reference, digest) = match (found.next(), found.next()) {
-        (Some((one, ..)), Some((other, ..))) => {
-            let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
-            return Err(bad(&format!("both {one:?} and {other:?} exist"))
-                .hint("--path PATH takes a path literally and makes the argument the reference"));
-        }
-        (Some(reading), None) => reading.clone(),
-        (None, _) => readings.swap_remove(0),
-    };
-
+    let Reading { path, reference, digest } = meant(text, disk).map_err(|(one, other)| {
+        let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+        bad(&format!("both {one:?} and {other:?} exist"))
+            .hint("--path PATH takes a path literally and makes the argument the reference")
+    })?;
     let path = match (path.is_empty(), prefix) {
         (true, None) => return Err(bad("the path is empty").hint("a location is PATH, PATH:REF or PATH@DIGEST")),
         (true, Some(_)) => PathBuf::from("."),
@@ -159,6 +131,39 @@ pub fn parse(argument: &OsStr, disk: &dyn Disk) -> Result<Location> {
     Ok(Location { path, pick })
 }
 
+/// One way to read a location behind its prefix.
+struct Reading<'a> {
+    path: &'a [u8],
+    reference: Option<&'a [u8]>,
+    digest: Option<Digest>,
+}
+
+/// The way that is meant, by what exists (rule 4). `Err` with the paths of two that exist.
+fn meant<'a>(text: &'a [u8], disk: &dyn Exists) -> std::result::Result<Reading<'a>, (&'a [u8], &'a [u8])> {
+    let there = |bytes: &[u8]| disk.exists(Path::new(OsStr::from_bytes(bytes)));
+    let (rest, digest) = cut_digest(text);
+    let (path, reference) = cut_path(rest, disk);
+    let mut wholes = vec![Reading { path: rest, reference: None, digest: digest.clone() }];
+    if digest.is_some() {
+        wholes.push(Reading { path: text, reference: None, digest: None });
+    }
+    wholes.retain(|whole| whole.path != path && there(whole.path));
+    let first = Reading { path, reference, digest };
+    if there(path) {
+        return wholes.first().map_or(Ok(first), |whole| Err((path, whole.path)));
+    }
+    if let [one, other] = &wholes[..] {
+        return Err((one.path, other.path));
+    }
+    if let Some(whole) = wholes.pop() {
+        return Ok(whole);
+    }
+    // `app@2.0:v1` ends in what could be a digest of an algorithm called 2.0.
+    let (path, reference) = cut_path(text, disk);
+    let uncut = first.digest.is_some() && there(path);
+    Ok(if uncut { Reading { path, reference, digest: None } } else { first })
+}
+
 /// Reads what is left of a location when `--path` gave the path: `REF`, `@DIGEST` or `REF@DIGEST`.
 pub fn parse_pick(argument: &OsStr) -> Result<Pick> {
     let (rest, digest) = cut_digest(argument.as_bytes());
@@ -170,7 +175,7 @@ pub fn parse_pick(argument: &OsStr) -> Result<Pick> {
 }
 
 /// Reads a location that cannot have a reference: something to write to as a whole.
-pub fn parse_path(argument: &OsStr, disk: &dyn Disk) -> Result<PathBuf> {
+pub fn parse_path(argument: &OsStr, disk: &dyn Exists) -> Result<PathBuf> {
     let Location { path, pick } = parse(argument, disk)?;
     if pick.is_empty() {
         return Ok(path);
@@ -209,7 +214,7 @@ fn cut_digest(bytes: &[u8]) -> (&[u8], Option<Digest>) {
 
 /// Cuts into path and reference: at the first `:` behind the longest leading part that ends in `/` and
 /// is a directory.
-fn cut_path<'a>(bytes: &'a [u8], disk: &dyn Disk) -> (&'a [u8], Option<&'a [u8]>) {
+fn cut_path<'a>(bytes: &'a [u8], disk: &dyn Exists) -> (&'a [u8], Option<&'a [u8]>) {
     let slashes = (0..bytes.len()).rev().filter(|&at| bytes[at] == b'/');
     let mut leading = slashes.map(|at| at + 1);
     let dir = leading.find(|&end| disk.is_dir(Path::new(OsStr::from_bytes(&bytes[..end])))).unwrap_or(0);
@@ -233,14 +238,14 @@ mod tests {
     /// A disk on which these directories (with a `/` at the end) and files lie, and nothing else.
     struct Drawn<'a>(&'a [&'a str]);
 
-    impl Disk for Drawn<'_> {
+    impl Exists for Drawn<'_> {
         fn exists(&self, path: &Path) -> bool {
-            let text = path.to_str().unwrap().trim_end_matches('/');
+            let text = path.to_string_lossy();
+            let text = text.trim_end_matches('/');
             self.0.iter().any(|there| there.trim_end_matches('/') == text)
         }
         fn is_dir(&self, path: &Path) -> bool {
-            let text = path.to_str().unwrap();
-            self.0.iter().any(|there| *there == text)
+            self.0.contains(&&*path.to_string_lossy())
         }
     }
 
@@ -326,7 +331,10 @@ mod tests {
             ("oci:app:@99999999999999999999", &[], "app | @99999999999999999999 | - | -"),
             // The last `@` decides, and only before a valid digest.
             ("app@DIGEST@DIGEST", &[], "app@sha256 | HEX | DIGEST | -"),
-            ("a@b:v1", &[], "a@b | v1 | - | -"),
+            ("app@2.0:v1", &["app@2.0/"], "app@2.0 | v1 | - | -"),
+            ("app@2.0:v1", &["app/"], "app | - | 2.0:v1 | -"),
+            ("app@2.0:v1", &[], "app | - | 2.0:v1 | -"),
+            ("app@2.0/x:v1", &["app@2.0/"], "app@2.0/x | v1 | - | -"),
             ("app@sha256:abc", &[], "app@sha256 | abc | - | -"),
             ("app@sha384:abc", &[], "app | - | sha384:abc | -"),
             // A transport's name needs its colon, a scheme its slashes, and both the front.
@@ -377,7 +385,10 @@ mod tests {
     #[test]
     fn a_path_that_is_no_text_is_kept_and_a_reference_is_not() {
         let location = parse(OsStr::from_bytes(b"a\xff:v1"), &Drawn(&[])).expect("the path may be any bytes");
-        assert_eq!((location.path.as_os_str().as_bytes(), location.pick.reference.as_deref()), (&b"a\xff"[..], Some("v1")));
+        assert_eq!(
+            (location.path.as_os_str().as_bytes(), location.pick.reference.as_deref()),
+            (&b"a\xff"[..], Some("v1"))
+        );
         let why = parse(OsStr::from_bytes(b"a:\xff"), &Drawn(&[])).expect_err("a reference is text");
         assert_eq!(why.kind(), Kind::Usage);
     }

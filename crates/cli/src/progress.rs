@@ -20,7 +20,7 @@ pub enum Manner {
         /// Work shorter than this shows nothing.
         after: Duration,
     },
-    /// A line every second, and one in the end.
+    /// A line every second, and one in the end if there was anything to do.
     Plain,
 }
 
@@ -87,9 +87,10 @@ impl<'c> Progress<'c> {
 fn line(verb: &str, done: Count, total: Option<Count>, elapsed: Duration) -> String {
     let rate = u64::try_from(u128::from(done.bytes) * 1000 / elapsed.as_millis().max(1)).unwrap_or(u64::MAX);
     let (blobs, amount) = match total {
-        Some(total) => {
-            (format!("{}/{} blobs", done.blobs, total.blobs), format!("{} of {}", bytes(done.bytes), bytes(total.bytes)))
-        }
+        Some(total) => (
+            format!("{}/{} blobs", done.blobs, total.blobs),
+            format!("{} of {}", bytes(done.bytes), bytes(total.bytes)),
+        ),
         None => (format!("{} {}", done.blobs, if done.blobs == 1 { "blob" } else { "blobs" }), bytes(done.bytes)),
     };
     format!("{verb}: {blobs}, {amount}, {}/s", bytes(rate))
@@ -120,7 +121,12 @@ impl Drop for Progress<'_> {
         match self.manner {
             Manner::Silent => {}
             Manner::Line { .. } => self.context.clear_line(),
-            Manner::Plain => self.show(),
+            Manner::Plain => {
+                let nothing = self.blobs.load(Ordering::Relaxed) == 0 && self.bytes.load(Ordering::Relaxed) == 0;
+                if !nothing {
+                    self.show();
+                }
+            }
         }
     }
 }

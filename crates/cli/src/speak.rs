@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ocistow_layout::{Count, Error, Kind, Result};
+use ocistow_layout::transaction::Options;
+use ocistow_layout::{Count, Error, Kind, Result, Watch};
 use serde::Serialize;
 
 use crate::args::{Format, Global, When};
@@ -155,6 +156,11 @@ impl<'w> Context<'w> {
             (When::Always, false) => Manner::Plain,
         };
         Progress::new(self, verb, total, manner)
+    }
+
+    /// How a transaction is to go about it, watched by `watch`.
+    pub fn writing<'a>(&'a self, watch: &'a dyn Watch) -> Options<'a> {
+        Options { medium: &*self.world.medium, watch, patience: self.lock_timeout, ..Options::default() }
     }
 
     /// Tells why the command failed, and gives its code. A closed standard output is no failure.

@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ocistow_layout::medium::{Disk, Medium};
+
 /// The world of one run.
 pub struct World {
     /// Where results go.
@@ -15,6 +17,8 @@ pub struct World {
     pub err: Stream,
     /// What `-` reads.
     pub input: Mutex<Box<dyn Read + Send>>,
+    /// What is written to.
+    pub medium: Box<dyn Medium>,
     /// Set once somebody asked to stop.
     pub stop: Arc<AtomicBool>,
     /// Whether `NO_COLOR` is set.
@@ -32,6 +36,7 @@ impl World {
             out: Stream::new(out, false),
             err: Stream::new(err, false),
             input: Mutex::new(Box::new(input)),
+            medium: Box::new(Disk),
             stop: Arc::default(),
             no_color: false,
         }
@@ -45,6 +50,7 @@ impl World {
             out: Stream::new(out, io::stdout().is_terminal()),
             err: Stream::new(io::stderr(), io::stderr().is_terminal()),
             input: Mutex::new(Box::new(io::stdin())),
+            medium: Box::new(Disk),
             stop: Arc::default(),
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
         })

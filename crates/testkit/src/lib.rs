@@ -63,6 +63,7 @@
 mod draw;
 pub mod fixtures;
 pub mod medium;
+pub mod odd;
 mod tar;
 mod write;
 
