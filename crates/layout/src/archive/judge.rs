@@ -146,7 +146,7 @@ fn blob(path: &[u8]) -> Option<Result<Digest, String>> {
     if parts.next().is_some() {
         return None;
     }
-    let text = format!("{}:{}", String::from_utf8_lossy(algorithm), String::from_utf8_lossy(encoded));
+    let text = [String::from_utf8_lossy(algorithm), String::from_utf8_lossy(encoded)].join(":");
     Some(text.parse::<Digest>().map_err(|why| why.to_string()))
 }
 
