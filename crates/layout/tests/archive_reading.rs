@@ -1,4 +1,5 @@
 //! Archives are read in place, unpacked from gzip and zstd, and from a stream: always alike.
+#![allow(clippy::unwrap_used)] // What draws archives for tests may stop a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -759,7 +760,9 @@ fn trouble_of_the_medium_is_no_damage_and_a_stop_is_obeyed() {
             true
         }
     }
-    let tar = Tar::layout().blob(&[1; 5000]).end();
+    // Content that does not shrink, so that the trouble comes behind the first block.
+    let noise: Vec<u8> = (0..200u32).flat_map(|n| Digest::of(&n.to_le_bytes()).sha256().unwrap().to_owned()).collect();
+    let tar = Tar::layout().blob(&noise).end();
     for packed in [tar.clone(), gzip(&tar), zstd(&tar)] {
         for cut in [0, 1, 20, packed.len() / 2, packed.len() - 1] {
             let stream = packed[..cut].chain(Broken);
@@ -815,8 +818,10 @@ fn member(tar: Tar, sort: u8, a: u8, b: u8) -> Tar {
         14 => tar.link(b'1', &odd, &format!("hop{}", b % 3)),
         15 => tar.link(b'1', &format!("hop{}", b % 3), &own.path()),
         16 => tar.directory(&own.path()),
-        17 => tar.file("index.json", if b % 8 == 0 { b"{\"schemaVersion\":2,\"manifests\":[ ]}" } else { INDEX }),
-        18 => tar.file("oci-layout", if b % 8 == 0 { b"{}" } else { MARKER }),
+        17 => {
+            tar.file("index.json", if b.is_multiple_of(8) { b"{\"schemaVersion\":2,\"manifests\":[ ]}" } else { INDEX })
+        }
+        18 => tar.file("oci-layout", if b.is_multiple_of(8) { b"{}" } else { MARKER }),
         19 => tar.file(["notes", "manifest.json", "a/index.json", "blobs/x", "blobs/sha256/X"][choice % 5], b"?"),
         20 => tar.member(b'L', b"l", b"", own.path().as_bytes()).file("cut", &body),
         21 => tar.pax(b'x', &[("size", "2")]).raw(&header(b'0', own.path().as_bytes(), b"", u64::from(b)), &body),
