@@ -71,6 +71,26 @@ pub fn apply(index: &IndexFile, edits: &[Edit]) -> Result<Vec<u8>> {
     Ok(finished(&now).into_bytes())
 }
 
+/// What somebody else did between `base` and `found`, done to `onto`: the entries he added and removed. Taken
+/// as they are where `onto` is `base`.
+pub fn merge(base: &IndexFile, found: IndexFile, onto: &IndexFile) -> Result<IndexFile> {
+    if base.bytes() == onto.bytes() {
+        return Ok(found);
+    }
+    let texts = |index: &IndexFile| -> Vec<String> {
+        index.entries().iter().map(|entry| json::compact(&index.text()[entry.span.clone()])).collect()
+    };
+    let (was, is, here) = (texts(base), texts(&found), texts(onto));
+    let mut splice = Splice::default();
+    for (at, text) in here.iter().enumerate() {
+        if was.contains(text) && !is.contains(text) {
+            splice.at.insert(at, None);
+        }
+    }
+    splice.added = is.into_iter().filter(|text| !was.contains(text) && !here.contains(text)).collect();
+    IndexFile::parse(spliced(onto, &splice).into_bytes())
+}
+
 /// Entries by place: `Some(text)` replaces one, `None` removes it; `added` go behind the last.
 #[derive(Default)]
 struct Splice {

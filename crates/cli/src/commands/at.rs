@@ -1,0 +1,106 @@
+//! The argument that says where: a location, or a literal path and a reference.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use ocistow_graph::resolve::{Asked, Target, resolve};
+use ocistow_graph::{Load, Selector};
+use ocistow_layout::{Error, Kind, Marker, Result, Source};
+
+use crate::location::{self, Location, OnDisk, Pick};
+use crate::speak::Context;
+
+/// Where, and what is meant there.
+#[derive(Debug, Clone, clap::Args)]
+pub struct At {
+    /// A layout or archive, and what is meant in it: PATH, PATH:REF, PATH@DIGEST or PATH:REF@DIGEST
+    #[arg(value_name = "LOC", required_unless_present = "path")]
+    pub location: Option<OsString>,
+    /// Take PATH as it is, whatever it contains, and LOC as a reference in it
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
+
+impl At {
+    /// The location. Usage where it cannot be read.
+    pub fn read(&self) -> Result<Location> {
+        read(self.location.as_deref(), self.path.as_deref())
+    }
+}
+
+/// The location of an argument, or of a literal path and the argument as a reference in it.
+pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
+    match (path, argument) {
+        (Some(path), _) if path.as_os_str().is_empty() => {
+            Err(Error::new(Kind::Usage, "could not use --path").because("the path is empty"))
+        }
+        (Some(path), None) => Ok(Location { path: path.to_owned(), pick: Pick::default() }),
+        (Some(path), Some(argument)) => Ok(Location { path: path.to_owned(), pick: location::parse_pick(argument)? }),
+        (None, Some(argument)) => location::parse(argument, &OnDisk),
+        (None, None) => {
+            Err(Error::new(Kind::Usage, "could not tell which layout is meant").because("no LOC was given"))
+        }
+    }
+}
+
+/// What was picked, as graph takes it.
+pub fn asked(pick: &Pick) -> Asked {
+    match (&pick.reference, &pick.digest, pick.nth) {
+        (Some(reference), digest, _) => Asked::Name(reference.clone(), digest.clone()),
+        (None, Some(digest), _) => Asked::Digest(digest.clone()),
+        (None, None, Some(nth)) => Asked::Place(nth),
+        (None, None, None) => Asked::Root,
+    }
+}
+
+/// Opens the layout at `path` for looking. NotFound where there is none; a layout that is not quite one is
+/// read with a warning.
+pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
+    let progress = context.progress("reading", None);
+    let source = ocistow_layout::open(path, &progress).map_err(|error| hinted(error, path))?;
+    drop(progress);
+    match source.marker() {
+        Marker::Right => {}
+        Marker::Absent => context.warn(&format!("{} has no oci-layout file; it is only read", path.display())),
+        Marker::Wrong(why) => context.warn(&format!("{}: the oci-layout file is wrong: {why}", path.display())),
+    }
+    Ok(source)
+}
+
+/// Opens the layout at `path` for looking before it is written to. Usage where it is an archive: nothing is
+/// ever added to one.
+pub fn open_directory(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
+    if path.is_file() {
+        let what = format!("could not write to {}", path.display());
+        return Err(Error::new(Kind::Usage, what)
+            .because("it is a file, and only layouts in directories are written to")
+            .hint("import takes an archive into a layout"));
+    }
+    open(context, path)
+}
+
+/// A digest that is not valid ends up in the path or the reference: says so.
+fn hinted(error: Error, path: &Path) -> Error {
+    let text = path.to_string_lossy();
+    let looks = ["@sha256", "@sha512"].iter().any(|mark| text.contains(mark));
+    if error.kind() == Kind::NotFound && looks {
+        return error.hint("what stands behind the @ is no valid digest, so it was taken as part of the path");
+    }
+    error
+}
+
+/// How the graph is read.
+pub fn load(context: &Context<'_>, scan_blobs: bool) -> Load {
+    Load { threads: context.threads.get(), scan_blobs }
+}
+
+/// What the location means, and with `platform` its child for that.
+pub fn target(context: &Context<'_>, source: &dyn Source, pick: &Pick, platform: Option<&Selector>) -> Result<Target> {
+    let progress = context.progress("reading manifests", None);
+    let target = resolve(source, &asked(pick), load(context, false), &progress)?;
+    drop(progress);
+    match platform {
+        None => Ok(target),
+        Some(selector) => crate::chosen::chosen(source, target, selector),
+    }
+}

@@ -1,0 +1,71 @@
+//! The commands, one file each: its arguments and its `run`.
+
+use ocistow_layout::{Error, Kind, Result};
+
+use crate::args::Format;
+use crate::code::Code;
+use crate::speak::Context;
+
+pub mod along;
+pub mod at;
+pub mod cat;
+pub mod completions;
+pub mod copy;
+pub mod discover;
+pub mod export;
+pub mod fsck;
+pub mod import;
+pub mod init;
+pub mod ls;
+pub mod plan;
+pub mod resolve;
+pub mod show;
+pub mod tag;
+pub mod untag;
+
+/// Every command there is; what each does stands at its arguments.
+#[derive(Debug, clap::Subcommand)]
+#[allow(missing_docs)]
+pub enum Command {
+    Ls(ls::Args),
+    Show(show::Args),
+    Cat(cat::Args),
+    Resolve(resolve::Args),
+    Discover(discover::Args),
+    Fsck(fsck::Args),
+    Export(export::Args),
+    Import(import::Args),
+    Copy(copy::Args),
+    Plan(plan::Args),
+    Init(init::Args),
+    Tag(tag::Args),
+    Untag(untag::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Runs it. `Ok` is how it ended; on `Err` nothing that it found was changed.
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        if context.format == Format::Tree && !matches!(self, Self::Discover(_)) {
+            return Err(Error::new(Kind::Usage, "could not print this answer as a tree")
+                .because("it has none")
+                .hint("discover has one; --format takes text or json everywhere"));
+        }
+        match self {
+            Self::Ls(args) => args.run(context),
+            Self::Show(args) => args.run(context),
+            Self::Cat(args) => args.run(context),
+            Self::Resolve(args) => args.run(context),
+            Self::Discover(args) => args.run(context),
+            Self::Fsck(args) => args.run(context),
+            Self::Export(args) => args.run(context),
+            Self::Import(args) => args.run(context),
+            Self::Copy(args) => args.run(context),
+            Self::Plan(args) => args.run(context),
+            Self::Init(args) => args.run(context),
+            Self::Tag(args) => args.run(context),
+            Self::Untag(args) => args.run(context),
+            Self::Completions(args) => args.run(context),
+        }
+    }
+}

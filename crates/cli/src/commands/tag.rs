@@ -1,0 +1,97 @@
+//! `tag`
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use ocistow_graph::Facts;
+use ocistow_layout::edit::{Edit, apply};
+use ocistow_layout::name::{Pair, is_ref_name, is_tag};
+use ocistow_layout::transaction::Transaction;
+use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source, checked};
+
+use super::at;
+use crate::changes::Changes;
+use crate::code::Code;
+use crate::speak::Context;
+
+/// Give a manifest more names; a name that stood for something else moves
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES:
+  ocistow tag ./store:app app-stable
+  ocistow tag ./store:app registry.example/team/app:1.0 1.0
+  ocistow tag ./store@sha256:… rescued")]
+pub struct Args {
+    /// The layout, and what is meant in it: PATH, PATH:REF, PATH@DIGEST or PATH:REF@DIGEST
+    #[arg(value_name = "LOC")]
+    location: OsString,
+    /// The names: tags or full names, host/repository:tag
+    #[arg(value_name = "NEW", required = true)]
+    new: Vec<String>,
+    /// Take PATH as it is, whatever it contains, and LOC as a reference in it
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+impl Args {
+    /// Runs it.
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let location = at::read(Some(&self.location), self.path.as_deref())?;
+        for name in &self.new {
+            judge(context, name)?;
+        }
+        let source = at::open_directory(context, &location.path)?;
+        let target = at::target(context, &*source, &location.pick, None)?;
+        let entry = match target.manifest || !target.places.is_empty() {
+            true => target.descriptor,
+            false => lying(&*source, &target.descriptor.digest)?,
+        };
+        let name = |reference: &String| Edit::Name { entry: Box::new(entry.clone()), reference: reference.clone() };
+        let edits: Vec<Edit> = self.new.iter().map(name).collect();
+        change(context, &location.path, &*source, &edits)
+    }
+}
+
+/// The descriptor of a manifest that nothing refers to but its digest: what an untag or another tool left
+/// behind. Usage where the blob is no manifest that says what it is.
+fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
+    let what = || format!("could not tag {digest}");
+    let no_manifest = || Error::new(Kind::Usage, what()).because("it is a blob, not a manifest");
+    let size = source.size(digest)?.ok_or_else(|| Error::new(Kind::NotFound, what()).because("it is not there"))?;
+    if size > checked::MAX_MANIFEST {
+        return Err(no_manifest());
+    }
+    let bytes = checked::read(source, digest, checked::MAX_MANIFEST)?.ok_or_else(no_manifest)?;
+    let facts = Facts::read("", digest, &bytes).map_err(|_| no_manifest())?;
+    Ok(Descriptor::new(facts.form.media_type(), digest.clone(), facts.size))
+}
+
+/// Refuses names that fit no grammar, and warns of those that not everybody takes (4.18).
+fn judge(context: &Context<'_>, name: &str) -> Result<()> {
+    let pair = Pair::written(name);
+    let written = pair.reference.as_deref().unwrap_or_default();
+    match (is_tag(written), is_ref_name(written)) {
+        (true, true) => {}
+        (true, false) => context.warn(&format!("{written:?} is no name that umoci takes")),
+        (false, true) => context.warn(&format!("{written:?} is no tag that a registry takes")),
+        (false, false) => {
+            return Err(Error::new(Kind::Usage, format!("could not use {name:?} as a name"))
+                .because("it is neither a tag nor a name of an image layout")
+                .hint("a tag has letters, digits, '_', '.' and '-', and starts with none of the last two"));
+        }
+    }
+    Ok(())
+}
+
+/// Makes `edits` on the index.json of the layout at `path`, and tells what they changed.
+pub fn change(context: &Context<'_>, path: &Path, source: &dyn Source, edits: &[Edit]) -> Result<Code> {
+    let before = source.index()?;
+    let after = IndexFile::parse(apply(&before, edits)?)?;
+    let changes = Changes::between(&before, &after)?;
+    if !changes.changed.is_empty() {
+        let progress = context.progress("waiting", None);
+        Transaction::begin(path, context.writing(&progress))?.publish(&[], edits)?;
+    }
+    context.answer(&changes)?;
+    Ok(Code::Done)
+}

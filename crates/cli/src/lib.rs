@@ -1,0 +1,39 @@
+//! The command line of ocistow, as a library, so that tests can run commands in their own process.
+//!
+//! This crate speaks: it alone prints, reads words and knows exit codes. What is done is layout's, what
+//! is decided is graph's.
+
+pub mod args;
+pub mod changes;
+pub mod chosen;
+pub mod code;
+pub mod commands;
+pub mod duration;
+pub mod location;
+pub mod look;
+pub mod node;
+pub mod progress;
+pub mod shown;
+pub mod speak;
+pub mod world;
+
+use std::ffi::OsString;
+
+use world::World;
+
+/// Runs one command line, the program's name first, and returns its exit code. Everything it says has
+/// gone to the streams of `world` by then.
+pub fn run(args: impl IntoIterator<Item = OsString>, world: &World) -> u8 {
+    let words: Vec<OsString> = args.into_iter().collect();
+    let code = match args::parse(&words, world) {
+        Err(code) => code,
+        Ok(cli) => {
+            let context = speak::Context::new(world, &cli.global);
+            match cli.command.run(&context) {
+                Ok(code) => code,
+                Err(error) => context.fail(&error),
+            }
+        }
+    };
+    code.number()
+}

@@ -1,0 +1,63 @@
+//! A *node*: how every JSON document here tells of a manifest.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ocistow_graph::{Facts, ManifestKind};
+use ocistow_layout::{Descriptor, Digest, Platform};
+use serde::Serialize;
+
+/// What is told of a manifest, or of an opaque entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// A location that means it: `PATH@DIGEST`.
+    pub reference: String,
+    /// What it is.
+    pub media_type: String,
+    /// Its name.
+    pub digest: Digest,
+    /// Its length.
+    pub size: u64,
+    /// What sort of artifact it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// What it runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Whether it is not there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
+}
+
+impl Node {
+    /// What a descriptor in the layout at `path` tells.
+    pub fn of(path: &Path, descriptor: &Descriptor) -> Self {
+        Self {
+            reference: reference(path, &descriptor.digest),
+            media_type: descriptor.media_type.clone(),
+            digest: descriptor.digest.clone(),
+            size: descriptor.size,
+            artifact_type: descriptor.artifact_type.clone(),
+            annotations: descriptor.annotations.clone(),
+            platform: descriptor.platform.clone(),
+            absent: false,
+        }
+    }
+
+    /// With the type that the manifest itself gives: an image's is told only where it is declared.
+    pub fn typed(mut self, facts: &Facts) -> Self {
+        if facts.declared_type || facts.kind != ManifestKind::Image {
+            self.artifact_type = facts.artifact_type.clone().or(self.artifact_type);
+        }
+        self
+    }
+}
+
+/// The location that means a digest: `PATH@DIGEST`.
+pub fn reference(path: &Path, digest: &Digest) -> String {
+    format!("{}@{digest}", path.display())
+}

@@ -1,0 +1,106 @@
+//! What a command has of the world around it: its streams, whether they are terminals, and the wish
+//! that it should stop.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ocistow_layout::medium::{Disk, Medium};
+
+/// The world of one run.
+pub struct World {
+    /// Where results go.
+    pub out: Stream,
+    /// Where everything else goes.
+    pub err: Stream,
+    /// What `-` reads.
+    pub input: Mutex<Box<dyn Read + Send>>,
+    /// What is written to.
+    pub medium: Box<dyn Medium>,
+    /// Set once somebody asked to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Whether `NO_COLOR` is set.
+    pub no_color: bool,
+}
+
+impl World {
+    /// A world of these streams, none a terminal, that nobody asks to stop.
+    pub fn new(
+        out: impl Write + Send + 'static,
+        err: impl Write + Send + 'static,
+        input: impl Read + Send + 'static,
+    ) -> Self {
+        Self {
+            out: Stream::new(out, false),
+            err: Stream::new(err, false),
+            input: Mutex::new(Box::new(input)),
+            medium: Box::new(Disk),
+            stop: Arc::default(),
+            no_color: false,
+        }
+    }
+
+    /// The world of this process. `Err` where its standard output cannot be used at all.
+    pub fn of_process() -> io::Result<Self> {
+        // Bytes go out as they come: std's stdout would cut them at the ends of lines.
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self {
+            out: Stream::new(out, io::stdout().is_terminal()),
+            err: Stream::new(io::stderr(), io::stderr().is_terminal()),
+            input: Mutex::new(Box::new(io::stdin())),
+            medium: Box::new(Disk),
+            stop: Arc::default(),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+        })
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// One way out. Any number of threads may write to it; each write is whole.
+pub struct Stream {
+    writer: Mutex<Box<dyn Write + Send>>,
+    /// Whether a person is watching.
+    pub terminal: bool,
+    closed: AtomicBool,
+}
+
+impl Stream {
+    /// A way out through `writer`.
+    pub fn new(writer: impl Write + Send + 'static, terminal: bool) -> Self {
+        Self { writer: Mutex::new(Box::new(writer)), terminal, closed: AtomicBool::new(false) }
+    }
+
+    /// Whether the other end was found closed.
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    fn with(&self, act: impl FnOnce(&mut dyn Write) -> io::Result<usize>) -> io::Result<usize> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = act(&mut **writer);
+        if matches!(&done, Err(why) if why.kind() == io::ErrorKind::BrokenPipe) {
+            self.closed.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|writer| writer.write(bytes))
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.with(|writer| writer.write_all(bytes).map(|()| bytes.len())).map(drop)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.with(|writer| writer.flush().map(|()| 0)).map(drop)
+    }
+}

@@ -1,0 +1,308 @@
+//! What goes along with what: the manifests and blobs that chosen roots need and bring.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ocistow_layout::checked::{self, MAX_MANIFEST};
+use ocistow_layout::{Blob, Descriptor, Digest, Platform, Result, Source, descriptor, json};
+
+use crate::facts::{Facts, Form, ManifestKind, Part, Role};
+use crate::graph::{ATTESTATION, ATTESTED, Graph, Node, embedded};
+use crate::platform::Selector;
+
+/// How far a walk goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach<'r> {
+    /// Only these platforms; none: all.
+    pub platforms: &'r [Selector],
+    /// Whether referrers go along.
+    pub referrers: bool,
+    /// Whether `subject` is followed forward.
+    pub subjects: bool,
+}
+
+/// Which of an index's children are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    /// Those of the platforms asked for.
+    Chosen,
+    /// All: it is a referrer, or its child was named.
+    Whole,
+}
+
+/// What a walk has met.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    /// Manifests and their lengths.
+    pub manifests: BTreeMap<Digest, u64>,
+    /// Configs and their lengths.
+    pub configs: BTreeMap<Digest, u64>,
+    /// Other blobs and their lengths.
+    pub blobs: BTreeMap<Digest, u64>,
+    /// Content taken from `data`.
+    pub inline: BTreeMap<Digest, Vec<u8>>,
+    /// Missing content.
+    pub missing: BTreeSet<Digest>,
+    /// Children of indexes that are not there.
+    pub absent_children: BTreeSet<Digest>,
+    /// What is there and wrong.
+    pub broken: BTreeMap<Digest, String>,
+    /// Manifests that came along by an edge, as referrer or as subject.
+    pub along: BTreeSet<Digest>,
+}
+
+impl Carried {
+    /// All blobs, each in the first group it fits, in digest order within each.
+    pub fn groups(&self) -> [Vec<Blob>; 3] {
+        let blob = |(digest, size): (&Digest, &u64)| Blob { digest: digest.clone(), size: *size };
+        let manifest = |digest: &Digest| self.manifests.contains_key(digest);
+        let config = |digest: &Digest| self.configs.contains_key(digest);
+        [
+            self.manifests.iter().map(blob).collect(),
+            self.configs.iter().filter(|(digest, _)| !manifest(digest)).map(blob).collect(),
+            self.blobs.iter().filter(|(digest, _)| !manifest(digest) && !config(digest)).map(blob).collect(),
+        ]
+    }
+
+    /// Whether a digest is carried in any group.
+    pub fn has(&self, digest: &Digest) -> bool {
+        [&self.manifests, &self.configs, &self.blobs].iter().any(|group| group.contains_key(digest))
+    }
+}
+
+/// A walk in progress.
+pub(crate) struct Closure<'g> {
+    graph: &'g Graph,
+    source: &'g dyn Source,
+    reach: Reach<'g>,
+    seen: HashMap<Digest, Extent>,
+    next: Vec<(Digest, Extent)>,
+    pub carried: Carried,
+}
+
+impl<'g> Closure<'g> {
+    pub fn new(graph: &'g Graph, source: &'g dyn Source, reach: Reach<'g>) -> Self {
+        Self { graph, source, reach, seen: HashMap::new(), next: Vec::new(), carried: Carried::default() }
+    }
+
+    /// Takes a root: an entry of index.json or what was named by digest. `false` where nothing in it is of
+    /// the platforms asked for: then nothing was taken.
+    pub fn root(&mut self, descriptor: &Descriptor) -> Result<bool> {
+        if Form::of(&descriptor.media_type).is_none() {
+            self.blob(Role::Blob, descriptor, false);
+            return Ok(true);
+        }
+        if !self.suits(descriptor)? {
+            return Ok(false);
+        }
+        self.manifest(descriptor, Extent::Chosen, false);
+        self.run()?;
+        Ok(true)
+    }
+
+    /// Takes an entry with everything it has, whatever platforms were asked for.
+    pub fn whole(&mut self, descriptor: &Descriptor) -> Result<()> {
+        match Form::of(&descriptor.media_type) {
+            None => self.blob(Role::Blob, descriptor, false),
+            Some(_) => self.manifest(descriptor, Extent::Whole, false),
+        }
+        self.run()
+    }
+
+    /// Takes one manifest and nothing of what it needs.
+    pub fn alone(&mut self, descriptor: &Descriptor) {
+        self.manifest(descriptor, Extent::Whole, false);
+        self.next.clear();
+    }
+
+    fn run(&mut self) -> Result<()> {
+        while let Some((digest, extent)) = self.next.pop() {
+            let graph = self.graph;
+            let Some(facts) = graph.facts(&digest) else { continue };
+            let chosen = match extent {
+                Extent::Whole => None,
+                Extent::Chosen => self.chosen(facts)?,
+            };
+            for (at, part) in facts.parts.iter().enumerate() {
+                if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&at)) {
+                    continue;
+                }
+                match part.is_manifest() {
+                    true => self.manifest(&part.descriptor, extent, true),
+                    false if part.is_nondistributable() => self.nondistributable(part),
+                    false => self.blob(part.role, &part.descriptor, part.role == Role::Child),
+                }
+            }
+            if self.reach.referrers {
+                for edge in graph.referrers(&digest) {
+                    self.along(&edge.referrer, Extent::Whole);
+                }
+            }
+            if self.reach.subjects
+                && let Some(subject) = &facts.subject
+                && graph.facts(&subject.digest).is_some()
+            {
+                self.along(&subject.digest, Extent::Chosen);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a manifest that is there, by an edge.
+    fn along(&mut self, digest: &Digest, extent: Extent) {
+        if let Some(facts) = self.graph.facts(digest) {
+            let descriptor = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
+            self.carried.along.insert(digest.clone());
+            self.manifest(&descriptor, extent, false);
+        }
+    }
+
+    /// Takes a manifest. One that is not there is an absent child, or missing content.
+    fn manifest(&mut self, descriptor: &Descriptor, extent: Extent, child: bool) {
+        let digest = &descriptor.digest;
+        let node = self.graph.node(digest);
+        match node {
+            Some(Node::Present(facts)) if facts.size != descriptor.size => {
+                self.wrong_size(descriptor, facts.size);
+                return;
+            }
+            Some(Node::Broken(why)) => {
+                self.carried.broken.insert(digest.clone(), why.to_string());
+                return;
+            }
+            Some(Node::Absent) | None => {
+                let absent = match child {
+                    true => &mut self.carried.absent_children,
+                    false => &mut self.carried.missing,
+                };
+                absent.insert(digest.clone());
+                return;
+            }
+            Some(Node::Present(_)) => {}
+        }
+        if self.seen.get(digest).is_some_and(|seen| *seen >= extent) {
+            return;
+        }
+        self.seen.insert(digest.clone(), extent);
+        if let Some(bytes) = self.graph.inline(digest) {
+            self.carried.inline.insert(digest.clone(), bytes.to_vec());
+        }
+        self.carried.manifests.insert(digest.clone(), descriptor.size);
+        self.next.push((digest.clone(), extent));
+    }
+
+    /// Takes a blob that is no manifest.
+    fn blob(&mut self, role: Role, descriptor: &Descriptor, child: bool) {
+        let digest = &descriptor.digest;
+        let group = match role {
+            Role::Config => &mut self.carried.configs,
+            _ => &mut self.carried.blobs,
+        };
+        if group.get(digest) == Some(&descriptor.size) {
+            return;
+        }
+        match self.source.size(digest) {
+            Ok(Some(size)) if size == descriptor.size => {
+                group.insert(digest.clone(), size);
+            }
+            Ok(Some(size)) => self.wrong_size(descriptor, size),
+            Ok(None) => {
+                if let Some(bytes) = embedded(descriptor) {
+                    group.insert(digest.clone(), descriptor.size);
+                    self.carried.inline.insert(digest.clone(), bytes);
+                } else if child {
+                    self.carried.absent_children.insert(digest.clone());
+                } else if !group.contains_key(digest) {
+                    self.carried.missing.insert(digest.clone());
+                }
+            }
+            Err(why) => {
+                self.carried.broken.insert(digest.clone(), why.chain());
+            }
+        }
+    }
+
+    /// Takes a layer that need not be there, if it is.
+    fn nondistributable(&mut self, part: &Part) {
+        let there = !matches!(self.source.size(&part.descriptor.digest), Ok(None));
+        if there || embedded(&part.descriptor).is_some() {
+            self.blob(part.role, &part.descriptor, false);
+        }
+    }
+
+    fn wrong_size(&mut self, descriptor: &Descriptor, size: u64) {
+        let why = format!("it has {size} bytes, its descriptor says {}", descriptor.size);
+        self.carried.broken.insert(descriptor.digest.clone(), why);
+    }
+
+    /// The places of the children taken of an index; `None` for all parts of anything else.
+    fn chosen(&self, facts: &Facts) -> Result<Option<BTreeSet<usize>>> {
+        if self.reach.platforms.is_empty() || facts.kind != ManifestKind::Index {
+            return Ok(None);
+        }
+        let mut places = BTreeSet::new();
+        let mut digests = BTreeSet::new();
+        for (at, part) in facts.parts.iter().enumerate() {
+            if !is_attestation(&part.descriptor) && self.suits(&part.descriptor)? {
+                places.insert(at);
+                digests.insert(part.descriptor.digest.to_string());
+            }
+        }
+        for (at, part) in facts.parts.iter().enumerate() {
+            let attested = part.descriptor.annotation(ATTESTED);
+            if is_attestation(&part.descriptor) && attested.is_some_and(|digest| digests.contains(digest)) {
+                places.insert(at);
+            }
+        }
+        Ok(Some(places))
+    }
+
+    /// Whether a root or child is of the platforms asked for, or of none at all.
+    fn suits(&self, descriptor: &Descriptor) -> Result<bool> {
+        if self.reach.platforms.is_empty() {
+            return Ok(true);
+        }
+        // Own stack: indexes in indexes are as deep as an enemy likes.
+        let mut met = BTreeSet::new();
+        let mut stack = vec![descriptor];
+        while let Some(descriptor) = stack.pop() {
+            let platform = match &descriptor.platform {
+                Some(platform) => Some(platform.clone()),
+                None => match self.graph.facts(&descriptor.digest) {
+                    Some(facts) if facts.kind == ManifestKind::Index => {
+                        if met.insert(&facts.digest) {
+                            stack.extend(facts.children().filter(|child| !is_attestation(child)));
+                        }
+                        continue;
+                    }
+                    Some(facts) => config_platform(self.source, facts)?,
+                    None => None,
+                },
+            };
+            // What has no platform is carried always.
+            if platform.is_none_or(|platform| self.reach.platforms.iter().any(|asked| asked.matches(&platform))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a child of an index is BuildKit's attestation of another.
+pub(crate) fn is_attestation(child: &Descriptor) -> bool {
+    child.annotation(ATTESTATION).is_some()
+}
+
+/// The platform in an image's config; `None` where it is no image, says none, or its config cannot be read.
+pub fn config_platform(source: &dyn Source, facts: &Facts) -> Result<Option<Platform>> {
+    let Some(config) = facts.config().filter(|_| facts.kind == ManifestKind::Image) else { return Ok(None) };
+    let bytes = match checked::read(source, &config.digest, MAX_MANIFEST) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => embedded(config).unwrap_or_default(),
+        Err(_) => return Ok(None),
+    };
+    let platform = || {
+        let raw = json::parse(json::text(&bytes).ok()?).ok()?;
+        descriptor::platform(Some(raw)).ok()?
+    };
+    Ok(platform().filter(|platform| !platform.os.is_empty() || !platform.architecture.is_empty()))
+}

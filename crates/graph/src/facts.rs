@@ -1,0 +1,417 @@
+//! What a manifest says: its kind, its parts, its subject. Read once from checked bytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ocistow_layout::Descriptor;
+use ocistow_layout::descriptor::{DescriptorError, annotations};
+use ocistow_layout::digest::{Digest, DigestError};
+use ocistow_layout::json::{self, Array, JsonError, Object};
+use serde_json::value::RawValue;
+
+/// The most descriptors taken in one manifest (MANIFEST-21); lists of referrers may have more.
+pub const MAX_DESCRIPTORS: usize = 100_000;
+
+/// The config of an OCI image.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The config of a Docker image.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+
+/// The documents understood, each with a media type of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// An OCI image manifest, also of an artifact.
+    OciManifest,
+    /// An OCI image index.
+    OciIndex,
+    /// A Docker v2 schema 2 manifest.
+    DockerManifest,
+    /// A Docker manifest list.
+    DockerList,
+    /// An ORAS artifact manifest.
+    OrasArtifact,
+    /// An OCI artifact manifest, withdrawn before 1.1 (ARTIFACT-6).
+    OciArtifact,
+    /// A Docker schema 1 manifest: recognised, never followed (DOCKER-COMPAT-7).
+    DockerSchema1,
+}
+
+/// What members a document has, whatever it calls itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `config` and `layers`.
+    Manifest,
+    /// `manifests`.
+    Index,
+    /// `blobs`.
+    Artifact,
+    /// `fsLayers`.
+    Schema1,
+}
+
+impl Form {
+    /// The form a media type names; `None` for everything that is no manifest: such content is opaque.
+    pub fn of(media_type: &str) -> Option<Self> {
+        Some(match media_type {
+            "application/vnd.oci.image.manifest.v1+json" => Self::OciManifest,
+            "application/vnd.oci.image.index.v1+json" => Self::OciIndex,
+            "application/vnd.docker.distribution.manifest.v2+json" => Self::DockerManifest,
+            "application/vnd.docker.distribution.manifest.list.v2+json" => Self::DockerList,
+            "application/vnd.cncf.oras.artifact.manifest.v1+json" => Self::OrasArtifact,
+            "application/vnd.oci.artifact.manifest.v1+json" => Self::OciArtifact,
+            "application/vnd.docker.distribution.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Self::DockerSchema1,
+            _ => return None,
+        })
+    }
+
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OciManifest => "application/vnd.oci.image.manifest.v1+json",
+            Self::OciIndex => "application/vnd.oci.image.index.v1+json",
+            Self::DockerManifest => "application/vnd.docker.distribution.manifest.v2+json",
+            Self::DockerList => "application/vnd.docker.distribution.manifest.list.v2+json",
+            Self::OrasArtifact => "application/vnd.cncf.oras.artifact.manifest.v1+json",
+            Self::OciArtifact => "application/vnd.oci.artifact.manifest.v1+json",
+            Self::DockerSchema1 => "application/vnd.docker.distribution.manifest.v1+json",
+        }
+    }
+
+    /// The shape a document of this form has.
+    pub fn shape(self) -> Shape {
+        match self {
+            Self::OciManifest | Self::DockerManifest => Shape::Manifest,
+            Self::OciIndex | Self::DockerList => Shape::Index,
+            Self::OrasArtifact | Self::OciArtifact => Shape::Artifact,
+            Self::DockerSchema1 => Shape::Schema1,
+        }
+    }
+}
+
+/// What a manifest is to people; the `kind` of `ls` and `show`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ManifestKind {
+    /// A container image of one platform.
+    Image,
+    /// A list of manifests.
+    Index,
+    /// Anything else with parts.
+    Artifact,
+    /// Recognised or opaque, with nothing to follow.
+    Other,
+}
+
+impl fmt::Display for ManifestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "image",
+            Self::Index => "index",
+            Self::Artifact => "artifact",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// What a part is to its manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// `config`.
+    Config,
+    /// One of `layers`.
+    Layer,
+    /// One of an artifact manifest's `blobs`.
+    Blob,
+    /// One of an index's `manifests`; opaque where its media type is no manifest's (INDEX-5).
+    Child,
+}
+
+/// Something a manifest needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is to the manifest.
+    pub role: Role,
+    /// What the manifest says of it.
+    pub descriptor: Descriptor,
+}
+
+impl Part {
+    /// Whether it has to be read as a manifest itself.
+    pub fn is_manifest(&self) -> bool {
+        self.role == Role::Child && Form::of(&self.descriptor.media_type).is_some()
+    }
+
+    /// Whether its absence is normal: a layer that must not be distributed (LAYERS-12).
+    pub fn is_nondistributable(&self) -> bool {
+        self.role == Role::Layer && is_nondistributable(&self.descriptor.media_type)
+    }
+}
+
+/// Whether `media_type` is that of a layer that must not be distributed, OCI's or Docker's
+/// (DOCKER-COMPAT-6).
+pub fn is_nondistributable(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
+        || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
+}
+
+/// The manifest another one is about: a weak link, never a part (MANIFEST-10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Which manifest.
+    pub digest: Digest,
+    /// Its length, if it is said: cosign's own examples leave it out (COSIGN-7).
+    pub size: Option<u64>,
+    /// Its media type, if it is said.
+    pub media_type: Option<String>,
+}
+
+/// What one manifest says. A plain value: it depends on the manifest's bytes alone, but where they do
+/// not name their own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Its name.
+    pub digest: Digest,
+    /// Its real length.
+    pub size: u64,
+    /// What it was read as.
+    pub form: Form,
+    /// What it is to people.
+    pub kind: ManifestKind,
+    /// `artifactType`, else the config's media type (REFERRERS-5).
+    pub artifact_type: Option<String>,
+    /// Whether `artifactType` is the manifest's own.
+    pub declared_type: bool,
+    /// What it is about. Always `None` for Docker's forms (DOCKER-COMPAT-2).
+    pub subject: Option<Subject>,
+    /// What it needs, in its own order: config first.
+    pub parts: Vec<Part>,
+    /// Its own annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// What a strict reader would refuse though we can read it: `media-type-mismatch` or `bad-manifest`.
+    pub faults: Vec<Fault>,
+    /// What is odd, but legal or common.
+    pub notes: Vec<String>,
+}
+
+/// Something wrong with a manifest that can be read all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Its own `mediaType` names a form of another shape.
+    MediaType(String),
+    /// A required member is absent or stands twice.
+    Member(String),
+}
+
+/// Why bytes are no manifest that can be read.
+#[derive(Debug)]
+pub enum FactsError {
+    /// They are no JSON object, or nested too deeply.
+    Json(JsonError),
+    /// Two shapes in one document: readers would disagree on what it is (MANIFEST-15).
+    Ambiguous(&'static str, &'static str),
+    /// Nothing in them says what they are.
+    Shapeless,
+    /// A required member is absent.
+    Absent(&'static str),
+    /// A member is not of its type.
+    Wrong(&'static str),
+    /// A member holds something that is no descriptor.
+    Part(&'static str, DescriptorError),
+    /// The subject has no valid digest.
+    Subject(DigestError),
+    /// More than [`MAX_DESCRIPTORS`].
+    TooMany(usize),
+}
+
+impl fmt::Display for FactsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(why) => write!(f, "it is {why}"),
+            Self::Ambiguous(one, other) => write!(f, "it is ambiguous: it has both {one} and {other}"),
+            Self::Shapeless => f.write_str("it has neither config, layers, manifests nor blobs"),
+            Self::Absent(member) => write!(f, "it has no {member}"),
+            Self::Wrong(member) => write!(f, "its {member} is not valid"),
+            Self::Part(member, why) => write!(f, "in its {member}, {why}"),
+            Self::Subject(why) => write!(f, "in its subject, {why}"),
+            Self::TooMany(n) => write!(f, "it has {n} descriptors, the limit is {MAX_DESCRIPTORS}"),
+        }
+    }
+}
+
+impl std::error::Error for FactsError {}
+
+/// Members that decide how a document is read: one that stands twice is read differently by different
+/// readers (MANIFEST-18).
+const DECIDING: [&str; 9] =
+    ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "subject", "refers"];
+
+impl Facts {
+    /// Reads a manifest whose bytes have been checked against `digest`. `media_type` is what the
+    /// descriptor says of it: it decides only where the document itself does not say what it is, or says
+    /// something its shape belies (MANIFEST-14, MANIFEST-17).
+    pub fn read(media_type: &str, digest: &Digest, bytes: &[u8]) -> Result<Self, FactsError> {
+        let facts = Self::read_list(media_type, digest, bytes)?;
+        if facts.parts.len() > MAX_DESCRIPTORS {
+            return Err(FactsError::TooMany(facts.parts.len()));
+        }
+        Ok(facts)
+    }
+
+    /// The same, with as many descriptors as there are: for lists of referrers.
+    pub fn read_list(media_type: &str, digest: &Digest, bytes: &[u8]) -> Result<Self, FactsError> {
+        let text = json::text(bytes).map_err(FactsError::Json)?;
+        let object: Object = json::parse(text).map_err(FactsError::Json)?;
+        let mut notes = Vec::new();
+        let mut faults = Vec::new();
+        if let Some(name) = object.duplicate().filter(|name| DECIDING.contains(name)) {
+            faults.push(Fault::Member(format!("it has the member {name:?} twice")));
+        }
+        let own_type = string(&object, "mediaType")?;
+        let own = own_type.as_deref().and_then(Form::of);
+        let form = form(&object, own, Form::of(media_type))?;
+        if let Some(claimed) = own.filter(|own| own.shape() != form.shape()) {
+            let claimed = claimed.media_type();
+            faults.push(Fault::MediaType(format!("it calls itself {claimed}, but has the members of another form")));
+        }
+        let shape = form.shape();
+        match object.get("schemaVersion").map(RawValue::get) {
+            Some("2") => {}
+            _ if matches!(shape, Shape::Artifact | Shape::Schema1) => {}
+            _ => faults.push(Fault::Member("its schemaVersion is not 2".into())),
+        }
+        let mut parts = Vec::new();
+        let mut list = |member: &'static str, role: Role, required: bool| -> Result<(), FactsError> {
+            let Some(raw) = object.get(member) else {
+                if required {
+                    notes.push(format!("it has no list of {member}"));
+                }
+                return Ok(());
+            };
+            let array: Array = json::parse(raw.get()).map_err(|_| FactsError::Wrong(member))?;
+            parts.reserve(array.0.len());
+            for element in array.0 {
+                let descriptor = Descriptor::parse(element.get()).map_err(|why| FactsError::Part(member, why))?;
+                parts.push(Part { role, descriptor });
+            }
+            Ok(())
+        };
+        let mut config_type = None;
+        match shape {
+            Shape::Manifest => {
+                let raw = object.get("config").ok_or(FactsError::Absent("config"))?;
+                let config = Descriptor::parse(raw.get()).map_err(|why| FactsError::Part("config", why))?;
+                config_type = Some(config.media_type.clone());
+                list("layers", Role::Layer, true)?;
+                parts.insert(0, Part { role: Role::Config, descriptor: config });
+            }
+            Shape::Index => list("manifests", Role::Child, true)?,
+            Shape::Artifact => list("blobs", Role::Blob, false)?,
+            Shape::Schema1 => {}
+        }
+        let declared = string(&object, "artifactType")?.filter(|text| !text.is_empty());
+        let kind = match shape {
+            Shape::Index => ManifestKind::Index,
+            Shape::Schema1 => ManifestKind::Other,
+            Shape::Manifest
+                if declared.is_none()
+                    && config_type.as_deref().is_some_and(|t| t == OCI_CONFIG || t == DOCKER_CONFIG) =>
+            {
+                ManifestKind::Image
+            }
+            Shape::Manifest | Shape::Artifact => ManifestKind::Artifact,
+        };
+        let subject = match form {
+            Form::DockerManifest | Form::DockerList | Form::DockerSchema1 => None,
+            // The first release candidate called it `refers` (ARTIFACT-6).
+            Form::OciArtifact => object.get("subject").or_else(|| object.get("refers")),
+            _ => object.get("subject"),
+        };
+        let subject = subject.map(|raw| self::subject(raw, &mut notes)).transpose()?;
+        Ok(Self {
+            digest: digest.clone(),
+            size: bytes.len() as u64,
+            form,
+            kind,
+            declared_type: declared.is_some(),
+            artifact_type: declared.or(config_type),
+            subject,
+            parts,
+            annotations: annotations(object.get("annotations")).ok_or(FactsError::Wrong("annotations"))?,
+            faults,
+            notes,
+        })
+    }
+
+    /// The descriptors of its children, for an index.
+    pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
+        self.parts.iter().filter(|part| part.role == Role::Child).map(|part| &part.descriptor)
+    }
+
+    /// The descriptor of its config.
+    pub fn config(&self) -> Option<&Descriptor> {
+        self.parts.iter().find(|part| part.role == Role::Config).map(|part| &part.descriptor)
+    }
+
+    /// The parts of one role.
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = &Descriptor> {
+        self.parts.iter().filter(move |part| part.role == role).map(|part| &part.descriptor)
+    }
+}
+
+fn string(object: &Object, member: &'static str) -> Result<Option<String>, FactsError> {
+    object.get(member).map(|raw| json::parse(raw.get()).map_err(|_| FactsError::Wrong(member))).transpose()
+}
+
+/// What the document is: its members decide, then its own word, then what the descriptor says.
+fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, FactsError> {
+    let has = |member: &'static str| object.get(member).map(|_| member);
+    let manifest = has("config").or(has("layers"));
+    let index = has("manifests");
+    let schema1 = has("fsLayers");
+    let both = [manifest, index, schema1];
+    let mut found = both.iter().flatten();
+    if let (Some(one), Some(other)) = (found.next(), found.next()) {
+        return Err(FactsError::Ambiguous(one, other));
+    }
+    let of_shape = |shape: Shape| [own, said].into_iter().flatten().find(|form| form.shape() == shape);
+    if let Some(member) = manifest.or(index) {
+        // An artifact manifest has neither: one that does would be read in two ways.
+        if let Some(artifact) = own.filter(|own| own.shape() == Shape::Artifact) {
+            return Err(FactsError::Ambiguous(artifact.media_type(), member));
+        }
+    }
+    if manifest.is_some() {
+        let docker = || {
+            let config: Object = json::parse(object.get("config")?.get()).ok()?;
+            let config_type: String = json::parse(config.get("mediaType")?.get()).ok()?;
+            config_type.starts_with("application/vnd.docker.").then_some(Form::DockerManifest)
+        };
+        return Ok(of_shape(Shape::Manifest).or_else(docker).unwrap_or(Form::OciManifest));
+    }
+    if index.is_some() {
+        return Ok(of_shape(Shape::Index).unwrap_or(Form::OciIndex));
+    }
+    if schema1.is_some() {
+        return Ok(Form::DockerSchema1);
+    }
+    // Only lists may be absent: an artifact without blobs, an index with `null` (4.7).
+    match own.or(said) {
+        Some(form @ (Form::OrasArtifact | Form::OciArtifact)) => Ok(form),
+        Some(form @ (Form::OciIndex | Form::DockerList)) => Ok(form),
+        _ if object.get("blobs").is_some() => Ok(of_shape(Shape::Artifact).unwrap_or(Form::OciArtifact)),
+        Some(Form::OciManifest | Form::DockerManifest) => Err(FactsError::Absent("config")),
+        _ => Err(FactsError::Shapeless),
+    }
+}
+
+fn subject(raw: &RawValue, notes: &mut Vec<String>) -> Result<Subject, FactsError> {
+    let object: Object = json::parse(raw.get()).map_err(|_| FactsError::Wrong("subject"))?;
+    let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;
+    let digest = digest.parse().map_err(FactsError::Subject)?;
+    let size = object.get("size").and_then(|raw| json::parse::<u64>(raw.get()).ok());
+    if size.is_none() {
+        notes.push("its subject has no size".into());
+    }
+    Ok(Subject { digest, size, media_type: string(&object, "mediaType").unwrap_or_default() })
+}

@@ -1,0 +1,729 @@
+//! The graph of a layout: every manifest reachable from index.json, and who refers to whom.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::io::Read as _;
+use std::thread;
+
+use ocistow_layout::checked::{self, MAX_MANIFEST};
+use ocistow_layout::json::JsonError;
+use ocistow_layout::name::{self, Pair};
+use ocistow_layout::{Access, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
+
+use crate::facts::{Facts, FactsError, Form, ManifestKind};
+
+/// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
+pub const MAX_LIST: u64 = 256 << 20;
+/// The fewest manifests for which a second thread is worth its start.
+const WORTH_A_THREAD: usize = 64;
+
+/// Where olareg says what a list is about.
+pub const OLAREG_SUBJECT: &str = "org.olareg.referrer.subject";
+/// The same in the proposal it implements (image-spec #1171).
+pub const PROPOSED_SUBJECT: &str = "org.opencontainers.image.referrer.subject";
+/// Where containerd and Docker say what an entry refers to.
+pub const CONTAINERD_SUBJECT: &str = "io.containerd.manifest.subject";
+/// Where BuildKit says which of an index's children an attestation is about.
+pub const ATTESTED: &str = "vnd.docker.reference.digest";
+/// Where BuildKit says that a child of an index is an attestation.
+pub const ATTESTATION: &str = "vnd.docker.reference.type";
+/// The annotation by which cosign's own layouts tell what an entry is.
+const COSIGN_KIND: &str = "kind";
+const COSIGN_KINDS: &str = "dev.cosignproject.cosign/";
+
+/// How a graph is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// How many threads read and parse.
+    pub threads: usize,
+    /// Whether manifests that only lie in `blobs/` are looked for (dialect 7).
+    pub scan_blobs: bool,
+}
+
+/// A manifest as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// Read and checked.
+    Present(Box<Facts>),
+    /// Not in the source.
+    Absent,
+    /// There, but wrong or unreadable. Whoever needs it fails, others go on.
+    Broken(Broken),
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// Its bytes are not those its digest or size promise, or cannot be read.
+    Damaged(String),
+    /// Its bytes are right, but are no manifest.
+    Malformed(String),
+    /// Its bytes are right, but JSON nested too deeply to be read (MANIFEST-21).
+    TooDeep,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(why) | Self::Malformed(why) => f.write_str(why),
+            Self::TooDeep => JsonError::Depth.fmt(f),
+        }
+    }
+}
+
+/// How an edge is recorded in a layout (cli.md, "An edge is …").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// 1: the referrer is an entry of index.json and says its subject itself.
+    Entry,
+    /// 2: it is in the list under a `sha256-<hex>` tag, and says its subject itself.
+    FallbackTag,
+    /// 3: it is in a list marked by `org.olareg.referrer.subject`, and says its subject itself.
+    Olareg,
+    /// 4: its entry says the subject in `io.containerd.manifest.subject`.
+    Containerd,
+    /// 5: its entry has one of cosign's tags.
+    CosignTag,
+    /// 6: it is a child of the index its subject is a child of, marked by `vnd.docker.reference.digest`.
+    Attestation,
+    /// It is a child of some index, and says its subject itself.
+    Child,
+    /// 7: it only lies in `blobs/`, and says its subject itself.
+    Scan,
+}
+
+/// One manifest refers to another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// What it refers to, there or not.
+    pub subject: Digest,
+    /// The manifest that refers.
+    pub referrer: Digest,
+    /// The first of the dialects it is recorded in.
+    pub dialect: Dialect,
+    /// For cosign's tags: `sig`, `att` or `sbom`.
+    pub cosign: Option<&'static str>,
+}
+
+/// A stored list of referrers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// The place of its entry in index.json.
+    pub place: usize,
+    /// The list's digest.
+    pub digest: Digest,
+    /// What it lists referrers of.
+    pub about: About,
+}
+
+/// What a stored list says it lists the referrers of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A fallback tag: every subject whose [`fallback_tag`](Digest::fallback_tag) this is.
+    Tag(String),
+    /// The annotation of olareg and of the proposal it implements.
+    Subject(Digest),
+}
+
+/// What an entry of index.json is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// For itself.
+    Root,
+    /// It refers to another manifest.
+    Referrer,
+    /// It is a fallback tag's or olareg's list of referrers.
+    List,
+    /// It has one of cosign's tags.
+    Cosign,
+}
+
+/// What points at what in one source.
+#[derive(Debug)]
+pub struct Graph {
+    index: IndexFile,
+    nodes: HashMap<Digest, Node>,
+    /// Entries of index.json that are no manifests: whether they are there.
+    opaque: HashMap<Digest, bool>,
+    /// By subject, then by referrer.
+    edges: BTreeMap<Digest, Vec<Edge>>,
+    lists: Vec<List>,
+    standings: Vec<Standing>,
+    inline: HashMap<Digest, Vec<u8>>,
+}
+
+impl Graph {
+    /// Reads index.json and every manifest that can be reached from it.
+    ///
+    /// Manifests that are absent or broken are nodes that say so. `Err` where there is no index.json that
+    /// can be read, or the watcher asked to stop.
+    pub fn load(source: &dyn Source, load: Load, watch: &dyn Watch) -> Result<Self> {
+        let index = source.index()?;
+        let lists = lists(&index);
+        let mut walk = Walk::new(source, load.threads, watch, &lists)?;
+        let mut opaque = HashMap::new();
+        let mut cosign = false;
+        for entry in index.entries() {
+            let Ok(descriptor) = &entry.descriptor else { continue };
+            if Form::of(&descriptor.media_type).is_none() {
+                let there = matches!(source.size(&descriptor.digest), Ok(Some(_)));
+                opaque.insert(descriptor.digest.clone(), there || embedded(descriptor).is_some());
+            }
+            cosign |= descriptor.annotation(COSIGN_KIND).is_some_and(|kind| kind.starts_with(COSIGN_KINDS));
+            walk.want(descriptor);
+        }
+        walk.run()?;
+        if load.scan_blobs || cosign {
+            walk.scan()?;
+        }
+        let Walk { nodes, inline, .. } = walk;
+        let edges = edges(&index, &lists, &nodes);
+        let standings = standings(&index, &edges);
+        Ok(Self { index, nodes, opaque, edges, lists, standings, inline })
+    }
+
+    /// index.json as it was read.
+    pub fn index(&self) -> &IndexFile {
+        &self.index
+    }
+
+    /// A manifest that was met, there or not. `None` for everything else.
+    pub fn node(&self, digest: &Digest) -> Option<&Node> {
+        self.nodes.get(digest)
+    }
+
+    /// The facts of a manifest that was met and read.
+    pub fn facts(&self, digest: &Digest) -> Option<&Facts> {
+        match self.nodes.get(digest) {
+            Some(Node::Present(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The facts of a manifest that is needed. Integrity where it is broken, Incomplete where it is absent,
+    /// NotFound where nothing was met under that digest.
+    pub fn need(&self, digest: &Digest) -> Result<&Facts> {
+        match self.nodes.get(digest) {
+            Some(node) => node.facts(digest),
+            None => Err(Error::new(Kind::NotFound, format!("could not find a manifest {digest}"))),
+        }
+    }
+
+    /// All manifests met, in digest order.
+    pub fn nodes(&self) -> BTreeMap<&Digest, &Node> {
+        self.nodes.iter().collect()
+    }
+
+    /// The kind of a manifest that was met, or of an opaque entry of index.json; `None` where it is absent
+    /// or broken.
+    pub fn kind(&self, digest: &Digest) -> Option<ManifestKind> {
+        match self.nodes.get(digest) {
+            Some(Node::Present(facts)) => Some(facts.kind),
+            Some(_) => None,
+            None => self.opaque.get(digest).filter(|there| **there).map(|_| ManifestKind::Other),
+        }
+    }
+
+    /// Whether a manifest that was met, or an opaque entry of index.json, is absent.
+    pub fn absent(&self, digest: &Digest) -> bool {
+        match self.nodes.get(digest) {
+            Some(node) => *node == Node::Absent,
+            None => self.opaque.get(digest) == Some(&false),
+        }
+    }
+
+    /// Who refers to `subject`, sorted by digest.
+    pub fn referrers(&self, subject: &Digest) -> &[Edge] {
+        self.edges.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// All edges, sorted by subject, then by referrer.
+    pub fn edges(&self) -> impl Iterator<Item = &Edge> {
+        self.edges.values().flatten()
+    }
+
+    /// What the entry at a place of index.json is there for.
+    ///
+    /// # Panics
+    /// Where index.json has no such place.
+    pub fn standing(&self, place: usize) -> Standing {
+        self.standings[place]
+    }
+
+    /// The places of the roots in index.json, in its order. Entries that are no descriptors are none.
+    pub fn roots(&self) -> Vec<usize> {
+        let readable = |at: &usize| self.index.entries()[*at].descriptor.is_ok();
+        (0..self.standings.len()).filter(|at| self.standings[*at] == Standing::Root).filter(readable).collect()
+    }
+
+    /// The tags under which index.json has `digest`, sorted, each once.
+    pub fn tags_of(&self, digest: &Digest) -> Vec<String> {
+        let own = |entry: &&ocistow_layout::index::Entry| {
+            entry.descriptor.as_ref().is_ok_and(|descriptor| descriptor.digest == *digest)
+        };
+        let tags = self.index.entries().iter().filter(own).filter_map(|entry| entry.pair.tag());
+        tags.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The bytes of a manifest that is only there as the `data` of a descriptor.
+    pub fn inline(&self, digest: &Digest) -> Option<&[u8]> {
+        self.inline.get(digest).map(Vec::as_slice)
+    }
+
+    /// The stored lists of referrers.
+    pub fn lists(&self) -> &[List] {
+        &self.lists
+    }
+}
+
+impl Node {
+    /// The facts, or why there are none: Incomplete or Integrity.
+    pub fn facts(&self, digest: &Digest) -> Result<&Facts> {
+        let what = || format!("could not read manifest {digest}");
+        match self {
+            Self::Present(facts) => Ok(facts),
+            Self::Absent => Err(Error::new(Kind::Incomplete, what()).because("it is missing")),
+            Self::Broken(why) => Err(Error::new(Kind::Integrity, what()).because(why.to_string())),
+        }
+    }
+}
+
+/// Reads one manifest. Its node, as [`Graph::load`] would have it; the bytes come along where it is
+/// present.
+pub fn read(source: &dyn Source, descriptor: &Descriptor) -> (Node, Vec<u8>) {
+    read_up_to(source, descriptor, MAX_MANIFEST)
+}
+
+/// Reads one stored list of referrers, which may be longer than a manifest.
+pub fn read_list(source: &dyn Source, descriptor: &Descriptor) -> (Node, Vec<u8>) {
+    read_up_to(source, descriptor, MAX_LIST)
+}
+
+fn read_up_to(source: &dyn Source, descriptor: &Descriptor, limit: u64) -> (Node, Vec<u8>) {
+    let want = Want {
+        digest: descriptor.digest.clone(),
+        media_type: &descriptor.media_type,
+        data: descriptor.data.is_some().then(|| Box::new(descriptor.clone())),
+        limit,
+    };
+    want.read(source)
+}
+
+/// The bytes in a descriptor's `data`, if they are there and right.
+pub fn embedded(descriptor: &Descriptor) -> Option<Vec<u8>> {
+    descriptor.embedded()?.ok()
+}
+
+/// The tag of an entry, out of a full name if need be.
+fn tag(pair: &Pair) -> Option<&str> {
+    let tag = pair.tag()?;
+    Some(name::split_full(tag).map_or(tag, |(_, tag)| tag))
+}
+
+/// The subject and suffix, if an entry has one of cosign's tags.
+pub(crate) fn cosign(pair: &Pair) -> Option<(Digest, &'static str)> {
+    let pair = Pair { image: None, reference: tag(pair).map(str::to_owned) };
+    let (subject, suffix) = pair.cosign()?;
+    Some((subject, ["sig", "att", "sbom"].into_iter().find(|known| *known == suffix)?))
+}
+
+/// What an entry is a list about, if it is one.
+pub(crate) fn about(descriptor: &Descriptor, pair: &Pair) -> Option<About> {
+    if let Some(tag) = tag(pair).filter(|tag| name::is_fallback_tag(tag)) {
+        return Some(About::Tag(tag.to_owned()));
+    }
+    let said = |key: &&str| descriptor.annotation(key)?.parse().ok();
+    [OLAREG_SUBJECT, PROPOSED_SUBJECT].iter().find_map(said).map(About::Subject)
+}
+
+/// The lists of referrers among the entries.
+pub(crate) fn lists(index: &IndexFile) -> Vec<List> {
+    let mut lists = Vec::new();
+    for (place, entry) in index.entries().iter().enumerate() {
+        if let Ok(descriptor) = &entry.descriptor
+            && let Some(about) = about(descriptor, &entry.pair)
+        {
+            lists.push(List { place, digest: descriptor.digest.clone(), about });
+        }
+    }
+    lists
+}
+
+impl About {
+    /// Whether the list is about `subject`.
+    pub fn is(&self, subject: &Digest) -> bool {
+        match self {
+            Self::Tag(tag) => subject.fallback_tag() == *tag,
+            Self::Subject(digest) => digest == subject,
+        }
+    }
+}
+
+/// A manifest to be read.
+struct Want<'t> {
+    digest: Digest,
+    media_type: &'t str,
+    /// Its descriptor, where that has the content in it.
+    data: Option<Box<Descriptor>>,
+    limit: u64,
+}
+
+impl Want<'_> {
+    fn read(&self, source: &dyn Source) -> (Node, Vec<u8>) {
+        match checked::read(source, &self.digest, self.limit) {
+            Ok(Some(bytes)) => (self.judge(&bytes), bytes),
+            Ok(None) => self.elsewhere(),
+            Err(why) => (Node::Broken(Broken::Damaged(why.chain())), Vec::new()),
+        }
+    }
+
+    /// A right `data` stands in for an absent blob (DESCRIPTOR-9).
+    fn elsewhere(&self) -> (Node, Vec<u8>) {
+        match self.data.as_deref().and_then(embedded) {
+            Some(bytes) => (self.judge(&bytes), bytes),
+            None => (Node::Absent, Vec::new()),
+        }
+    }
+
+    fn judge(&self, bytes: &[u8]) -> Node {
+        let facts = match self.limit {
+            MAX_LIST => Facts::read_list(self.media_type, &self.digest, bytes),
+            _ => Facts::read(self.media_type, &self.digest, bytes),
+        };
+        match facts {
+            Ok(facts) => Node::Present(Box::new(facts)),
+            Err(FactsError::Json(JsonError::Depth)) => Node::Broken(Broken::TooDeep),
+            Err(why) => Node::Broken(Broken::Malformed(why.to_string())),
+        }
+    }
+}
+
+/// The walk over all manifests: what is still to be read, and what was.
+struct Walk<'s> {
+    source: &'s dyn Source,
+    threads: usize,
+    watch: &'s dyn Watch,
+    lists: HashSet<Digest>,
+    seen: HashSet<Digest>,
+    next: Vec<Want<'static>>,
+    nodes: HashMap<Digest, Node>,
+    inline: HashMap<Digest, Vec<u8>>,
+    /// Descriptors of manifests met before that have the content in them.
+    spare: HashMap<Digest, Descriptor>,
+    /// Everything small in a source of one pass that reads as a manifest.
+    ahead: Option<HashMap<Digest, Facts>>,
+}
+
+impl<'s> Walk<'s> {
+    fn new(source: &'s dyn Source, threads: usize, watch: &'s dyn Watch, lists: &[List]) -> Result<Self> {
+        let mut walk = Self {
+            source,
+            threads,
+            watch,
+            lists: lists.iter().map(|list| list.digest.clone()).collect(),
+            seen: HashSet::new(),
+            next: Vec::new(),
+            nodes: HashMap::new(),
+            inline: HashMap::new(),
+            spare: HashMap::new(),
+            ahead: None,
+        };
+        if source.access() == Access::OnePass {
+            walk.ahead = Some(walk.read_ahead()?);
+        }
+        Ok(walk)
+    }
+
+    fn stopped(&self) -> Result<()> {
+        match self.watch.stop() {
+            true => Err(Error::new(Kind::Interrupted, "interrupted")),
+            false => Ok(()),
+        }
+    }
+
+    /// Each pass costs the whole source, and nested indexes would cost a pass a level. So one pass takes
+    /// everything that is small and reads as a manifest.
+    fn read_ahead(&self) -> Result<HashMap<Digest, Facts>> {
+        let mut small = BTreeSet::new();
+        self.source.names(&mut |digest| {
+            if matches!(self.source.size(&digest), Ok(Some(size)) if size <= MAX_MANIFEST) {
+                small.insert(digest);
+            }
+        })?;
+        let mut ahead = HashMap::new();
+        self.source.visit(&small, &mut |blob, content| {
+            self.stopped()?;
+            if let Ok(bytes) = checked::whole(&blob.digest, content, MAX_MANIFEST)
+                && starts_as_object(&bytes)
+                && let Ok(facts) = Facts::read("", &blob.digest, &bytes)
+            {
+                ahead.insert(blob.digest, facts);
+            }
+            Ok(())
+        })?;
+        Ok(ahead)
+    }
+
+    /// Remembers a manifest that has to be read, unless it was met before. Opaque content is passed over.
+    fn want(&mut self, descriptor: &Descriptor) {
+        let Some(form) = Form::of(&descriptor.media_type) else { return };
+        if self.seen.contains(&descriptor.digest) {
+            if descriptor.data.is_some() {
+                self.spare.insert(descriptor.digest.clone(), descriptor.clone());
+            }
+            return;
+        }
+        self.seen.insert(descriptor.digest.clone());
+        self.next.push(Want {
+            digest: descriptor.digest.clone(),
+            media_type: form.media_type(),
+            data: descriptor.data.is_some().then(|| Box::new(descriptor.clone())),
+            limit: if self.lists.contains(&descriptor.digest) { MAX_LIST } else { MAX_MANIFEST },
+        });
+    }
+
+    /// Reads everything wanted, and what that wants, level by level.
+    fn run(&mut self) -> Result<()> {
+        while !self.next.is_empty() {
+            let level = std::mem::take(&mut self.next);
+            let nodes = self.level(&level)?;
+            for (want, node) in level.into_iter().zip(nodes) {
+                if let (Node::Present(_), Some(descriptor)) = (&node, want.data)
+                    && !matches!(self.source.size(&want.digest), Ok(Some(_)))
+                    && let Some(bytes) = embedded(&descriptor)
+                {
+                    self.inline.insert(want.digest.clone(), bytes);
+                }
+                self.keep(want.digest, node);
+            }
+            if self.next.is_empty() {
+                self.stand_in();
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what a later descriptor has in its `data` in the place of what is absent.
+    fn stand_in(&mut self) {
+        for (digest, descriptor) in std::mem::take(&mut self.spare) {
+            if self.nodes.get(&digest) == Some(&Node::Absent)
+                && let Some(bytes) = embedded(&descriptor)
+            {
+                let media_type = descriptor.media_type.clone();
+                let want = Want { digest: digest.clone(), media_type: &media_type, data: None, limit: MAX_MANIFEST };
+                let node = want.judge(&bytes);
+                self.inline.insert(digest.clone(), bytes);
+                self.keep(digest, node);
+            }
+        }
+    }
+
+    fn keep(&mut self, digest: Digest, node: Node) {
+        if let Node::Present(facts) = &node {
+            for part in facts.parts.iter().filter(|part| part.is_manifest()) {
+                self.want(&part.descriptor);
+            }
+        }
+        self.nodes.insert(digest, node);
+    }
+
+    /// The nodes of one level, in its order.
+    fn level(&mut self, level: &[Want<'_>]) -> Result<Vec<Node>> {
+        if let Some(mut ahead) = self.ahead.take() {
+            let nodes = self.level_in_pass(level, &mut ahead);
+            self.ahead = Some(ahead);
+            return nodes;
+        }
+        let (source, watch) = (self.source, self.watch);
+        let read = |part: &[Want<'_>]| -> Vec<Node> {
+            part.iter().take_while(|_| !watch.stop()).map(|want| want.read(source).0).collect()
+        };
+        let threads = self.threads.clamp(1, level.len().div_ceil(WORTH_A_THREAD));
+        let nodes: Vec<Node> = if threads == 1 {
+            read(level)
+        } else {
+            thread::scope(|scope| {
+                let parts = level.chunks(level.len().div_ceil(threads));
+                let running: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+                let join = |thread: thread::ScopedJoinHandle<'_, Vec<Node>>| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                running.into_iter().flat_map(join).collect()
+            })
+        };
+        if nodes.len() < level.len() { self.stopped().map(|()| nodes) } else { Ok(nodes) }
+    }
+
+    /// The nodes of one level of a source of one pass.
+    fn level_in_pass(&self, level: &[Want<'_>], ahead: &mut HashMap<Digest, Facts>) -> Result<Vec<Node>> {
+        let mut nodes: Vec<Option<Node>> = Vec::with_capacity(level.len());
+        let mut left = BTreeSet::new();
+        for want in level {
+            let node = ahead.remove(&want.digest).map(|facts| Node::Present(Box::new(facts)));
+            match (&node, self.source.size(&want.digest)) {
+                (Some(_), _) => nodes.push(node),
+                (None, Ok(None)) => nodes.push(Some(want.elsewhere().0)),
+                (None, Err(why)) => nodes.push(Some(Node::Broken(Broken::Damaged(why.chain())))),
+                (None, Ok(Some(_))) => {
+                    left.insert(want.digest.clone());
+                    nodes.push(None);
+                }
+            }
+        }
+        if !left.is_empty() {
+            let places: HashMap<&Digest, usize> =
+                level.iter().enumerate().map(|(at, want)| (&want.digest, at)).collect();
+            self.source.visit(&left, &mut |blob, content| {
+                self.stopped()?;
+                let at = places[&blob.digest];
+                nodes[at] = Some(match checked::whole(&blob.digest, content, level[at].limit) {
+                    Ok(bytes) => level[at].judge(&bytes),
+                    Err(why) => Node::Broken(Broken::Damaged(why.chain())),
+                });
+                Ok(())
+            })?;
+        }
+        Ok(nodes.into_iter().map(|node| node.unwrap_or(Node::Absent)).collect())
+    }
+
+    /// Looks in blobs that nothing reaches for manifests that say a subject (dialect 7), and reads what
+    /// those need.
+    fn scan(&mut self) -> Result<()> {
+        let found: Vec<Facts> = match &mut self.ahead {
+            Some(ahead) => ahead.drain().map(|(_, facts)| facts).collect(),
+            None => {
+                let mut names = Vec::new();
+                self.source.names(&mut |digest| names.push(digest))?;
+                let mut found = Vec::new();
+                for digest in names {
+                    self.stopped()?;
+                    if !self.seen.contains(&digest) && may_be_manifest(self.source, &digest) {
+                        let want = Want { digest, media_type: "", data: None, limit: MAX_MANIFEST };
+                        if let (Node::Present(facts), _) = want.read(self.source) {
+                            found.push(*facts);
+                        }
+                    }
+                }
+                found
+            }
+        };
+        for facts in found {
+            if facts.subject.is_some() && self.seen.insert(facts.digest.clone()) {
+                self.keep(facts.digest.clone(), Node::Present(Box::new(facts)));
+            }
+        }
+        self.run()
+    }
+}
+
+/// Whether the first byte that is no white space is `{`.
+fn starts_as_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+/// Whether a blob is small and starts like a JSON object. A blob that cannot be read is none.
+fn may_be_manifest(source: &dyn Source, digest: &Digest) -> bool {
+    let Ok(Some(content)) = source.open(digest) else { return false };
+    if content.len() > MAX_MANIFEST {
+        return false;
+    }
+    let mut start = Vec::new();
+    content.reader().take(64).read_to_end(&mut start).is_ok() && starts_as_object(&start)
+}
+
+/// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).
+fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BTreeMap<Digest, Vec<Edge>> {
+    let present = |digest: &Digest| match nodes.get(digest) {
+        Some(Node::Present(facts)) => Some(facts),
+        _ => None,
+    };
+    let list_places: HashSet<usize> = lists.iter().map(|list| list.place).collect();
+    // In which dialects each manifest was found, the first of them.
+    let mut ways: HashMap<&Digest, Dialect> = HashMap::new();
+    let mut way = |digest, dialect: Dialect| {
+        let known = ways.entry(digest).or_insert(dialect);
+        *known = dialect.min(*known);
+    };
+    let mut edges: BTreeSet<Edge> = BTreeSet::new();
+    let mut said = |subject: Digest, referrer: &Digest, dialect, cosign| {
+        if subject != *referrer && present(referrer).is_some_and(|facts| facts.subject.is_none()) {
+            edges.insert(Edge { subject, referrer: referrer.clone(), dialect, cosign });
+        }
+    };
+    // An index that is only there as a list says nothing about platforms.
+    let mut only_lists: HashSet<&Digest> = lists.iter().map(|list| &list.digest).collect();
+    for (place, entry) in index.entries().iter().enumerate() {
+        let Ok(descriptor) = &entry.descriptor else { continue };
+        if list_places.contains(&place) {
+            continue;
+        }
+        only_lists.remove(&descriptor.digest);
+        way(&descriptor.digest, Dialect::Entry);
+        if let Some(subject) = descriptor.annotation(CONTAINERD_SUBJECT).and_then(|text| text.parse().ok()) {
+            said(subject, &descriptor.digest, Dialect::Containerd, None);
+        }
+        if let Some((subject, suffix)) = cosign(&entry.pair) {
+            said(subject, &descriptor.digest, Dialect::CosignTag, Some(suffix));
+        }
+    }
+    if !only_lists.is_empty() {
+        let by_entry = only_lists.clone();
+        for facts in nodes.keys().filter(|digest| !by_entry.contains(digest)).filter_map(present) {
+            for child in facts.children() {
+                only_lists.remove(&child.digest);
+            }
+        }
+    }
+    for list in lists {
+        let dialect = match list.about {
+            About::Tag(_) => Dialect::FallbackTag,
+            About::Subject(_) => Dialect::Olareg,
+        };
+        for child in present(&list.digest).into_iter().flat_map(|facts| facts.children()) {
+            way(&child.digest, dialect);
+        }
+    }
+    for facts in nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present) {
+        for child in facts.children() {
+            match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
+                Some(subject) => {
+                    way(&child.digest, Dialect::Attestation);
+                    said(subject, &child.digest, Dialect::Attestation, None);
+                }
+                None => way(&child.digest, Dialect::Child),
+            }
+        }
+    }
+    for (digest, node) in nodes {
+        if let Node::Present(facts) = node
+            && let Some(subject) = &facts.subject
+            && subject.digest != *digest
+        {
+            let dialect = ways.get(digest).copied().unwrap_or(Dialect::Scan);
+            edges.insert(Edge { subject: subject.digest.clone(), referrer: digest.clone(), dialect, cosign: None });
+        }
+    }
+    let mut by_subject: BTreeMap<Digest, Vec<Edge>> = BTreeMap::new();
+    for edge in edges {
+        let known = by_subject.entry(edge.subject.clone()).or_default();
+        // Sorted by referrer, then dialect: the first of several stays.
+        if known.last().is_none_or(|last| last.referrer != edge.referrer) {
+            known.push(edge);
+        }
+    }
+    by_subject
+}
+
+/// What each entry is there for.
+fn standings(index: &IndexFile, edges: &BTreeMap<Digest, Vec<Edge>>) -> Vec<Standing> {
+    let referrers: HashSet<&Digest> = edges.values().flatten().map(|edge| &edge.referrer).collect();
+    let lists: HashSet<usize> = lists(index).into_iter().map(|list| list.place).collect();
+    let standing = |(place, entry): (usize, &ocistow_layout::index::Entry)| match &entry.descriptor {
+        Ok(_) if lists.contains(&place) => Standing::List,
+        Ok(_) if cosign(&entry.pair).is_some() => Standing::Cosign,
+        Ok(descriptor) if referrers.contains(&descriptor.digest) => Standing::Referrer,
+        _ => Standing::Root,
+    };
+    index.entries().iter().enumerate().map(standing).collect()
+}

@@ -1,0 +1,264 @@
+//! How what arrives is entered into a layout that exists.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ocistow_layout::edit::Edit;
+use ocistow_layout::name::{self, Pair, Steps};
+use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source};
+
+use crate::facts::{Facts, Shape};
+use crate::graph::{self, About, Graph, List, Node};
+use crate::list;
+use crate::plan::{Entry, Plan};
+
+/// A name that comes to stand for something.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Moved {
+    /// `ref.name`
+    pub tag: Option<String>,
+    /// `io.containerd.image.name`
+    pub name: Option<String>,
+    /// What it stood for.
+    pub from: Option<Digest>,
+    /// What it stands for now.
+    pub to: Option<Digest>,
+}
+
+/// How a plan's entries come into a layout that exists.
+#[derive(Debug, Clone, Default)]
+pub struct Import {
+    /// The changes to its index.json.
+    pub edits: Vec<Edit>,
+    /// Names that stood for something else before. Lists of referrers do not count: they only grow.
+    pub moved: Vec<Moved>,
+    /// New lists of referrers: written beside the plan's blobs.
+    pub inline: BTreeMap<Digest, Vec<u8>>,
+    /// The plan's own lists that are not written, since new ones take their place.
+    pub dropped: Vec<Digest>,
+}
+
+/// Decides how the entries of `plan`, made from `graph`, come into `target`. `renames` are pairs of (old,
+/// new) references. NotFound where an old one names no entry of the plan; Usage where a name is ambiguous;
+/// Integrity where the target's index.json or one of its lists has to be extended and is broken.
+pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(String, String)]) -> Result<Import> {
+    let index = target.index()?;
+    let mut import = Import::default();
+    let renamed = renamed(plan, renames)?;
+    let lists = graph::lists(&index);
+    let mut arriving: Vec<(&Entry, About)> = Vec::new();
+    for (at, entry) in plan.entries.iter().enumerate() {
+        if let Some(references) = renamed.get(&at) {
+            for reference in references {
+                name_as(&index, entry, reference, &mut import)?;
+            }
+        } else if let Some(about) = graph::about(&entry.descriptor, &entry.pair) {
+            arriving.push((entry, about));
+        } else if entry.pair.is_empty() {
+            import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) });
+        } else {
+            set(&index, entry, &mut import);
+        }
+    }
+    merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
+    Ok(import)
+}
+
+/// Which entries of the plan get other names.
+fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<HashMap<usize, Vec<&'r str>>> {
+    let mut renamed: HashMap<usize, Vec<&str>> = HashMap::new();
+    if renames.is_empty() {
+        return Ok(renamed);
+    }
+    // The bundle's index has the plan's entries in the plan's order.
+    let bundle = IndexFile::parse(plan.bundle_index())?;
+    for (old, new) in renames {
+        let what = || format!("could not rename {old} to {new}");
+        if new.is_empty() {
+            return Err(Error::new(Kind::Usage, what()).because("the new name is empty"));
+        }
+        let places = name::look_up(&bundle, old, Steps::Find);
+        let digests: BTreeSet<&Digest> = places.iter().map(|at| &plan.entries[*at].descriptor.digest).collect();
+        match (digests.len(), places.first()) {
+            (1, Some(first)) => {
+                renamed.entry(*first).or_default().push(new);
+                for place in &places[1..] {
+                    renamed.entry(*place).or_default();
+                }
+            }
+            (0, _) => return Err(Error::new(Kind::NotFound, what()).because(format!("nothing arrives as {old}"))),
+            (several, _) => {
+                let why = format!("{old} names {several} different digests of what arrives");
+                return Err(Error::new(Kind::Usage, what()).because(why));
+            }
+        }
+    }
+    Ok(renamed)
+}
+
+/// Enters something under a name the user gave.
+fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Import) -> Result<()> {
+    let to = &entry.descriptor.digest;
+    let mut digests = BTreeSet::new();
+    let places = name::look_up(index, reference, Steps::Exact);
+    for place in &places {
+        digests.insert(index.entries()[*place].descriptor(*place)?.digest.clone());
+    }
+    if digests.len() > 1 {
+        let what = format!("could not tell which entry {reference} means");
+        return Err(Error::new(Kind::Usage, what).because(format!("it names {} different digests", digests.len())));
+    }
+    if let Some(from) = digests.into_iter().next().filter(|from| from != to) {
+        for place in places {
+            let Pair { image: name, reference: tag } = index.entries()[place].pair.clone();
+            import.moved.push(Moved { tag, name, from: Some(from.clone()), to: Some(to.clone()) });
+        }
+    }
+    import.edits.push(Edit::Name { entry: Box::new(entry.descriptor.clone()), reference: reference.to_owned() });
+    Ok(())
+}
+
+/// Enters something under its own name, in the place of what has exactly that name.
+fn set(index: &IndexFile, entry: &Entry, import: &mut Import) {
+    let to = &entry.descriptor.digest;
+    let key = entry.pair.key();
+    let mut there: Vec<&Digest> = Vec::new();
+    for known in index.entries().iter().filter(|known| known.tagged() && known.pair.key() == key) {
+        if let Ok(descriptor) = &known.descriptor {
+            there.push(&descriptor.digest);
+        }
+    }
+    there.sort();
+    there.dedup();
+    for from in there.iter().filter(|from| **from != to) {
+        let Pair { image: name, reference: tag } = entry.pair.clone();
+        import.moved.push(Moved { tag, name, from: Some((*from).clone()), to: Some(to.clone()) });
+    }
+    // Several digests under one name are no state an expectation can be written for: all become one.
+    let expect = match there[..] {
+        [] => Some(None),
+        [one] => Some(Some(one.clone())),
+        _ => None,
+    };
+    import.edits.push(Edit::Set { entry: Box::new(entry.descriptor.clone()), pair: entry.pair.clone(), expect });
+}
+
+/// Keeps stored lists true: those that arrive, and those the target has for subjects of what arrives.
+fn merge_lists(
+    plan: &Plan,
+    graph: &Graph,
+    target: &dyn Source,
+    index: &IndexFile,
+    lists: &[List],
+    arriving: Vec<(&Entry, About)>,
+    import: &mut Import,
+) -> Result<()> {
+    // Who arrives and says a subject, by whatever a list about that subject may be known by.
+    let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
+    for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
+        if let Some(subject) = &facts.subject {
+            referring.entry(About::Tag(subject.digest.fallback_tag())).or_default().push(facts);
+            referring.entry(About::Subject(subject.digest.clone())).or_default().push(facts);
+        }
+    }
+    // What is a list under one entry may be an index that is needed under another.
+    let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
+    let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
+    let holders = plan.manifests.iter().filter(|blob| !list_digests.contains(&blob.digest));
+    let children = holders.filter_map(|blob| graph.facts(&blob.digest)).flat_map(Facts::children);
+    let needed: BTreeSet<&Digest> = entered
+        .map(|entry| &entry.descriptor.digest)
+        .chain(children.map(|child| &child.digest))
+        .filter(|digest| list_digests.contains(digest))
+        .collect();
+    let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
+    for (entry, about) in arriving {
+        left.entry(about).or_default().push(entry);
+    }
+    let mut done: BTreeSet<&About> = BTreeSet::new();
+    for list in lists {
+        // A second list about the same is the first one's business.
+        if !done.insert(&list.about) {
+            continue;
+        }
+        let old = index.entries()[list.place].descriptor(list.place)?;
+        let same = left.remove(&list.about).unwrap_or_default();
+        let referrers = referring.get(&list.about).map_or(&[][..], Vec::as_slice);
+        if referrers.is_empty() && same.is_empty() {
+            continue;
+        }
+        let mut members = members(target, old)?;
+        let before = members.len();
+        let mut known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
+        let mut arrived: Vec<(Digest, String)> = Vec::new();
+        for entry in &same {
+            // Only what says so itself is a referrer (REFERRERS-15).
+            arrived.extend(listed(plan, graph, &entry.descriptor).into_iter().filter(|(digest, _)| {
+                let subject = graph.facts(digest).and_then(|facts| facts.subject.as_ref());
+                subject.is_some_and(|subject| list.about.is(&subject.digest))
+            }));
+        }
+        arrived.extend(referrers.iter().map(|facts| (facts.digest.clone(), list::member(facts))));
+        for (digest, text) in arrived {
+            if known.insert(digest.clone()) {
+                members.push((digest, text));
+            }
+        }
+        let unchanged = members.len() == before && (before > 0 || same.is_empty());
+        let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
+        let entry = list::entry(old, &bytes);
+        for superseded in &same {
+            let digest = &superseded.descriptor.digest;
+            let stays = if unchanged { &old.digest } else { &entry.digest };
+            if digest != stays && !needed.contains(digest) {
+                import.dropped.push(digest.clone());
+            }
+        }
+        if unchanged {
+            continue;
+        }
+        let pair = index.entries()[list.place].pair.clone();
+        match pair.is_empty() {
+            true => {
+                import.edits.push(Edit::Remove { digest: old.digest.clone(), pair });
+                import.edits.push(Edit::Add { entry: Box::new(entry.clone()) });
+            }
+            false => {
+                let expect = Some(Some(old.digest.clone()));
+                import.edits.push(Edit::Set { entry: Box::new(entry.clone()), pair, expect });
+            }
+        }
+        import.inline.insert(entry.digest, bytes);
+    }
+    for entry in left.into_values().flatten() {
+        match entry.pair.is_empty() {
+            true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) }),
+            false => set(index, entry, import),
+        }
+    }
+    Ok(())
+}
+
+/// What the target's own list lists; nothing where it is absent.
+fn members(target: &dyn Source, list: &Descriptor) -> Result<Vec<(Digest, String)>> {
+    match graph::read_list(target, list).0 {
+        Node::Absent => Ok(Vec::new()),
+        node => Ok(texts(node.facts(&list.digest)?)),
+    }
+}
+
+/// What an arriving list lists.
+fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Vec<(Digest, String)> {
+    if let Some(facts) = graph.facts(&list.digest) {
+        return texts(facts);
+    }
+    let made = plan.inline.get(&list.digest);
+    made.and_then(|bytes| Facts::read_list(&list.media_type, &list.digest, bytes).ok())
+        .map_or(Vec::new(), |f| texts(&f))
+}
+
+fn texts(facts: &Facts) -> Vec<(Digest, String)> {
+    if facts.form.shape() != Shape::Index {
+        return Vec::new();
+    }
+    facts.children().map(|child| (child.digest.clone(), child.text().to_owned())).collect()
+}

@@ -1,0 +1,50 @@
+//! Lists of referrers as others store them: made new when what they list changes.
+
+use ocistow_layout::index::INDEX_TYPE;
+use ocistow_layout::json::{self, Object};
+use ocistow_layout::{Descriptor, Digest};
+
+use crate::facts::Facts;
+
+/// The bytes of a list of these descriptors, in this order.
+pub fn made<'d>(members: impl Iterator<Item = &'d str>) -> Vec<u8> {
+    let members: Vec<String> = members.map(json::compact).collect();
+    format!("{{\"schemaVersion\":2,\"mediaType\":\"{INDEX_TYPE}\",\"manifests\":[{}]}}", members.join(",")).into_bytes()
+}
+
+/// The entry of index.json for a list made new: `old` with another digest and size.
+pub fn entry(old: &Descriptor, bytes: &[u8]) -> Descriptor {
+    let text = json::compact(old.text());
+    let object: Object = json::parse(&text).expect("a descriptor's text is an object");
+    let mut members = Vec::new();
+    for (key, value) in &object.0 {
+        let value = match key.as_str() {
+            "mediaType" => json::quote(INDEX_TYPE),
+            "digest" => json::quote(&Digest::of(bytes).to_string()),
+            "size" => bytes.len().to_string(),
+            "data" => continue,
+            _ => value.get().to_owned(),
+        };
+        members.push(format!("{}:{value}", json::quote(key)));
+    }
+    Descriptor::parse(&format!("{{{}}}", members.join(","))).expect("a descriptor with another digest is one")
+}
+
+/// What a list says of a referrer: its type and annotations along (REFERRERS-5, REFERRERS-6).
+pub fn member(facts: &Facts) -> String {
+    let plain = Descriptor::new(facts.form.media_type(), facts.digest.clone(), facts.size);
+    let mut text = plain.text().trim_end_matches('}').to_owned();
+    if let Some(artifact_type) = &facts.artifact_type {
+        text.push_str(&format!(",\"artifactType\":{}", json::quote(artifact_type)));
+    }
+    if !facts.annotations.is_empty() {
+        let pairs: Vec<String> = facts
+            .annotations
+            .iter()
+            .map(|(key, value)| format!("{}:{}", json::quote(key), json::quote(value)))
+            .collect();
+        text.push_str(&format!(",\"annotations\":{{{}}}", pairs.join(",")));
+    }
+    text.push('}');
+    text
+}

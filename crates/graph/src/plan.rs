@@ -1,0 +1,516 @@
+//! What will be carried, as a value.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use ocistow_layout::index::entry_text;
+use ocistow_layout::name::{self, Pair};
+use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, Outline, Result, Source};
+
+use crate::bundle;
+use crate::closure::{Carried, Closure, Reach};
+use crate::facts::{Form, Shape};
+use crate::graph::{About, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign};
+use crate::import::Import;
+use crate::list;
+use crate::platform::Selector;
+use crate::resolve::Target;
+
+/// What to carry.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The references named; none: every entry, or every root where referrers do not go along.
+    pub targets: Vec<Target>,
+    /// Only these platforms; none: all.
+    pub platforms: Vec<Selector>,
+    /// Whether referrers go along.
+    pub referrers: bool,
+    /// Whether `subject` is followed forward.
+    pub include_subject: bool,
+    /// The repository from which entries with a tag get a full name where they have none.
+    pub repository: Option<String>,
+}
+
+/// An entry of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The descriptor, with everything the source has in it.
+    pub descriptor: Descriptor,
+    /// Its name.
+    pub pair: Pair,
+}
+
+/// What will be carried: nothing is decided after this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The entries, sorted as a bundle has them.
+    pub entries: Vec<Entry>,
+    /// The entries asked for, else all roots.
+    pub roots: Vec<Descriptor>,
+    /// Manifests, in digest order.
+    pub manifests: Vec<Blob>,
+    /// Configs that are no manifests, in digest order.
+    pub configs: Vec<Blob>,
+    /// All other blobs, in digest order.
+    pub blobs: Vec<Blob>,
+    /// Content that is not read from the source: from `data`, or lists made for what is carried.
+    pub inline: BTreeMap<Digest, Vec<u8>>,
+    /// What was left out.
+    pub omitted: Omitted,
+    /// Content that is missing, in digest order: 5, unless allowed.
+    pub missing: Vec<Digest>,
+    /// Children of indexes that are not there and were not left out by a platform, in digest order.
+    pub absent_children: Vec<Digest>,
+    /// Content that is there and wrong, as far as it can be told without reading blobs: 4.
+    pub broken: BTreeMap<Digest, String>,
+}
+
+/// What was left out, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Omitted {
+    /// Of other platforms.
+    pub platform: Count,
+    /// What the receiver has.
+    pub lacking: Count,
+    /// Referrers that were not wanted.
+    pub referrers: Count,
+}
+
+/// Decides what goes into a bundle. NotFound where it would carry nothing, or where a root has nothing for
+/// the platforms; Usage where a target is no manifest and no entry; Integrity where an entry of index.json
+/// that would go along is no descriptor. What is missing or broken is in the plan: see [`Plan::verdict`].
+pub fn export(graph: &Graph, source: &dyn Source, request: &Request) -> Result<Plan> {
+    let reach =
+        Reach { platforms: &request.platforms, referrers: request.referrers, subjects: request.include_subject };
+    let choice = choose(graph, request)?;
+    let (carried, lists) = walk(graph, source, &choice, reach)?;
+    let mut plan = Plan::default();
+    let wider = |reach: Reach<'_>| walk(graph, source, &choice, reach).map(|(wider, _)| left_out(&wider, &carried));
+    if !request.platforms.is_empty() {
+        plan.omitted.platform = wider(Reach { platforms: &[], ..reach })?;
+    }
+    if !request.referrers {
+        plan.omitted.referrers = wider(Reach { referrers: true, ..reach })?;
+    }
+    let mut entries = entries(graph, &choice, &carried, &lists)?;
+    if let Some(repository) = &request.repository {
+        for entry in &mut entries {
+            give_full_name(entry, repository);
+        }
+    }
+    plan.entries = bundle::sorted(entries);
+    plan.roots = match choice.all {
+        false => choice.roots.iter().map(|root| root.descriptor.clone()).collect(),
+        true => graph.roots().into_iter().filter_map(|place| own(graph, place)).cloned().collect(),
+    };
+    plan.roots.retain(|root| carried.has(&root.digest) || carried.missing.contains(&root.digest));
+    [plan.manifests, plan.configs, plan.blobs] = carried.groups();
+    // What one descriptor lacks, another may have had in its `data`.
+    let missing = carried.missing.iter().filter(|digest| !carried.has(digest)).cloned().collect();
+    plan.inline = carried.inline;
+    plan.missing = missing;
+    plan.absent_children = carried.absent_children.into_iter().collect();
+    plan.broken = carried.broken;
+    if plan.entries.is_empty() && plan.broken.is_empty() {
+        return Err(Error::new(Kind::NotFound, format!("could not find anything to carry in {}", source.location())));
+    }
+    Ok(plan)
+}
+
+/// What was asked for, in terms of index.json.
+struct Choice {
+    /// Whether everything was asked for.
+    all: bool,
+    roots: Vec<Root>,
+}
+
+/// A root of the walk.
+struct Root {
+    descriptor: Descriptor,
+    places: Vec<usize>,
+}
+
+fn own(graph: &Graph, place: usize) -> Option<&Descriptor> {
+    graph.index().entries()[place].descriptor.as_ref().ok()
+}
+
+fn choose(graph: &Graph, request: &Request) -> Result<Choice> {
+    let mut roots: Vec<Root> = Vec::new();
+    if request.targets.is_empty() {
+        for (place, entry) in graph.index().entries().iter().enumerate() {
+            if request.referrers || graph.standing(place) == Standing::Root {
+                roots.push(Root { descriptor: entry.descriptor(place)?.clone(), places: vec![place] });
+            }
+        }
+        return Ok(Choice { all: true, roots });
+    }
+    for target in &request.targets {
+        if target.places.is_empty() && !target.manifest {
+            let what = format!("could not carry {} by itself: it is no manifest", target.descriptor.digest);
+            return Err(Error::new(Kind::Usage, what));
+        }
+        roots.push(Root { descriptor: target.descriptor.clone(), places: target.places.clone() });
+    }
+    Ok(Choice { all: false, roots })
+}
+
+/// A stored list that goes along: as it is, or made new.
+struct Going {
+    place: usize,
+    entry: Descriptor,
+}
+
+/// Everything that is carried for a choice, and the lists among it.
+fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -> Result<(Carried, Vec<Going>)> {
+    let mut closure = Closure::new(graph, source, reach);
+    if !choice.all {
+        for root in &choice.roots {
+            if !closure.root(&root.descriptor)? {
+                return Err(nothing_for(&root.descriptor, reach.platforms));
+            }
+        }
+    } else if reach.platforms.is_empty() {
+        for root in &choice.roots {
+            closure.whole(&root.descriptor)?;
+        }
+        let lists = graph.lists().iter().filter(|_| reach.referrers);
+        let as_it_is = |list: &List| Some(Going { place: list.place, entry: own(graph, list.place)?.clone() });
+        return Ok((closure.carried, lists.filter_map(as_it_is).collect()));
+    } else {
+        all_of_platforms(graph, choice, reach, &mut closure)?;
+    }
+    let lists = match reach.referrers {
+        true => lists_along(graph, source, choice, &mut closure),
+        false => Vec::new(),
+    };
+    Ok((closure.carried, lists))
+}
+
+fn nothing_for(root: &Descriptor, platforms: &[Selector]) -> Error {
+    let asked: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    Error::new(Kind::NotFound, format!("could not find {} in {}", asked.join(" or "), root.digest))
+}
+
+/// Every entry, of some platforms only.
+fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &mut Closure<'_>) -> Result<()> {
+    let standing = |root: &Root| graph.standing(root.places[0]);
+    let children = children(graph);
+    for root in choice.roots.iter().filter(|root| standing(root) == Standing::Root) {
+        // oras and zot list every child of an index once more: those are judged in their index.
+        let listed_child = children.contains(&root.descriptor.digest)
+            && root.places.iter().all(|place| !graph.index().entries()[*place].tagged());
+        if !listed_child && !closure.root(&root.descriptor)? {
+            return Err(nothing_for(&root.descriptor, reach.platforms));
+        }
+    }
+    // What refers to something that is not here at all goes along; what refers to something left out does not.
+    let subjects = subjects(graph);
+    let waits = |digest: &Digest| {
+        let mut met = BTreeSet::new();
+        let mut stack = vec![digest];
+        while let Some(digest) = stack.pop() {
+            for subject in subjects.get(digest).into_iter().flatten() {
+                if children.contains(subject) || roots_have(graph, subject) {
+                    return false;
+                }
+                if met.insert(*subject) {
+                    stack.push(subject);
+                }
+            }
+        }
+        true
+    };
+    for root in choice.roots.iter().filter(|root| matches!(standing(root), Standing::Referrer | Standing::Cosign)) {
+        if waits(&root.descriptor.digest) {
+            closure.whole(&root.descriptor)?;
+        }
+    }
+    Ok(())
+}
+
+fn roots_have(graph: &Graph, digest: &Digest) -> bool {
+    graph.node(digest).is_some_and(|node| *node != Node::Absent)
+        && graph.index().entries().iter().enumerate().any(|(place, _)| {
+            graph.standing(place) == Standing::Root && own(graph, place).is_some_and(|own| own.digest == *digest)
+        })
+}
+
+/// All children of indexes that are there, lists of referrers aside.
+fn children(graph: &Graph) -> HashSet<&Digest> {
+    let lists: HashSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
+    let nodes = graph.nodes().into_iter().filter(|(digest, _)| !lists.contains(digest));
+    let facts = nodes.filter_map(|(_, node)| if let Node::Present(facts) = node { Some(facts) } else { None });
+    facts.flat_map(|facts| facts.children().map(|child| &child.digest)).collect()
+}
+
+/// The subjects of each referrer.
+fn subjects(graph: &Graph) -> HashMap<&Digest, Vec<&Digest>> {
+    let mut subjects: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
+    for edge in graph.edges() {
+        subjects.entry(&edge.referrer).or_default().push(&edge.subject);
+    }
+    subjects
+}
+
+/// The stored lists about what is carried, made new where they list something that is not.
+fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mut Closure<'_>) -> Vec<Going> {
+    let chosen: HashSet<usize> = match choice.all {
+        true => HashSet::new(),
+        false => choice.roots.iter().flat_map(|root| root.places.iter().copied()).collect(),
+    };
+    // Tags of longer digests are cut, so they can only be compared.
+    let long = |digest: &&Digest| digest.sha256().is_none();
+    let tags: HashSet<String> = closure.carried.manifests.keys().filter(long).map(Digest::fallback_tag).collect();
+    let mut going = Vec::new();
+    for list in graph.lists() {
+        let Some(entry) = own(graph, list.place) else { continue };
+        let (about, known) = match &list.about {
+            About::Subject(subject) => (closure.carried.manifests.contains_key(subject), graph.node(subject).is_some()),
+            About::Tag(tag) => match name::fallback_subject(tag) {
+                Some(subject) => (closure.carried.manifests.contains_key(&subject), graph.node(&subject).is_some()),
+                None => (tags.contains(tag), true),
+            },
+        };
+        if chosen.contains(&list.place) || !(about || choice.all && !known) {
+            continue;
+        }
+        let members = match graph.node(&list.digest) {
+            Some(Node::Present(facts)) if facts.form.shape() == Shape::Index => facts.children(),
+            _ => {
+                // Absent or broken: the walk says so.
+                closure.alone(entry);
+                going.push(Going { place: list.place, entry: entry.clone() });
+                continue;
+            }
+        };
+        let (mut kept, mut dropped) = (Vec::new(), false);
+        for member in members {
+            match graph.node(&member.digest) {
+                _ if closure.carried.has(&member.digest) => kept.push(member),
+                Some(Node::Absent) | None => {}
+                Some(Node::Broken(_)) => closure.alone(member),
+                Some(Node::Present(_)) => dropped = true,
+            }
+        }
+        if !dropped {
+            closure.alone(entry);
+            going.push(Going { place: list.place, entry: entry.clone() });
+        } else if !kept.is_empty() {
+            let bytes = list::made(kept.into_iter().map(Descriptor::text));
+            let entry = list::entry(entry, &bytes);
+            closure.carried.manifests.insert(entry.digest.clone(), entry.size);
+            if !matches!(source.size(&entry.digest), Ok(Some(_))) {
+                closure.carried.inline.insert(entry.digest.clone(), bytes);
+            }
+            going.push(Going { place: list.place, entry });
+        }
+    }
+    going
+}
+
+fn left_out(wider: &Carried, carried: &Carried) -> Count {
+    let mut count = Count::default();
+    for blob in wider.groups().into_iter().flatten().filter(|blob| !carried.has(&blob.digest)) {
+        count.add(blob.size);
+    }
+    count
+}
+
+/// The entries of a bundle: what was chosen, what came along, the lists.
+fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -> Result<Vec<Entry>> {
+    let index = graph.index();
+    let goes = |digest: &Digest| carried.has(digest) || carried.missing.contains(digest);
+    let as_it_is = |place: usize| -> Option<Entry> {
+        let descriptor = own(graph, place)?.clone();
+        Some(Entry { descriptor, pair: index.entries()[place].pair.clone() })
+    };
+    let list_places: HashSet<usize> = lists.iter().map(|list| list.place).collect();
+    let mut places: BTreeSet<usize> = BTreeSet::new();
+    let mut entries: Vec<Entry> = Vec::new();
+    for root in choice.roots.iter().filter(|root| goes(&root.descriptor.digest)) {
+        // In a choice of everything, lists are entered below, as they go along.
+        let listed = |place: &usize| choice.all && graph.standing(*place) == Standing::List;
+        places.extend(root.places.iter().copied().filter(|place| !listed(place)));
+        if root.places.is_empty() {
+            entries.push(untagged(&root.descriptor));
+        }
+    }
+    let mut named: HashSet<&Digest> =
+        places.iter().filter_map(|place| own(graph, *place)).map(|own| &own.digest).collect();
+    let mut stripped = Vec::new();
+    for place in 0..index.entries().len() {
+        let Some(descriptor) = own(graph, place) else { continue };
+        if !carried.along.contains(&descriptor.digest) || list_places.contains(&place) || places.contains(&place) {
+            continue;
+        }
+        let pair = &index.entries()[place].pair;
+        let about_carried = |(subject, _): (Digest, &str)| carried.manifests.contains_key(&subject);
+        match graph.standing(place) {
+            Standing::List => continue,
+            Standing::Cosign if cosign(pair).is_some_and(about_carried) => {}
+            _ if pair.is_empty() => {}
+            _ => {
+                stripped.push(place);
+                continue;
+            }
+        }
+        named.insert(&descriptor.digest);
+        places.insert(place);
+    }
+    // A name that was not asked for must not move one at the receiver's: the referrer goes without.
+    for place in stripped {
+        if let Some(descriptor) = own(graph, place).filter(|own| !named.contains(&own.digest)) {
+            named.insert(&descriptor.digest);
+            entries.push(untagged(descriptor));
+        }
+    }
+    for list in lists {
+        entries.push(Entry { descriptor: list.entry.clone(), pair: index.entries()[list.place].pair.clone() });
+    }
+    entries.extend(places.into_iter().filter_map(as_it_is));
+    reach_all(graph, carried, lists, &mut entries);
+    Ok(entries)
+}
+
+fn untagged(descriptor: &Descriptor) -> Entry {
+    let text = entry_text(descriptor, &Pair::default());
+    let descriptor = Descriptor::parse(&text).expect("an entry without its names is a descriptor");
+    Entry { descriptor, pair: Pair::default() }
+}
+
+/// Adds an untagged entry for everything that came along and that no entry reaches: what was known by an
+/// index or a list that stays behind, or by a scan.
+fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Vec<Entry>) {
+    let mut reached: HashSet<Digest> = HashSet::new();
+    let mut stack: Vec<Digest> = entries.iter().map(|entry| entry.descriptor.digest.clone()).collect();
+    for list in lists {
+        // A list made new is in no graph: its members are.
+        if let Some(bytes) = carried.inline.get(&list.entry.digest)
+            && let Ok(facts) = crate::Facts::read_list(&list.entry.media_type, &list.entry.digest, bytes)
+        {
+            stack.extend(facts.children().map(|child| child.digest.clone()));
+        }
+    }
+    let attestations = graph.edges().filter(|edge| edge.dialect == Dialect::Attestation);
+    let attested: HashMap<&Digest, &Digest> = attestations.map(|edge| (&edge.referrer, &edge.subject)).collect();
+    let mut rest = carried.along.iter();
+    loop {
+        while let Some(digest) = stack.pop() {
+            if !carried.manifests.contains_key(&digest) || !reached.insert(digest.clone()) {
+                continue;
+            }
+            if let Some(facts) = graph.facts(&digest) {
+                stack.extend(facts.children().map(|child| child.digest.clone()));
+            }
+        }
+        let Some(digest) = rest.find(|digest| !reached.contains(*digest)) else { return };
+        if let Some(entry) = made_entry(graph, digest, attested.get(digest).copied()) {
+            entries.push(entry);
+        }
+        stack.push(digest.clone());
+    }
+}
+
+/// An untagged entry for a manifest that has none: as oras writes it. An attestation that does not say its
+/// subject itself says it as containerd does.
+fn made_entry(graph: &Graph, digest: &Digest, attested: Option<&Digest>) -> Option<Entry> {
+    let facts = graph.facts(digest)?;
+    let plain = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
+    let mut text = plain.text().trim_end_matches('}').to_owned();
+    if let Some(artifact_type) = facts.artifact_type.as_ref().filter(|_| facts.declared_type) {
+        text.push_str(&format!(",\"artifactType\":{}", ocistow_layout::json::quote(artifact_type)));
+    }
+    if let Some(subject) = attested.filter(|_| facts.subject.is_none()) {
+        text.push_str(&format!(",\"annotations\":{{\"{CONTAINERD_SUBJECT}\":\"{subject}\"}}"));
+    }
+    text.push('}');
+    let descriptor = Descriptor::parse(&text).expect("text made of valid parts is a descriptor");
+    Some(Entry { descriptor, pair: Pair::default() })
+}
+
+/// Gives an entry that has a tag and no full name the full name in `repository`.
+fn give_full_name(entry: &mut Entry, repository: &str) {
+    let key = entry.pair.key();
+    if let (None, Some(tag)) = (&key.image, &key.reference)
+        && name::is_tag(tag)
+        && about(&entry.descriptor, &entry.pair).is_none()
+        && cosign(&entry.pair).is_none()
+    {
+        entry.pair = Pair { image: Some(format!("{repository}:{tag}")), reference: Some(tag.clone()) };
+        let text = entry_text(&entry.descriptor, &entry.pair);
+        entry.descriptor = Descriptor::parse(&text).expect("an entry with a new name is a descriptor");
+    }
+}
+
+impl Plan {
+    /// Integrity where something carried is broken; Incomplete where something is missing (unless
+    /// `allow_missing`), or a child is absent and `complete` was asked for.
+    pub fn verdict(&self, allow_missing: bool, complete: bool) -> Result<()> {
+        if let Some((digest, why)) = self.broken.iter().next() {
+            let more = more(self.broken.len() - 1);
+            return Err(Error::new(Kind::Integrity, format!("could not use {digest}{more}")).because(why.clone()));
+        }
+        let mut lacking = Vec::new();
+        lacking.extend(self.missing.iter().filter(|_| !allow_missing));
+        lacking.extend(self.absent_children.iter().filter(|_| complete));
+        match lacking.first() {
+            Some(first) => {
+                let what = format!("could not find {first}{}", more(lacking.len() - 1));
+                let hint =
+                    if self.missing.is_empty() || allow_missing { "" } else { "--allow-missing goes on without" };
+                let error = Error::new(Kind::Incomplete, what).because("it is needed and missing");
+                Err(if hint.is_empty() { error } else { error.hint(hint) })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes of the bundle's index.json.
+    pub fn bundle_index(&self) -> Vec<u8> {
+        bundle::index(self)
+    }
+
+    /// The bundle digest: that of the bundle's index.json.
+    pub fn bundle(&self) -> Digest {
+        Digest::of(&self.bundle_index())
+    }
+
+    /// All blobs in the order of an archive: manifests, configs, others.
+    pub fn order(&self) -> impl Iterator<Item = &Blob> {
+        self.manifests.iter().chain(&self.configs).chain(&self.blobs)
+    }
+
+    /// How many blobs, manifests and configs included, and their bytes.
+    pub fn count(&self) -> Count {
+        let mut count = Count::default();
+        self.order().for_each(|blob| count.add(blob.size));
+        count
+    }
+
+    /// The outline of a new archive or directory, with further members of an archive.
+    pub fn outline(&self, members: Vec<(String, Vec<u8>)>) -> Outline {
+        Outline { index: IndexChange::New(self.bundle_index()), members, blobs: self.order().cloned().collect() }
+    }
+
+    /// The outline for a directory that exists. Content in [`Import::inline`] is put like that in
+    /// [`inline`](Self::inline).
+    pub fn outline_into(&self, import: &Import) -> Outline {
+        let mut blobs: Vec<Blob> = import
+            .inline
+            .iter()
+            .map(|(digest, bytes)| Blob { digest: digest.clone(), size: bytes.len() as u64 })
+            .collect();
+        blobs.extend(self.order().filter(|blob| !import.dropped.contains(&blob.digest)).cloned());
+        let mut met = HashSet::new();
+        blobs.retain(|blob| met.insert(blob.digest.clone()));
+        Outline { index: IndexChange::Edits(import.edits.clone()), members: Vec::new(), blobs }
+    }
+
+    /// Whether an entry is an image or index, as far as its descriptor says.
+    pub(crate) fn manifests_named(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| Form::of(&entry.descriptor.media_type).is_some())
+    }
+}
+
+fn more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
+}

@@ -1,0 +1,283 @@
+//! From what a user wrote to the entry, manifest or blob that is meant.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ocistow_layout::index::{Entry, IndexFile};
+use ocistow_layout::name::{self, Steps};
+use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source, Watch};
+
+use crate::facts::Form;
+use crate::graph::{Graph, Load};
+
+/// How many candidates an error names before it says how many more there are.
+const MOST_NAMED: usize = 20;
+
+/// What the part of a location behind its path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing was written: the one root.
+    Root,
+    /// `:REF`, or `:REF@DIGEST`, where the name has to name that digest.
+    Name(String, Option<Digest>),
+    /// `@DIGEST`
+    Digest(Digest),
+    /// `:@N`, an entry by its place.
+    Place(usize),
+}
+
+/// What was meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The descriptor: an entry's if there is one, else that of whoever holds it.
+    pub descriptor: Descriptor,
+    /// The places in index.json of the entries meant, all of one digest; none where the digest has no entry.
+    pub places: Vec<usize>,
+    /// Whether this is a manifest, as far as its descriptor says; else an opaque blob.
+    pub manifest: bool,
+}
+
+/// Finds what is meant, reading as little as possible: only index.json for a name, a place or an entry's
+/// digest, the whole graph for no name or for a digest that has no entry.
+///
+/// Usage where it cannot be told (candidates are listed so that they can be pasted back), NotFound where
+/// there is none, Integrity where `REF@DIGEST` names another digest.
+pub fn resolve(source: &dyn Source, asked: &Asked, load: Load, watch: &dyn Watch) -> Result<Target> {
+    let index = source.index()?;
+    match in_index(&index, source.location(), asked)? {
+        Some(target) => Ok(target),
+        None => in_graph(&Graph::load(source, load, watch)?, source, asked),
+    }
+}
+
+/// The same from a graph that was read already.
+pub fn resolve_in(graph: &Graph, source: &dyn Source, asked: &Asked) -> Result<Target> {
+    match in_index(graph.index(), source.location(), asked)? {
+        Some(target) => Ok(target),
+        None => in_graph(graph, source, asked),
+    }
+}
+
+/// What index.json alone can tell; `None` where the graph is needed.
+fn in_index(index: &IndexFile, location: &str, asked: &Asked) -> Result<Option<Target>> {
+    match asked {
+        Asked::Root => Ok(None),
+        Asked::Place(place) => {
+            let entry = index.entries().get(*place).ok_or_else(|| {
+                let count = index.entries().len();
+                not_found(location, &format!(":@{place}")).because(format!("index.json has {count} entries"))
+            })?;
+            Ok(Some(target(entry.descriptor(*place)?, vec![*place])))
+        }
+        Asked::Digest(digest) => {
+            let places = places_of(index, digest);
+            let Some(&first) = places.first() else { return Ok(None) };
+            Ok(Some(target(index.entries()[first].descriptor(first)?, places)))
+        }
+        Asked::Name(reference, digest) => named(index, location, reference, digest.as_ref()).map(Some),
+    }
+}
+
+fn named(index: &IndexFile, location: &str, reference: &str, digest: Option<&Digest>) -> Result<Target> {
+    let places = name::look_up(index, reference, Steps::Find);
+    let mut by_digest: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+    for place in places {
+        by_digest.entry(&index.entries()[place].descriptor(place)?.digest).or_default().push(place);
+    }
+    let meant = |places: &[usize]| Ok(target(index.entries()[places[0]].descriptor(places[0])?, places.to_vec()));
+    match (by_digest.len(), digest) {
+        (0, _) => {
+            let text = format!(":{reference}");
+            let all: Vec<usize> = (0..index.entries().len()).collect();
+            Err(not_found(location, &text).hint(listed("there are", location, index, &all)))
+        }
+        (_, Some(digest)) => match by_digest.get(digest) {
+            Some(places) => meant(places),
+            None => {
+                let is: Vec<String> = by_digest.keys().map(ToString::to_string).collect();
+                let what = format!("could not accept {location}:{reference}@{digest}");
+                Err(Error::new(Kind::Integrity, what).because(format!("{reference} names {}", is.join(" and "))))
+            }
+        },
+        (1, None) => meant(by_digest.values().next().map_or(&[], Vec::as_slice)),
+        (several, None) => {
+            let places: Vec<usize> = by_digest.into_values().flatten().collect();
+            let what = format!("could not tell what {location}:{reference} means");
+            let why = format!("it names {several} different digests");
+            Err(Error::new(Kind::Usage, what).because(why).hint(listed("one of", location, index, &places)))
+        }
+    }
+}
+
+fn in_graph(graph: &Graph, source: &dyn Source, asked: &Asked) -> Result<Target> {
+    match asked {
+        Asked::Digest(digest) => reachable(graph, source, digest),
+        _ => the_root(graph, source.location()),
+    }
+}
+
+fn the_root(graph: &Graph, location: &str) -> Result<Target> {
+    let index = graph.index();
+    let mut by_digest: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+    for place in graph.roots() {
+        by_digest.entry(&index.entries()[place].descriptor(place)?.digest).or_default().push(place);
+    }
+    if let (1, Some(places)) = (by_digest.len(), by_digest.values().next()) {
+        return Ok(target(index.entries()[places[0]].descriptor(places[0])?, places.clone()));
+    }
+    let mut places: Vec<usize> = by_digest.values().flatten().copied().collect();
+    places.sort_unstable();
+    let why = match by_digest.len() {
+        0 => "nothing in it can be meant without a reference".to_owned(),
+        several => format!("it holds {several} different ones"),
+    };
+    let error = Error::new(Kind::Usage, format!("could not tell what {location} means without a reference"));
+    let error = error.because(why);
+    Err(if places.is_empty() { error } else { error.hint(listed("one of", location, index, &places)) })
+}
+
+/// A digest without an entry: a manifest that was met, a part of one, or a blob that just lies there.
+fn reachable(graph: &Graph, source: &dyn Source, digest: &Digest) -> Result<Target> {
+    let mut as_part = None;
+    for node in graph.nodes().into_values() {
+        let Ok(facts) = node.facts(digest) else { continue };
+        for part in facts.parts.iter().filter(|part| part.descriptor.digest == *digest) {
+            if part.is_manifest() {
+                return Ok(Target { descriptor: part.descriptor.clone(), places: Vec::new(), manifest: true });
+            }
+            as_part = as_part.or(Some(&part.descriptor));
+        }
+    }
+    if let Some(facts) = graph.facts(digest) {
+        let descriptor = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
+        return Ok(Target { descriptor, places: Vec::new(), manifest: true });
+    }
+    if let Some(descriptor) = as_part {
+        return Ok(Target { descriptor: descriptor.clone(), places: Vec::new(), manifest: false });
+    }
+    match source.size(digest)? {
+        Some(size) => {
+            let descriptor = Descriptor::new("application/octet-stream", digest.clone(), size);
+            Ok(Target { descriptor, places: Vec::new(), manifest: false })
+        }
+        None => Err(not_found(source.location(), &format!("@{digest}"))),
+    }
+}
+
+fn target(descriptor: &Descriptor, places: Vec<usize>) -> Target {
+    let manifest = Form::of(&descriptor.media_type).is_some();
+    Target { descriptor: descriptor.clone(), places, manifest }
+}
+
+fn places_of(index: &IndexFile, digest: &Digest) -> Vec<usize> {
+    let is = |entry: &Entry| entry.descriptor.as_ref().is_ok_and(|descriptor| descriptor.digest == *digest);
+    (0..index.entries().len()).filter(|place| is(&index.entries()[*place])).collect()
+}
+
+fn not_found(location: &str, text: &str) -> Error {
+    Error::new(Kind::NotFound, format!("could not find {location}{text}"))
+}
+
+/// The entries at `places`, each as it can be pasted back.
+fn listed(lead: &str, location: &str, index: &IndexFile, places: &[usize]) -> String {
+    let names = Names::of(index);
+    let mut texts: Vec<String> = Vec::new();
+    for &place in places {
+        let text = format!("{location}{}", names.shortest(place, &index.entries()[place]));
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+        if texts.len() > MOST_NAMED {
+            texts.pop();
+            texts.push("…".into());
+            break;
+        }
+    }
+    match texts.is_empty() {
+        true => format!("{lead} none"),
+        false => format!("{lead} {}", texts.join(", ")),
+    }
+}
+
+/// For each entry of index.json, the shortest text that resolves to it alone when written behind the
+/// location: `:REF` or `@DIGEST`. An entry that is no descriptor gets its place, `:@N`.
+pub fn shortest(index: &IndexFile) -> Vec<String> {
+    let names = Names::of(index);
+    index.entries().iter().enumerate().map(|(place, entry)| names.shortest(place, entry)).collect()
+}
+
+/// What each name stands for, by the steps of a look-up: [`name::look_up`] for all names at once.
+#[derive(Default)]
+struct Names<'i> {
+    references: HashMap<&'i str, Meaning<'i>>,
+    /// Full names as Docker spells them out.
+    images: HashMap<String, Meaning<'i>>,
+    tags: HashMap<&'i str, Meaning<'i>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Meaning<'i> {
+    One(&'i Digest),
+    Several,
+}
+
+impl<'i> Meaning<'i> {
+    fn and(&mut self, digest: &'i Digest) {
+        if *self != Self::One(digest) {
+            *self = Self::Several;
+        }
+    }
+}
+
+impl<'i> Names<'i> {
+    fn of(index: &'i IndexFile) -> Self {
+        let mut names = Self::default();
+        for entry in index.entries() {
+            let Ok(descriptor) = &entry.descriptor else { continue };
+            let digest = &descriptor.digest;
+            let one = || Meaning::One(digest);
+            if let Some(reference) = &entry.pair.reference {
+                names.references.entry(reference).or_insert_with(one).and(digest);
+            }
+            if let Some(image) = &entry.pair.image {
+                names.images.entry(name::docker_normal(image)).or_insert_with(one).and(digest);
+            }
+            for full in [&entry.pair.reference, &entry.pair.image].into_iter().flatten() {
+                if let Some((_, tag)) = name::split_full(full) {
+                    names.tags.entry(tag).or_insert_with(one).and(digest);
+                }
+            }
+        }
+        names
+    }
+
+    fn look_up(&self, text: &str) -> Option<Meaning<'i>> {
+        let image = || self.images.get(&name::docker_normal(text));
+        let tag = || self.tags.get(text).filter(|_| name::is_tag(text));
+        self.references.get(text).or_else(image).or_else(tag).copied()
+    }
+
+    fn shortest(&self, place: usize, entry: &Entry) -> String {
+        let Ok(descriptor) = &entry.descriptor else { return format!(":@{place}") };
+        let mut texts: Vec<&str> = Vec::new();
+        for name in [&entry.pair.reference, &entry.pair.image].into_iter().flatten() {
+            texts.push(name);
+            texts.extend(name::split_full(name).map(|(_, tag)| tag));
+        }
+        if let Some(image) = &entry.pair.image {
+            let short = image.strip_prefix("docker.io/").unwrap_or(image);
+            let short = short.strip_prefix("library/").unwrap_or(short);
+            texts.push(short);
+            texts.extend(short.strip_suffix(":latest"));
+        }
+        texts.sort_by_key(|text| (text.len(), *text));
+        let alone = |text: &&&str| {
+            // What ends like a digest would be read as one.
+            let plain = text.rsplit_once('@').is_none_or(|(_, digest)| digest.parse::<Digest>().is_err());
+            plain && self.look_up(text) == Some(Meaning::One(&descriptor.digest))
+        };
+        match texts.iter().find(alone) {
+            Some(text) => format!(":{text}"),
+            None => format!("@{}", descriptor.digest),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A layout in a directory, looked at.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::digest::Digest;
+use crate::error::{Error, Kind, Result};
+use crate::index::{IndexFile, MAX_INDEX};
+use crate::lock::{Held, Locks};
+use crate::source::{Access, Blob, Content, Found, Marker, Source, Watch};
+use crate::stray;
+
+/// The directory in a layout in which everything of ours lies.
+pub const OURS: &str = ".ocistow";
+/// The longest `oci-layout` file read.
+pub const MAX_MARKER: u64 = 1 << 20;
+
+/// A layout in a directory. Nothing is changed by looking; links are followed while they stay inside.
+pub struct Directory {
+    location: String,
+    root: PathBuf,
+    fd: OwnedFd,
+    marker: Marker,
+}
+
+/// What lies under a name in the layout.
+enum Lies {
+    Nothing,
+    File(File, u64),
+    /// Something that can be no content, and what it is.
+    Unfit(&'static str),
+}
+
+impl Directory {
+    /// Opens the layout in the directory `path`. NotFound where there is no layout: no directory, or
+    /// neither `oci-layout` nor index.json in it, or a layout of ours whose making never ended.
+    pub fn open(path: &Path) -> Result<Self> {
+        let location = path.display().to_string();
+        let no_layout = |why: &str| Error::new(Kind::NotFound, format!("{location} is no OCI layout")).because(why);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|why| Error::io("open", path, why.into()))?;
+        let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
+        let mut opened = Self { location: location.clone(), root, fd, marker: Marker::Absent };
+        let has_index = !matches!(opened.at("index.json", false)?, Lies::Nothing);
+        opened.marker = match opened.at("oci-layout", true)? {
+            Lies::Nothing if !has_index => return Err(no_layout("it has neither oci-layout nor index.json")),
+            Lies::Nothing => Marker::Absent,
+            Lies::Unfit(what) => Marker::Wrong(format!("it is {what}")),
+            Lies::File(_, size) if size > MAX_MARKER => Marker::Wrong(format!("it has {size} bytes")),
+            Lies::File(file, size) => {
+                let mut bytes = Vec::new();
+                file.take(size)
+                    .read_to_end(&mut bytes)
+                    .map_err(|why| Error::io("read", path.join("oci-layout"), why))?;
+                Marker::judge(&bytes)
+            }
+        };
+        if !has_index && opened.root.join(OURS).is_dir() {
+            return Err(no_layout("its making was interrupted; whatever writes to it makes it whole"));
+        }
+        Ok(opened)
+    }
+
+    /// The real path of the layout's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Keeps others from deleting while this is walked through: *content*, shared, where the layout has
+    /// locks that can be taken.
+    pub fn hold(&self, patience: Option<Duration>, watch: &dyn Watch) -> Result<Option<Held>> {
+        Locks::found(&self.root, patience, watch).map(|locks| locks.content()).transpose()
+    }
+
+    /// What lies at a path inside the layout. Links are followed while they stay inside. With `content`
+    /// a file is opened for reading, else only looked at.
+    fn at(&self, inside: &str, content: bool) -> Result<Lies> {
+        let failed = |why: Errno| Error::io("open", self.root.join(inside), why.into()).of_kind(Kind::Failed);
+        // Non-blocking: a FIFO or a device that lies where a blob should never makes anybody wait.
+        let how = if content { OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY } else { OFlags::PATH };
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let opened = loop {
+            match rustix::fs::openat2(&self.fd, inside, how | OFlags::CLOEXEC, Mode::empty(), beneath) {
+                // A rename somewhere above while `..` was resolved: ask again.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOSYS) => break self.without_openat2(inside, how),
+                other => break other,
+            }
+        };
+        let fd = match opened {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => {
+                let there = rustix::fs::statat(&self.fd, inside, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+                return Ok(if there { Lies::Unfit("a link to nothing") } else { Lies::Nothing });
+            }
+            Err(Errno::XDEV) => return Ok(Lies::Unfit("a link that leaves the layout")),
+            Err(Errno::LOOP) => return Ok(Lies::Unfit("a link that goes in circles")),
+            Err(Errno::NOTDIR) => return Ok(Lies::Unfit("below something that is no directory")),
+            Err(Errno::NXIO) => return Ok(Lies::Unfit("a socket")),
+            Err(why) => return Err(failed(why)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(failed)?;
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Lies::File(File::from(fd), u64::try_from(stat.st_size).unwrap_or(0)),
+            FileType::Directory => Lies::Unfit("a directory"),
+            FileType::Fifo => Lies::Unfit("a FIFO"),
+            FileType::Socket => Lies::Unfit("a socket"),
+            _ => Lies::Unfit("a device"),
+        })
+    }
+
+    /// For kernels and sandboxes that do not know openat2: the same answer by resolving first. Somebody
+    /// who swaps links in between can make it open another regular file; its digest is still checked.
+    fn without_openat2(&self, inside: &str, how: OFlags) -> std::result::Result<OwnedFd, Errno> {
+        let errno = |why: io::Error| Errno::from_io_error(&why).unwrap_or(Errno::IO);
+        let real = self.root.join(inside).canonicalize().map_err(errno)?;
+        if !real.starts_with(&self.root) {
+            return Err(Errno::XDEV);
+        }
+        rustix::fs::open(real, how | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    fn unfit(&self, digest: &Digest, what: &str) -> Error {
+        let said = format!("could not read blob {digest} in {}", self.location);
+        Error::new(Kind::Integrity, said).because(format!("it is {what}"))
+    }
+
+    /// The bytes of index.json as they are now.
+    fn index_bytes(&self) -> Result<Vec<u8>> {
+        let bad = |why: &str| {
+            Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location)).because(why)
+        };
+        match self.at("index.json", true)? {
+            Lies::Nothing => Err(bad("there is none")),
+            Lies::Unfit(what) => Err(bad(&format!("it is {what}"))),
+            Lies::File(_, size) if size > MAX_INDEX => {
+                Err(bad(&format!("it has {size} bytes, the limit is {MAX_INDEX}")))
+            }
+            Lies::File(file, size) => {
+                let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+                file.take(MAX_INDEX)
+                    .read_to_end(&mut bytes)
+                    .map_err(|why| Error::io("read", self.root.join("index.json"), why))?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// All directories below `blobs`, and all names in them that are digests.
+    fn blob_names(&self, f: &mut dyn FnMut(Digest)) -> io::Result<()> {
+        for algorithm in fs::read_dir(self.root.join("blobs"))? {
+            let algorithm = algorithm?;
+            let Ok(name) = algorithm.file_name().into_string() else { continue };
+            let inside = match fs::read_dir(algorithm.path()) {
+                Ok(inside) => inside,
+                Err(why) if why.kind() == io::ErrorKind::NotADirectory => continue,
+                Err(why) => return Err(why),
+            };
+            for blob in inside {
+                let Ok(encoded) = blob?.file_name().into_string() else { continue };
+                if let Ok(digest) = format!("{name}:{encoded}").parse() {
+                    f(digest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file is to a survey.
+    fn judge(&self, inside: &str, what: FileType) -> Result<Option<Found>> {
+        if let Some(["blobs", algorithm, encoded]) = inside.split('/').collect::<Vec<_>>().first_chunk::<3>().copied() {
+            if inside.split('/').count() > 3 {
+                return Ok((!stray::known(inside)).then(|| Found::Stray(inside.into())));
+            }
+            return Ok(match format!("{algorithm}:{encoded}").parse::<Digest>() {
+                Err(_) if stray::known(inside) => None,
+                Err(why) => Some(Found::Unfit(inside.into(), why.to_string())),
+                Ok(digest) => Some(match self.at(inside, false)? {
+                    Lies::File(_, size) => Found::Blob(Blob { digest, size }),
+                    Lies::Unfit(what) => Found::Unfit(inside.into(), format!("it is {what}")),
+                    Lies::Nothing => return Ok(None),
+                }),
+            });
+        }
+        let expected = matches!(inside, "oci-layout" | "index.json") || what == FileType::Directory;
+        Ok((!expected && !stray::known(inside)).then(|| Found::Stray(inside.into())))
+    }
+}
+
+impl Source for Directory {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn marker(&self) -> Marker {
+        self.marker.clone()
+    }
+
+    fn index(&self) -> Result<IndexFile> {
+        // oras and BuildKit rewrite index.json in place: what does not parse may be half-written (4.9).
+        let mut bytes = self.index_bytes()?;
+        for _ in 0..3 {
+            match IndexFile::parse(bytes.clone()) {
+                Ok(index) => return Ok(index),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+            let again = self.index_bytes()?;
+            if again == bytes {
+                break;
+            }
+            bytes = again;
+        }
+        IndexFile::parse(bytes).map_err(|why| {
+            Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
+                .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string))
+        })
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.at(&digest.path(), false)? {
+            Lies::Nothing => Ok(None),
+            Lies::File(_, size) => Ok(Some(size)),
+            Lies::Unfit(what) => Err(self.unfit(digest, what)),
+        }
+    }
+
+    fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
+        match self.blob_names(f) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::io("list", self.root.join("blobs"), why)),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
+        match self.at(&digest.path(), true)? {
+            Lies::Nothing => Ok(None),
+            Lies::File(file, size) => Ok(Some(Content::Owned(file, size))),
+            Lies::Unfit(what) => Err(self.unfit(digest, what)),
+        }
+    }
+
+    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
+        for digest in want {
+            if let Some(content) = self.open(digest)? {
+                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn access(&self) -> Access {
+        Access::Random
+    }
+
+    fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
+        let mut walk = walkdir::WalkDir::new(&self.root).min_depth(1).sort_by_file_name().into_iter();
+        let mut blobs = false;
+        while let Some(step) = walk.next() {
+            let step = step.map_err(|why| {
+                let path = why.path().unwrap_or(&self.root).to_owned();
+                Error::io("list", path, why.into())
+            })?;
+            let Some(inside) = step.path().strip_prefix(&self.root).ok().and_then(Path::to_str) else {
+                f(Found::Stray(step.path().display().to_string()));
+                continue;
+            };
+            if step.file_type().is_dir() && (inside == OURS || stray::known(inside)) {
+                walk.skip_current_dir();
+                continue;
+            }
+            blobs |= inside == "blobs" && !step.file_type().is_file();
+            let depth = inside.split('/').count();
+            if step.file_type().is_symlink() && depth <= 2 && (inside == "blobs" || inside.starts_with("blobs/")) {
+                self.survey_linked(inside, f)?;
+                continue;
+            }
+            let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(
+                &step.metadata().map_err(|why| Error::io("look at", step.path(), why.into()))?,
+            ));
+            if let Some(found) = self.judge(inside, kind)? {
+                f(found);
+                if kind == FileType::Directory {
+                    walk.skip_current_dir();
+                }
+            }
+        }
+        if !blobs {
+            f(Found::NoBlobs);
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    /// `blobs` or `blobs/<algorithm>` that is a link: what is behind it, if it stays inside.
+    fn survey_linked(&self, inside: &str, f: &mut dyn FnMut(Found)) -> Result<()> {
+        let real = match self.root.join(inside).canonicalize() {
+            Ok(real) if real.starts_with(&self.root) && real.is_dir() => real,
+            _ => {
+                f(Found::Unfit(inside.into(), "it is a link that leads to no directory inside".into()));
+                return Ok(());
+            }
+        };
+        let depth = 3 - inside.split('/').count();
+        for step in walkdir::WalkDir::new(&real).min_depth(depth).max_depth(depth).sort_by_file_name() {
+            let step = step.map_err(|why| Error::io("list", &real, why.into()))?;
+            let name = step.path().strip_prefix(&real).ok().and_then(Path::to_str).unwrap_or_default();
+            if let Some(found) = self.judge(&format!("{inside}/{name}"), FileType::RegularFile)? {
+                f(found);
+            }
+        }
+        Ok(())
+    }
+}

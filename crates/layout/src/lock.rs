@@ -1,0 +1,154 @@
+//! The three locks of a layout in a directory, always taken in the order *gate*, *content*, *index*.
+//!
+//! A writer holds *content* shared for its whole life and *gate* shared only while taking it; whoever
+//! deletes takes *gate* exclusively until it has *content* exclusively. So writers queue behind somebody
+//! who deletes, and cannot starve him. The files are never deleted while a layout exists.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::directory::OURS;
+use crate::error::{Error, Kind, Result};
+use crate::medium::Medium;
+use crate::source::Watch;
+
+/// The lock files of one layout.
+pub struct Locks<'a> {
+    layout: PathBuf,
+    dir: PathBuf,
+    /// How long to wait for somebody else; `None`: as long as it takes.
+    patience: Option<Duration>,
+    watch: &'a dyn Watch,
+}
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    /// `None` where the file system has no locks, which was said by a warning.
+    _file: Option<File>,
+}
+
+impl Held {
+    /// Nothing held: what is left after letting go.
+    pub(crate) fn none() -> Self {
+        Self { _file: None }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Shared,
+    Exclusive,
+}
+
+impl<'a> Locks<'a> {
+    /// The locks of the layout at `root`; makes their files where they are not there.
+    pub fn make(root: &Path, patience: Option<Duration>, medium: &dyn Medium, watch: &'a dyn Watch) -> Result<Self> {
+        let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
+        for dir in [root.join(OURS), locks.dir.clone()] {
+            there(&dir, medium.make_dir(&dir))?;
+        }
+        for name in ["gate", "content", "index"] {
+            let path = locks.dir.join(name);
+            if std::fs::symlink_metadata(&path).is_err() {
+                there(&path, medium.create(&path).map(drop))?;
+            }
+        }
+        Ok(locks)
+    }
+
+    /// The locks of a layout that is only looked at; `None` where they were never made or cannot be
+    /// opened for writing (read-only media).
+    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Option<Self> {
+        let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
+        locks.open("content").is_ok().then_some(locks)
+    }
+
+    /// For whoever writes, or walks through the content: nothing is deleted while this is held.
+    pub fn content(&self) -> Result<Held> {
+        let _gate = self.take("gate", Mode::Shared)?;
+        self.take("content", Mode::Shared)
+    }
+
+    /// For whoever replaces index.json. Take [`content`](Self::content) first.
+    pub fn index(&self) -> Result<Held> {
+        self.take("index", Mode::Exclusive)
+    }
+
+    /// The whole layout, if nobody else holds any of it just now.
+    pub fn everything_now(&self) -> Option<[Held; 2]> {
+        let gate = self.open("gate").ok()?;
+        gate.try_lock().ok()?;
+        let content = self.open("content").ok()?;
+        content.try_lock().ok()?;
+        Some([Held { _file: Some(gate) }, Held { _file: Some(content) }])
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.dir.join(name))
+    }
+
+    fn take(&self, name: &str, mode: Mode) -> Result<Held> {
+        let path = self.dir.join(name);
+        let failed = |why| Error::io("lock", &path, why).of_kind(Kind::Failed);
+        let started = Instant::now();
+        let mut said = false;
+        let mut pause = Duration::from_millis(1);
+        let mut file = self.open(name).map_err(failed)?;
+        loop {
+            let tried = match mode {
+                Mode::Shared => file.try_lock_shared(),
+                Mode::Exclusive => file.try_lock(),
+            };
+            match tried {
+                // A layout whose making failed is taken away with its locks: then this one is worth nothing.
+                Ok(()) if file.metadata().map_err(failed)?.nlink() == 0 => {
+                    file = self.open(name).map_err(failed)?;
+                    continue;
+                }
+                Ok(()) => return Ok(Held { _file: Some(file) }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(why)) if no_locks(&why) => {
+                    self.watch.warn(&format!(
+                        "{} is on a file system without locks: nobody else may write to it now",
+                        self.layout.display()
+                    ));
+                    return Ok(Held { _file: None });
+                }
+                Err(TryLockError::Error(why)) => return Err(failed(why)),
+            }
+            if self.watch.stop() {
+                return Err(Error::new(Kind::Interrupted, "interrupted"));
+            }
+            if self.patience.is_some_and(|patience| started.elapsed() >= patience) {
+                let what = format!("could not get hold of {}", self.layout.display());
+                return Err(Error::new(Kind::Failed, what).because("somebody else is still writing to it"));
+            }
+            if !said && started.elapsed() >= Duration::from_secs(1) {
+                said = true;
+                self.watch.warn(&format!("waiting for another ocistow to be done with {}", self.layout.display()));
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+}
+
+fn there(path: &Path, made: io::Result<()>) -> Result<()> {
+    match made {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::io("make", path, why).of_kind(Kind::Failed))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_locks(why: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = why.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) || why.kind() == io::ErrorKind::Unsupported
+}

@@ -1,0 +1,965 @@
+//! Writing to a layout in a directory: staged, made durable, then published all at once.
+//!
+//! Everything is first written to `.ocistow/staging/<id>/` and hashed. [`Transaction::publish`] waits until
+//! the staged content is on the disk, gives each blob its name, and swaps index.json last, looking at
+//! what came out: if somebody who does not know our locks changed it in between, the edits are made
+//! again on that. Killed at any point, or with the power gone, the layout is in its old state or its new
+//! one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::checked::{CHUNK, pump, verify, wrong_size};
+use crate::digest::Digest;
+use crate::directory::{Directory, OURS};
+use crate::edit::{Edit, apply, merge};
+use crate::error::{Error, Kind, Result};
+use crate::index::{EMPTY_INDEX, IndexFile};
+use crate::lock::{Held, Locks};
+use crate::medium::{Disk, Medium, cannot};
+use crate::source::{
+    Access, Blob, Content, Done, Found, IndexChange, Marker, OCI_LAYOUT, Outline, Sink, Source, Unwatched, Watch,
+    Writing,
+};
+
+/// Up to this many staged files are synced one by one, more by syncing the file system.
+pub const SYNC_EACH: usize = 64;
+/// How often a change of index.json that somebody else wrote over is made again.
+pub const REPLAYS: usize = 100;
+
+/// How a transaction goes about it.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// What is written to.
+    pub medium: &'a dyn Medium,
+    /// Who watches.
+    pub watch: &'a dyn Watch,
+    /// How long to wait for locks; `None`: as long as it takes.
+    pub patience: Option<Duration>,
+    /// How content that is a file of its own comes in.
+    pub adopt: Adopt,
+    /// Whether to check what is read. Only ever off between directories, when the user said so.
+    pub trust: bool,
+}
+
+/// How a file becomes a staged blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopt {
+    /// By sharing its extents where the file system can, else by copying.
+    Copy,
+    /// By a hard link where that is possible, else by copying.
+    Link,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { medium: &Disk, watch: &Unwatched, patience: None, adopt: Adopt::Copy, trust: false }
+    }
+}
+
+/// A layout being written to. Dropped without [`publish`](Self::publish), nothing of it remains.
+///
+/// ```
+/// use ocistow_layout::transaction::{Options, Transaction};
+/// use ocistow_layout::{Blob, Content, Descriptor, Digest, Source, edit::Edit};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("app");
+/// let bytes = b"hello";
+/// let blob = Blob { digest: Digest::of(bytes), size: 5 };
+/// let mut transaction = Transaction::begin(&path, Options::default())?;
+/// transaction.put(&blob, Content::Bytes(bytes))?;
+/// let entry = Descriptor::new("text/plain", blob.digest.clone(), blob.size);
+/// let edits = vec![Edit::Name { entry: Box::new(entry), reference: "v1".into() }];
+/// transaction.publish(&[blob], &edits)?;
+///
+/// let layout = ocistow_layout::directory::Directory::open(&path)?;
+/// assert_eq!(layout.index()?.entries().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Transaction<'a> {
+    root: PathBuf,
+    options: Options<'a>,
+    /// The layout as it was at the start; `None` where there is none yet.
+    old: Option<Directory>,
+    /// Whether this transaction made the directory.
+    made_root: bool,
+    /// Whether there was no layout before, and is none yet.
+    unmade: bool,
+    id: String,
+    /// Where blobs of an algorithm are staged.
+    stagings: Mutex<BTreeMap<String, PathBuf>>,
+    staged: Mutex<Staged>,
+    /// A handle from before the first write, for a sync of the whole file system that sees every error;
+    /// `None` where such a sync cannot be trusted.
+    whole: Option<File>,
+    no_share: AtomicBool,
+    no_link: AtomicBool,
+    barrier: AtomicU64,
+    locks: Locks<'a>,
+    _content: Held,
+}
+
+#[derive(Default)]
+struct Staged {
+    blobs: BTreeMap<Digest, Is>,
+    /// Handles of the first few files, to sync each.
+    open: Vec<File>,
+    count: usize,
+}
+
+/// What became of a blob that was put.
+#[derive(Clone)]
+enum Is {
+    /// Somebody is at it.
+    Coming,
+    /// It lies there, and what it replaces in the end.
+    At(PathBuf, u64, Over),
+    /// The layout has it, and it is right.
+    Present(u64),
+}
+
+/// What a staged blob goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Nothing,
+    Wrong,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Transaction<'a> {
+    /// Starts writing to the layout at `path`. Where there is none, its directory is made if the parent
+    /// exists, and the layout by [`publish`](Self::publish). Usage where `path` is a directory with
+    /// something else in it, or no directory; Integrity where the layout has no right `oci-layout`.
+    /// Waits for whoever is deleting from the layout.
+    pub fn begin(path: &Path, options: Options<'a>) -> Result<Self> {
+        let medium = options.medium;
+        let made_root = match medium.make_dir(path) {
+            Ok(()) => true,
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(why) => return Err(Error::io("make", path, why)),
+        };
+        let mut begun = match Self::in_directory(path, made_root, options) {
+            Err(why) if made_root => {
+                unmake(path, true, medium);
+                return Err(why);
+            }
+            begun => begun?,
+        };
+        let at = begun.stage_below(&begun.root.join(OURS).join("staging"))?;
+        locked(&begun.stagings).insert(String::new(), at.clone());
+        begun.whole = whole_sync(&at);
+        Ok(begun)
+    }
+
+    fn in_directory(path: &Path, made_root: bool, options: Options<'a>) -> Result<Self> {
+        let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
+        let old = existing(path, made_root)?;
+        let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
+        clear_litter(&root, &locks, options.medium);
+        let content = locks.content()?;
+        Ok(Self {
+            root,
+            options,
+            unmade: old.is_none(),
+            old,
+            made_root,
+            id: unique(),
+            stagings: Mutex::default(),
+            staged: Mutex::default(),
+            whole: None,
+            no_share: AtomicBool::new(false),
+            no_link: AtomicBool::new(false),
+            barrier: AtomicU64::new(0),
+            locks,
+            _content: content,
+        })
+    }
+
+    /// The layout as it was when this began; `None` where there was none.
+    pub fn before(&self) -> Option<&Directory> {
+        self.old.as_ref()
+    }
+
+    /// Stages one blob, verified. A blob that the layout already has is hashed where it lies and, if it
+    /// is right, only counted; what comes in is verified all the same. Safe to call from several threads;
+    /// the second of two calls for one digest only verifies.
+    pub fn put(&self, blob: &Blob, content: Content<'_>) -> Result<()> {
+        let first = {
+            let mut staged = locked(&self.staged);
+            let first = !staged.blobs.contains_key(&blob.digest);
+            if first {
+                staged.blobs.insert(blob.digest.clone(), Is::Coming);
+            }
+            first
+        };
+        if !first {
+            return self.check(blob, content);
+        }
+        let is = self.stage(blob, content);
+        let mut staged = locked(&self.staged);
+        match is {
+            Ok((is, file)) => {
+                if let Is::At(..) = is {
+                    staged.count += 1;
+                    if staged.count <= SYNC_EACH {
+                        staged.open.extend(file);
+                    } else {
+                        staged.open.clear();
+                    }
+                }
+                staged.blobs.insert(blob.digest.clone(), is);
+                Ok(())
+            }
+            Err(why) => {
+                staged.blobs.remove(&blob.digest);
+                Err(why)
+            }
+        }
+    }
+
+    fn check(&self, blob: &Blob, content: Content<'_>) -> Result<()> {
+        if self.options.trust && content.len() == blob.size {
+            return Ok(());
+        }
+        verify(blob, content, self.options.watch)
+    }
+
+    fn stage(&self, blob: &Blob, content: Content<'_>) -> Result<(Is, Option<File>)> {
+        let mut over = Over::Nothing;
+        if let Some(old) = &self.old {
+            match old.open(&blob.digest) {
+                Ok(None) => {}
+                Ok(Some(there)) => {
+                    if there.len() == blob.size
+                        && (self.options.trust || verify(blob, there, &Stop(self.options.watch)).is_ok())
+                    {
+                        self.check(blob, content)?;
+                        return Ok((Is::Present(blob.size), None));
+                    }
+                    if self.options.watch.stop() {
+                        return Err(Error::new(Kind::Interrupted, "interrupted"));
+                    }
+                    over = Over::Wrong;
+                }
+                // A link that leads nowhere, or out: it is replaced. A directory makes the renaming fail.
+                Err(why) if why.kind() == Kind::Integrity => over = Over::Wrong,
+                Err(why) => return Err(why),
+            }
+        }
+        let dir = self.staging(blob.digest.algorithm())?;
+        let path = dir.join(format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded()));
+        let file = self.fill(&path, blob, content).inspect_err(|_| drop(self.options.medium.unlink(&path)))?;
+        if self.whole.is_none() {
+            self.options.medium.sync_file(&file).map_err(|why| Error::io("sync", &path, why))?;
+        }
+        let keep = self.whole.is_some() && locked(&self.staged).count < SYNC_EACH;
+        Ok((Is::At(path, blob.size, over), keep.then_some(file)))
+    }
+
+    /// Makes the staged file.
+    fn fill(&self, path: &Path, blob: &Blob, content: Content<'_>) -> Result<File> {
+        let medium = self.options.medium;
+        let failed = |why| Error::io("write", path, why).of_kind(Kind::Failed);
+        if content.len() != blob.size {
+            return Err(wrong_size(&blob.digest, blob.size, &content.len().to_string()));
+        }
+        if let Content::Owned(from, _) = &content {
+            if self.options.adopt == Adopt::Link && !self.no_link.load(Ordering::Relaxed) {
+                match medium.link_open(from, path) {
+                    Ok(()) => {
+                        let file = File::open(path).map_err(failed)?;
+                        return self.adopted(blob, file);
+                    }
+                    Err(why) if cannot(&why) || why.kind() == io::ErrorKind::NotFound => {
+                        self.no_link.store(true, Ordering::Relaxed);
+                    }
+                    Err(why) => return Err(failed(why)),
+                }
+            }
+            let file = medium.create(path).map_err(failed)?;
+            if blob.size > 0 && !self.no_share.load(Ordering::Relaxed) {
+                match medium.share(from, &file) {
+                    Ok(()) => return self.adopted(blob, file),
+                    Err(why) if cannot(&why) => self.no_share.store(true, Ordering::Relaxed),
+                    Err(why) => return Err(failed(why)),
+                }
+            }
+            return self.copied(file, path, blob, content);
+        }
+        let file = medium.create(path).map_err(failed)?;
+        self.copied(file, path, blob, content)
+    }
+
+    fn copied(&self, file: File, path: &Path, blob: &Blob, content: Content<'_>) -> Result<File> {
+        let medium = self.options.medium;
+        let failed = |why| Error::io("write", path, why).of_kind(Kind::Failed);
+        let mut write = |piece: &[u8], at: u64| medium.write_at(&file, piece, at).map_err(failed);
+        if self.options.trust {
+            let mut reader = content.reader();
+            let mut buffer = vec![0; CHUNK];
+            let mut at = 0;
+            loop {
+                let got = reader.read(&mut buffer).map_err(|why| Error::io("read", blob.digest.path(), why))?;
+                if got == 0 {
+                    break;
+                }
+                write(&buffer[..got], at)?;
+                at += got as u64;
+            }
+            if at != blob.size {
+                return Err(wrong_size(&blob.digest, blob.size, &at.to_string()));
+            }
+        } else {
+            pump(blob, content, self.options.watch, &mut write)?;
+        }
+        Ok(file)
+    }
+
+    /// Checks a file that shares its content with another one.
+    fn adopted(&self, blob: &Blob, file: File) -> Result<File> {
+        let again = file.try_clone().map_err(|why| Error::io("read", blob.digest.path(), why))?;
+        let size = again.metadata().map_err(|why| Error::io("read", blob.digest.path(), why))?.len();
+        self.check(blob, Content::Extent { file: &again, at: 0, len: size })?;
+        Ok(file)
+    }
+
+    /// Where blobs of an algorithm are staged: on the file system they will lie on.
+    fn staging(&self, algorithm: &str) -> Result<PathBuf> {
+        let mut stagings = locked(&self.stagings);
+        if let Some(at) = stagings.get(algorithm) {
+            return Ok(at.clone());
+        }
+        let usual = stagings.get("").expect("begin puts the usual staging here").clone();
+        let blobs = self.root.join("blobs");
+        let own = blobs.join(algorithm);
+        let mut at = usual.clone();
+        // A name is moved to where the blobs will be moved: a mount in between says so now.
+        for (dir, inside) in [(&blobs, blobs.clone()), (&own, own.clone())] {
+            if !is_dir(dir)? {
+                break;
+            }
+            if !self.can_move(&at, dir)? {
+                at = self.stage_below(&inside)?;
+            }
+        }
+        stagings.insert(algorithm.to_owned(), at.clone());
+        Ok(at)
+    }
+
+    fn can_move(&self, from: &Path, to: &Path) -> Result<bool> {
+        let medium = self.options.medium;
+        let probe = from.join("probe");
+        let moved = to.join(format!(".ocistow-{}.tmp", self.id));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |why| Error::io("write", path, why).of_kind(Kind::Failed)
+        };
+        medium.create(&probe).map_err(failed(&probe))?;
+        match medium.rename(&probe, &moved) {
+            Ok(()) => {
+                medium.unlink(&moved).map_err(failed(&moved))?;
+                Ok(true)
+            }
+            Err(why) if why.kind() == io::ErrorKind::CrossesDevices => {
+                medium.unlink(&probe).map_err(failed(&probe))?;
+                Ok(false)
+            }
+            Err(why) => Err(failed(&moved)(why)),
+        }
+    }
+
+    /// Makes a directory for staged files.
+    fn stage_below(&self, dir: &Path) -> Result<PathBuf> {
+        let medium = self.options.medium;
+        let failed = |path: &Path, why| Error::io("make", path, why).of_kind(Kind::Failed);
+        let ours = dir.starts_with(self.root.join(OURS));
+        if ours {
+            match medium.make_dir(dir) {
+                Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(failed(dir, why)),
+                _ => {}
+            }
+        }
+        let at = if ours { dir.join(&self.id) } else { dir.join(format!(".ocistow-{}", self.id)) };
+        medium.make_dir(&at).map_err(|why| failed(&at, why))?;
+        Ok(at)
+    }
+
+    /// What was put, as a source with this index.json: for planning on what came out of a pipe.
+    pub fn view(&self, location: &str, index: IndexFile, marker: Marker) -> View<'_, 'a> {
+        View { transaction: self, location: location.to_owned(), index, marker }
+    }
+
+    /// How long the last step took to wait for the disk.
+    pub fn barrier(&self) -> Duration {
+        Duration::from_nanos(self.barrier.load(Ordering::Relaxed))
+    }
+
+    /// Publishes the blobs in `order` (the first are published last: wholes stand in front of their parts),
+    /// and makes `edits` on index.json as it is by then. Blobs that were put and are not in `order` are
+    /// dropped. `Ok` means that all of it is on the disk, and that this transaction is over. On `Err` index.json
+    /// is what it was, blobs may have come to the layout. After Conflict, where an edit expected something
+    /// else, what was put is still there to be published with other edits.
+    pub fn publish(&mut self, order: &[Blob], edits: &[Edit]) -> Result<Done> {
+        self.publish_by(order, &mut |index| apply(index, edits))
+    }
+
+    /// The same for a layout that must not exist yet, with exactly these bytes as its index.json.
+    pub fn publish_new(&mut self, order: &[Blob], index: Vec<u8>) -> Result<Done> {
+        let what = format!("could not make {}", self.root.display());
+        self.publish_by(order, &mut |there| {
+            if there.entries().is_empty() {
+                return Ok(index.clone());
+            }
+            Err(Error::new(Kind::Conflict, what.clone()).because("somebody else made a layout there"))
+        })
+    }
+
+    fn publish_by(
+        &mut self,
+        order: &[Blob],
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<Done> {
+        let staged = std::mem::take(&mut *locked(&self.staged));
+        let published = self.publish_staged(&staged, order, change);
+        *locked(&self.staged) = staged;
+        published
+    }
+
+    fn publish_staged(
+        &mut self,
+        staged: &Staged,
+        order: &[Blob],
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<Done> {
+        let mut coming = Vec::new();
+        let mut done = Done::default();
+        for blob in order.iter().rev() {
+            match staged.blobs.get(&blob.digest) {
+                Some(Is::At(path, size, over)) => {
+                    match over {
+                        Over::Nothing => done.new.add(*size),
+                        Over::Wrong => done.repaired.add(*size),
+                    }
+                    coming.push((blob, path.as_path(), *over));
+                }
+                Some(Is::Present(size)) => done.present.add(*size),
+                _ => return Err(Error::new(Kind::Failed, format!("blob {} was never written", blob.digest))),
+            }
+        }
+        self.wait_for_disk(staged)?;
+        let _index = self.locks.index()?;
+        let before = self.index_now()?;
+        let after = change(&before)?;
+        let new = self.staged_index(&after)?;
+        if self.old.is_none() {
+            // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
+            self.sync_dir(&self.root)?;
+        }
+        let mut touched = self.place(&coming)?;
+        if self.old.is_none() {
+            self.place_marker()?;
+            touched.insert(self.root.clone());
+        }
+        for dir in touched.iter().rev() {
+            self.sync_dir(dir)?;
+        }
+        if self.old.is_none() && self.made_root {
+            self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
+        }
+        if before.bytes() != after || self.old.is_none() {
+            self.swap(&new, before, after, change)?;
+            self.sync_dir(&self.root)?;
+        }
+        // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
+        // write what its own idea of index.json does not reach.
+        self.unmade = false;
+        let swept: Vec<_> = coming.iter().filter(|(blob, ..)| self.exact(blob).is_none()).copied().collect();
+        for dir in self.place(&swept)? {
+            self.sync_dir(&dir)?;
+        }
+        Ok(done)
+    }
+
+    /// The length of what lies exactly under the blob's name.
+    fn exact(&self, blob: &Blob) -> Option<u64> {
+        fs::symlink_metadata(self.root.join(blob.digest.path())).ok().map(|meta| meta.len())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        self.options.medium.sync_dir(dir).map_err(|why| Error::io("sync", dir, why).of_kind(Kind::Failed))
+    }
+
+    /// The barrier: all staged content is on the disk after this.
+    fn wait_for_disk(&self, staged: &Staged) -> Result<()> {
+        let started = Instant::now();
+        let medium = self.options.medium;
+        let failed = |why| Error::io("sync", &self.root, why).of_kind(Kind::Failed);
+        if let Some(whole) = &self.whole {
+            if staged.count <= SYNC_EACH {
+                for file in &staged.open {
+                    medium.sync_file(file).map_err(failed)?;
+                }
+            } else {
+                medium.sync_all(whole).map_err(failed)?;
+            }
+        }
+        self.barrier.store(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// index.json as it is now, or an empty one for a layout that is being made.
+    fn index_now(&mut self) -> Result<IndexFile> {
+        if self.old.is_none() {
+            // Somebody else may have made it since.
+            self.old = existing(&self.root, false)?;
+        }
+        match &self.old {
+            Some(old) => old.index(),
+            None => IndexFile::parse(EMPTY_INDEX.to_vec()),
+        }
+    }
+
+    fn staged_index(&self, bytes: &[u8]) -> Result<PathBuf> {
+        let medium = self.options.medium;
+        let path = self.usual().join(format!("index.json-{}", unique()));
+        let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
+        let file = medium.create(&path).map_err(failed)?;
+        medium.write_at(&file, bytes, 0).map_err(failed)?;
+        if let Ok(like) = fs::symlink_metadata(self.root.join("index.json")) {
+            if !like.is_file() {
+                let what = format!("could not write {}/index.json", self.root.display());
+                return Err(Error::new(Kind::Failed, what).because("it is a link; nothing is written through a link"));
+            }
+            medium.dress(&file, &like).map_err(failed)?;
+        }
+        medium.sync_file(&file).map_err(failed)?;
+        Ok(path)
+    }
+
+    fn usual(&self) -> PathBuf {
+        locked(&self.stagings).get("").expect("begin puts the usual staging here").clone()
+    }
+
+    /// Gives staged blobs their names, in this order; gives back the directories that have to be synced.
+    fn place(&self, coming: &[(&Blob, &Path, Over)]) -> Result<BTreeSet<PathBuf>> {
+        let medium = self.options.medium;
+        let mut touched = BTreeSet::new();
+        let blobs = self.root.join("blobs");
+        if self.old.is_none() || !coming.is_empty() {
+            self.directory(&blobs, &mut touched)?;
+        }
+        if self.old.is_none() {
+            self.directory(&blobs.join("sha256"), &mut touched)?;
+        }
+        for (blob, path, over) in coming {
+            let dir = blobs.join(blob.digest.algorithm());
+            if !touched.contains(&dir) {
+                self.directory(&dir, &mut touched)?;
+                touched.insert(dir.clone());
+            }
+            let to = dir.join(blob.digest.encoded());
+            let failed = |why| Error::io("write", &to, why).of_kind(Kind::Failed);
+            let linked = match over {
+                Over::Nothing => medium.link(path, &to),
+                // A wrong blob is replaced in one step, so that a name never stands for nothing.
+                Over::Wrong => medium.rename(path, &to).or_else(|why| {
+                    // Moved by an earlier try.
+                    let moved = why.kind() == io::ErrorKind::NotFound && self.exact(blob) == Some(blob.size);
+                    if moved { Ok(()) } else { Err(why) }
+                }),
+            };
+            match linked {
+                Ok(()) => {}
+                // Another writer was faster: every writer verifies, foreign ones may not have.
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+                    if self.exact(blob) != Some(blob.size) {
+                        medium.rename(path, &to).map_err(failed)?;
+                    }
+                }
+                Err(why) if cannot(&why) => medium.rename(path, &to).map_err(failed)?,
+                Err(why) => return Err(failed(why)),
+            }
+        }
+        Ok(touched)
+    }
+
+    /// Makes a directory of the layout where it is not there. Failed where it is a link: nothing is
+    /// written through links.
+    fn directory(&self, dir: &Path, touched: &mut BTreeSet<PathBuf>) -> Result<()> {
+        if is_dir(dir)? {
+            return Ok(());
+        }
+        match self.options.medium.make_dir(dir) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("make", dir, why).of_kind(Kind::Failed));
+            }
+            _ => {}
+        }
+        touched.insert(dir.to_owned());
+        touched.extend(dir.parent().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn place_marker(&self) -> Result<()> {
+        let medium = self.options.medium;
+        let to = self.root.join("oci-layout");
+        let path = self.usual().join(format!("oci-layout-{}", unique()));
+        let failed = |why| Error::io("write", &to, why).of_kind(Kind::Failed);
+        let file = medium.create(&path).map_err(failed)?;
+        medium.write_at(&file, OCI_LAYOUT, 0).map_err(failed)?;
+        medium.sync_file(&file).map_err(failed)?;
+        medium.rename(&path, &to).map_err(failed)
+    }
+
+    /// Puts the new index.json in the place of the old one, and looks at what came out: as long as that
+    /// is not what the change was made on, the change is made again on what came out.
+    fn swap(
+        &self,
+        new: &Path,
+        mut before: IndexFile,
+        mut after: Vec<u8>,
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let medium = self.options.medium;
+        let at = self.root.join("index.json");
+        let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
+        let mut new = new.to_owned();
+        // index.json as it would be without us.
+        let mut theirs = before.clone();
+        if self.old.is_none() {
+            match medium.rename_new(&new, &at) {
+                Ok(()) => return Ok(()),
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(why) => return Err(failed(why)),
+            }
+        }
+        for _ in 0..REPLAYS {
+            let came_out = match medium.exchange(&new, &at) {
+                Ok(()) => File::open(&new).map_err(failed)?,
+                Err(why) if cannot(&why) => {
+                    // The old file stays open: what is in it can be read after it lost its name.
+                    let old = File::open(&at).map_err(failed)?;
+                    medium.rename(&new, &at).map_err(failed)?;
+                    old
+                }
+                Err(why) => return Err(failed(why)),
+            };
+            let found = settled(came_out, before.bytes()).map_err(failed)?;
+            if found == before.bytes() {
+                return Ok(());
+            }
+            // Somebody who does not know our locks wrote in between: his change first, then ours. What he
+            // changed may be what we wrote a moment ago, without what he wrote before that.
+            let again = IndexFile::parse(found.clone())
+                .and_then(|found| merge(&before, found, &theirs))
+                .and_then(|merged| Ok((change(&merged)?, merged)));
+            let ours = match again {
+                Ok((ours, merged)) => {
+                    theirs = merged;
+                    ours
+                }
+                Err(why) => {
+                    // Ours cannot be made on theirs: theirs goes back.
+                    let back = self.staged_index(&found)?;
+                    medium.rename(&back, &at).map_err(failed)?;
+                    self.sync_dir(&self.root)?;
+                    return Err(why);
+                }
+            };
+            new = self.staged_index(&ours)?;
+            before = IndexFile::parse(after)?;
+            after = ours;
+        }
+        let what = format!("could not write {}", at.display());
+        Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))
+    }
+}
+
+/// What is in a file that lost its name, once it parses: tools that write in place may still be at it.
+fn settled(mut file: File, expected: &[u8]) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for _ in 0..4 {
+        bytes.clear();
+        io::Seek::rewind(&mut file)?;
+        file.read_to_end(&mut bytes)?;
+        if bytes == expected || IndexFile::parse(bytes.clone()).is_ok() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(bytes)
+}
+
+impl Drop for Transaction<'_> {
+    /// Takes the staged files away, and a directory that was made for nothing.
+    fn drop(&mut self) {
+        let medium = self.options.medium;
+        let stagings: BTreeSet<PathBuf> = locked(&self.stagings).values().cloned().collect();
+        for staging in &stagings {
+            empty(staging, medium);
+        }
+        if self.unmade && existing(&self.root, false).is_ok_and(|old| old.is_none()) {
+            // Only if nobody else has come to use it meanwhile; our own hold on it has to go first.
+            self._content = Held::none();
+            if let Some(_alone) = self.locks.everything_now() {
+                unmake(&self.root, self.made_root, medium);
+            }
+        }
+    }
+}
+
+/// Removes a directory and the files in it, as far as that goes.
+fn empty(dir: &Path, medium: &dyn Medium) {
+    for file in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let _ = medium.unlink(&file.path());
+    }
+    let _ = medium.remove_dir(dir);
+}
+
+/// Takes away a layout that was never finished; directories with anything else in them stay.
+fn unmake(root: &Path, made_root: bool, medium: &dyn Medium) {
+    let blobs = root.join("blobs");
+    for algorithm in fs::read_dir(&blobs).into_iter().flatten().flatten() {
+        empty(&algorithm.path(), medium);
+    }
+    let _ = medium.remove_dir(&blobs);
+    let _ = medium.unlink(&root.join("oci-layout"));
+    for dir in ["staging", "lock"] {
+        empty(&root.join(OURS).join(dir), medium);
+    }
+    let _ = medium.remove_dir(&root.join(OURS));
+    if made_root {
+        let _ = medium.remove_dir(root);
+    }
+}
+
+/// Takes away what writers left behind that are no more: if nobody holds the layout, every staging is
+/// of that sort. Never fails: the litter can wait for the next writer.
+fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) {
+    let staging = root.join(OURS).join("staging");
+    let mut litter: Vec<PathBuf> = children(&staging).collect();
+    let blobs = root.join("blobs");
+    for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
+        litter.extend(
+            children(&dir)
+                .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".ocistow-"))),
+        );
+    }
+    if litter.is_empty() {
+        return;
+    }
+    if let Some(_alone) = locks.everything_now() {
+        for path in litter {
+            if path.is_dir() { empty(&path, medium) } else { drop(medium.unlink(&path)) }
+        }
+    }
+}
+
+fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let real = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
+    let inside = real.then(|| fs::read_dir(dir).ok()).flatten();
+    inside.into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// The layout at `path`, or `None` where one can be made: an empty directory, or one in which making
+/// one was interrupted.
+fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
+    if just_made {
+        return Ok(None);
+    }
+    match Directory::open(path) {
+        Ok(old) => match old.marker() {
+            Marker::Right => Ok(Some(old)),
+            Marker::Absent => {
+                let what = format!("could not write to {}", path.display());
+                Err(Error::new(Kind::Integrity, what)
+                    .because("it has an index.json but no oci-layout")
+                    .hint("if it is a layout, give it the file oci-layout with {\"imageLayoutVersion\":\"1.0.0\"}"))
+            }
+            Marker::Wrong(why) => {
+                let what = format!("could not write to {}", path.display());
+                Err(Error::new(Kind::Integrity, what).because(format!("its oci-layout is not valid: {why}")))
+            }
+        },
+        Err(why) if why.kind() == Kind::NotFound && path.is_dir() => {
+            let mut inside = children(path).peekable();
+            if inside.peek().is_none() || path.join(OURS).is_dir() {
+                return Ok(None);
+            }
+            let what = format!("could not write to {}", path.display());
+            Err(Error::new(Kind::Usage, what).because("it is neither an OCI layout nor an empty directory"))
+        }
+        Err(why) if path.is_dir() => Err(why),
+        Err(_) => {
+            let what = format!("could not write to {}", path.display());
+            Err(Error::new(Kind::Usage, what).because("it is no directory"))
+        }
+    }
+}
+
+/// Whether there is a directory. Failed where there is something else, a link to one included: nothing
+/// is written through links.
+fn is_dir(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(true),
+        Ok(_) => {
+            let what = format!("could not write below {}", path.display());
+            Err(Error::new(Kind::Failed, what)
+                .because("it is no directory of its own; nothing is written through a link"))
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(why) => Err(Error::io("look at", path, why)),
+    }
+}
+
+/// A handle for syncing the whole file system, where such a sync reports every error (Linux 5.8 on file
+/// systems that are known to).
+fn whole_sync(at: &Path) -> Option<File> {
+    const TRUSTED: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630];
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());
+    let version = (numbers.next()?, numbers.next()?);
+    let file = File::open(at).ok()?;
+    let stat = rustix::fs::fstatfs(&file).ok()?;
+    let kind = u64::from_ne_bytes(stat.f_type.to_ne_bytes()) & 0xFFFF_FFFF;
+    (version >= (5, 8) && TRUSTED.contains(&kind)).then_some(file)
+}
+
+/// A name nobody else uses: who, when, and a number.
+pub(crate) fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{:x}-{count}", std::process::id(), now.as_nanos())
+}
+
+/// Somebody who may stop the work but counts nothing.
+pub(crate) struct Stop<'a>(pub &'a dyn Watch);
+
+impl Watch for Stop<'_> {
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
+}
+
+/// What a transaction was given so far, looked at.
+pub struct View<'t, 'a> {
+    transaction: &'t Transaction<'a>,
+    location: String,
+    index: IndexFile,
+    marker: Marker,
+}
+
+impl Source for View<'_, '_> {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn marker(&self) -> Marker {
+        self.marker.clone()
+    }
+
+    fn index(&self) -> Result<IndexFile> {
+        Ok(self.index.clone())
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(match locked(&self.transaction.staged).blobs.get(digest) {
+            Some(Is::At(_, size, _) | Is::Present(size)) => Some(*size),
+            _ => None,
+        })
+    }
+
+    fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
+        let names: Vec<Digest> = locked(&self.transaction.staged).blobs.keys().cloned().collect();
+        names.into_iter().for_each(f);
+        Ok(())
+    }
+
+    fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
+        let is = locked(&self.transaction.staged).blobs.get(digest).cloned();
+        match is {
+            Some(Is::At(path, size, _)) => {
+                let file = File::open(&path).map_err(|why| Error::io("read", &path, why))?;
+                Ok(Some(Content::Owned(file, size)))
+            }
+            Some(Is::Present(_)) => self.transaction.old.as_ref().map_or(Ok(None), |old| old.open(digest)),
+            _ => Ok(None),
+        }
+    }
+
+    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
+        for digest in want {
+            if let Some(content) = self.open(digest)? {
+                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn access(&self) -> Access {
+        Access::Random
+    }
+
+    fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
+        self.names(&mut |digest| {
+            if let Ok(Some(size)) = self.size(&digest) {
+                f(Found::Blob(Blob { digest, size }));
+            }
+        })
+    }
+}
+
+/// A layout in a directory as a sink.
+pub struct DirectorySink<'a> {
+    /// Where.
+    pub path: PathBuf,
+    /// How.
+    pub options: Options<'a>,
+}
+
+struct DirectoryWriting<'a> {
+    transaction: Transaction<'a>,
+    outline: Outline,
+}
+
+impl<'a> Sink<'a> for DirectorySink<'a> {
+    /// As [`Transaction::begin`]. Members beside the layout are written by archives only.
+    fn begin(self: Box<Self>, outline: Outline) -> Result<Box<dyn Writing + 'a>> {
+        let transaction = Transaction::begin(&self.path, self.options)?;
+        Ok(Box::new(DirectoryWriting { transaction, outline }))
+    }
+}
+
+impl Writing for DirectoryWriting<'_> {
+    fn put(&self, blob: &Blob, content: Content<'_>) -> Result<()> {
+        self.transaction.put(blob, content)
+    }
+
+    fn ordered(&self) -> bool {
+        false
+    }
+
+    fn finish(self: Box<Self>) -> Result<Done> {
+        let Self { mut transaction, outline } = *self;
+        match outline.index {
+            IndexChange::New(bytes) => transaction.publish_new(&outline.blobs, bytes),
+            IndexChange::Edits(edits) => transaction.publish(&outline.blobs, &edits),
+        }
+    }
+}
+
+/// Makes an empty layout at `path`; a layout that is there already stays as it is.
+pub fn init(path: &Path, options: Options<'_>) -> Result<()> {
+    Transaction::begin(path, options)?.publish(&[], &[]).map(drop)
+}

@@ -1,0 +1,328 @@
+//! What we write, others read; what others write, we read. With the real tools, where they are installed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::run::{Peer, Ran, done, fixture};
+use crate::walk;
+
+/// An empty folder that goes with the test, and its paths.
+struct Space(TempDir);
+
+impl Space {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("there is room"))
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("the path is UTF-8").into()
+    }
+}
+
+fn hello() -> String {
+    fixture("hello:1.0")
+}
+
+fn resolve(reference: &str) -> String {
+    done(&["resolve", reference]).text().trim().to_owned()
+}
+
+/// The digest of one platform of a reference.
+fn platform(reference: &str, platform: &str) -> String {
+    done(&["resolve", reference, "--platform", platform]).text().trim().to_owned()
+}
+
+/// All digests in a tree of referrers, as oras and we print it.
+fn tree(document: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::from([document["digest"].as_str().expect("a node has a digest").to_owned()]);
+    for list in ["referrers", "manifests"] {
+        for node in document.get(list).and_then(Value::as_array).into_iter().flatten() {
+            found.extend(tree(node));
+        }
+    }
+    found
+}
+
+fn discovered(reference: &str) -> BTreeSet<String> {
+    tree(&done(&["discover", "--format", "json", reference]).json())
+}
+
+fn oras_discovered(oras: &Peer, folder: &Path, reference: &str) -> BTreeSet<String> {
+    tree(&oras.done(folder, &["discover", "--oci-layout", "--format", "json", reference]).json())
+}
+
+fn blobs(location: &str) -> BTreeSet<String> {
+    walk::blobs(&walk::files(Path::new(location)))
+}
+
+/// Imports an archive or directory somebody made, and checks the result. Gives the layout's path.
+fn imported(space: &Space, from: &str) -> String {
+    let layout = space.path("imported");
+    done(&["import", from, &layout]);
+    assert_eq!(done(&["fsck", "--format", "json", &layout]).json()["ok"], true);
+    layout
+}
+
+#[test]
+fn oras_reads_our_archive_with_all_referrers() {
+    let Some(oras) = Peer::find("oras") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    let seen = oras_discovered(&oras, space.folder(), &space.path("x.tar:1.0"));
+    assert_eq!(seen.len(), 4, "{seen:?}");
+    assert_eq!(seen, discovered(&hello()));
+    oras.done(space.folder(), &["cp", "-r", "--from-oci-layout", "x.tar:1.0", "--to-oci-layout", "copied:1.0"]);
+    assert_eq!(blobs(&space.path("copied")), blobs(&fixture("hello")));
+}
+
+#[test]
+fn skopeo_reads_our_archive() {
+    let Some(skopeo) = Peer::find("skopeo") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    let raw = skopeo.done(space.folder(), &["inspect", "--raw", "oci-archive:x.tar:1.0"]);
+    assert_eq!(raw.out, done(&["show", "--raw", &hello()]).out);
+    skopeo.done(space.folder(), &["copy", "--all", "oci-archive:x.tar:1.0", "oci:copied:1.0"]);
+    assert_eq!(resolve(&space.path("copied:1.0")), resolve(&hello()));
+    // Without a tag it takes an archive of one image only.
+    skopeo.run(space.folder(), &["inspect", "--raw", "oci-archive:x.tar"]).ended(1);
+    done(&["export", &hello(), "--no-referrers", "-o", &space.path("alone.tar")]);
+    let raw = skopeo.done(space.folder(), &["inspect", "--raw", "oci-archive:alone.tar"]);
+    assert_eq!(raw.out, done(&["show", "--raw", &hello()]).out);
+}
+
+#[test]
+fn regctl_imports_our_archive_by_name() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    regctl.done(space.folder(), &["image", "import", "ocidir://copied:1.0", "x.tar", "--name", "1.0"]);
+    let digest = regctl.done(space.folder(), &["image", "digest", "ocidir://copied:1.0"]);
+    assert_eq!(digest.text().trim(), resolve(&hello()));
+    done(&["fsck", &space.path("copied:1.0")]);
+}
+
+#[test]
+fn regctl_finds_the_referrers_in_a_layout_we_imported() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    imported(&space, &space.path("x.tar"));
+    let list = ["artifact", "list", "--slow-referrers", "--format", "{{json .Descriptors}}", "ocidir://imported:1.0"];
+    let found = regctl.done(space.folder(), &list).json();
+    let found: BTreeSet<_> =
+        found.as_array().expect("it is a list").iter().map(|one| one["artifactType"].to_string()).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn umoci_unpacks_a_layout_we_imported() {
+    let Some(umoci) = Peer::find("umoci") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    let layout = imported(&space, &space.path("x.tar"));
+    let amd = platform(&hello(), "linux/amd64");
+    done(&["tag", &format!("{layout}@{amd}"), "amd"]);
+    let listed = umoci.done(space.folder(), &["ls", "--layout", "imported"]).text();
+    assert_eq!(listed.split_whitespace().collect::<BTreeSet<_>>(), BTreeSet::from(["1.0", "amd"]));
+    umoci.done(space.folder(), &["unpack", "--rootless", "--image", "imported:amd", "bundle"]);
+    let script = fs::read_to_string(space.folder().join("bundle/rootfs/bin/hello")).expect("it was unpacked");
+    assert_eq!(script, "#!/bin/sh\necho \"hello from amd64\"\n");
+}
+
+fn podman(podman: &Peer, space: &Space, words: &[&str]) -> Ran {
+    let (root, run) = (space.path("root"), space.path("run"));
+    let mut all = vec!["--root", &root, "--runroot", &run, "--storage-driver", "vfs"];
+    all.extend(words);
+    podman.done(space.folder(), &all)
+}
+
+#[test]
+fn podman_loads_what_we_export_for_docker() {
+    let Some(tool) = Peer::find("podman") else { return };
+    let space = Space::new();
+    let words = ["--as", "docker", "--name", "example.com/hello", "--platform", "linux/amd64"];
+    done(&[&["export", &hello(), "-o", &space.path("x.tar")][..], &words].concat());
+    podman(&tool, &space, &["load", "-i", "x.tar"]);
+    let names = podman(&tool, &space, &["images", "--format", "{{.Repository}}:{{.Tag}}"]).text();
+    assert_eq!(names.trim(), "example.com/hello:1.0");
+    let entry =
+        podman(&tool, &space, &["inspect", "--format", "{{.Config.Entrypoint}}", "example.com/hello:1.0"]).text();
+    assert_eq!(entry.trim(), "[/bin/hello]");
+}
+
+#[test]
+fn podman_loads_an_archive_without_referrers() {
+    let Some(tool) = Peer::find("podman") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "--no-referrers", "--platform", "linux/amd64", "-o", &space.path("x.tar")]);
+    podman(&tool, &space, &["load", "-i", "x.tar"]);
+    assert_eq!(podman(&tool, &space, &["images", "-q"]).text().lines().count(), 1);
+}
+
+#[test]
+fn crane_validates_what_we_export_for_docker() {
+    let Some(crane) = Peer::find("crane") else { return };
+    let space = Space::new();
+    let words = ["--as", "docker", "--name", "example.com/hello", "--platform", "linux/arm64"];
+    done(&[&["export", &hello(), "-o", &space.path("x.tar")][..], &words].concat());
+    crane.done(space.folder(), &["validate", "--tarball", "x.tar"]);
+}
+
+#[test]
+fn buildah_pulls_a_layout_we_imported() {
+    let Some(buildah) = Peer::find("buildah") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    imported(&space, &space.path("x.tar"));
+    let (root, run) = (space.path("root"), space.path("run"));
+    let store = ["--root", &root, "--runroot", &run, "--storage-driver", "vfs"];
+    buildah.done(space.folder(), &[&store[..], &["pull", "oci:imported:1.0"]].concat());
+    assert_eq!(buildah.done(space.folder(), &[&store[..], &["images", "-q"]].concat()).text().lines().count(), 1);
+}
+
+#[test]
+fn gnu_tar_gzip_and_zstd_read_our_archives() {
+    let space = Space::new();
+    for (end, tester) in [("tar", None), ("tar.gz", Some("gzip")), ("tar.zst", Some("zstd"))] {
+        let name = format!("x.{end}");
+        done(&["export", &hello(), "-o", &space.path(&name)]);
+        let Some(tar) = Peer::find("tar") else { return };
+        if let Some(tester) = tester {
+            let Some(tester) = Peer::find(tester) else { continue };
+            tester.done(space.folder(), &["-q", "-t", &name]);
+        }
+        fs::create_dir(space.folder().join(end)).expect("there is room");
+        tar.done(space.folder(), &["xf", &name, "-C", end]);
+        assert_eq!(blobs(&space.path(end)), blobs(&fixture("hello")), "{end}");
+        done(&["fsck", &space.path(end)]);
+    }
+}
+
+#[test]
+fn we_import_what_oras_pushes_attaches_and_backs_up() {
+    let Some(oras) = Peer::find("oras") else { return };
+    let space = Space::new();
+    fs::write(space.folder().join("a.txt"), "one").expect("there is room");
+    fs::write(space.folder().join("b.txt"), "two").expect("there is room");
+    oras.done(space.folder(), &["push", "--oci-layout", "made:v1", "--artifact-type", "application/x.a", "a.txt"]);
+    oras.done(space.folder(), &["attach", "--oci-layout", "made:v1", "--artifact-type", "application/x.b", "b.txt"]);
+    let seen = oras_discovered(&oras, space.folder(), "made:v1");
+    assert_eq!(seen.len(), 2);
+    let tar = Peer::find("tar").expect("every machine has one");
+    tar.done(space.folder(), &["czf", "made.tar.gz", "-C", "made", "."]);
+    let layout = imported(&space, &space.path("made.tar.gz"));
+    assert_eq!(discovered(&format!("{layout}:v1")), seen);
+    assert_eq!(oras_discovered(&oras, space.folder(), "imported:v1"), seen);
+    assert_eq!(blobs(&layout), blobs(&space.path("made")));
+    oras.done(space.folder(), &["pull", "--oci-layout", "imported:v1", "-o", "pulled"]);
+    assert_eq!(fs::read_to_string(space.folder().join("pulled/a.txt")).expect("it was pulled"), "one");
+}
+
+#[test]
+fn we_import_what_skopeo_copies() {
+    let Some(skopeo) = Peer::find("skopeo") else { return };
+    let space = Space::new();
+    let from = format!("oci:{}", hello());
+    skopeo.done(space.folder(), &["copy", "--all", &from, "oci-archive:all.tar:1.0"]);
+    let layout = imported(&space, &space.path("all.tar"));
+    assert_eq!(resolve(&format!("{layout}:1.0")), resolve(&hello()));
+    for os in ["linux/amd64", "linux/arm64"] {
+        assert_eq!(platform(&format!("{layout}:1.0"), os), platform(&hello(), os));
+    }
+}
+
+#[test]
+fn we_import_the_docker_archives_skopeo_and_podman_write() {
+    let Some(skopeo) = Peer::find("skopeo") else { return };
+    let space = Space::new();
+    let from = format!("oci:{}", hello());
+    skopeo.done(space.folder(), &["copy", &from, "docker-archive:classic.tar:example.com/hello:1.0"]);
+    let layout = imported(&space, &space.path("classic.tar"));
+    let config = done(&["show", "--config", &format!("{layout}:example.com/hello:1.0")]).out;
+    let amd = platform(&hello(), "linux/amd64");
+    assert_eq!(config, done(&["show", "--config", &format!("{}@{amd}", fixture("hello"))]).out);
+
+    let Some(tool) = Peer::find("podman") else { return };
+    podman(&tool, &space, &["load", "-i", "classic.tar"]);
+    for format in ["oci-archive", "docker-archive"] {
+        let (name, saved) = (format!("{format}.tar"), format!("{format}.layout"));
+        podman(&tool, &space, &["save", "--format", format, "-o", &name, "example.com/hello:1.0"]);
+        done(&["import", &space.path(&name), &space.path(&saved)]);
+        done(&["fsck", &space.path(&saved)]);
+        let again = done(&["show", "--config", &space.path(&saved)]).json();
+        assert_eq!(again["architecture"], "amd64", "{format}");
+    }
+}
+
+#[test]
+fn we_find_the_referrers_regctl_keeps_in_fallback_tags() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    fs_extra::dir::copy(fixture("hello"), space.folder(), &fs_extra::dir::CopyOptions::new()).expect("there is room");
+    fs::write(space.folder().join("note"), "regctl was here").expect("there is room");
+    let put =
+        ["artifact", "put", "--subject", "ocidir://hello:1.0", "--artifact-type", "application/x.note", "-f", "note"];
+    regctl.done(space.folder(), &put);
+    let before = discovered(&hello());
+    let after = discovered(&space.path("hello:1.0"));
+    assert_eq!(after.len(), before.len() + 1, "{after:?}");
+    assert!(after.is_superset(&before));
+
+    done(&["export", &space.path("hello:1.0"), "-o", &space.path("x.tar")]);
+    let layout = imported(&space, &space.path("x.tar"));
+    assert_eq!(discovered(&format!("{layout}:1.0")), after);
+
+    regctl.done(space.folder(), &["image", "export", "ocidir://hello:1.0", "regctl.tar"]);
+    done(&["import", &space.path("regctl.tar"), &space.path("again")]);
+    done(&["fsck", &space.path("again")]);
+    assert!(blobs(&space.path("again")).contains(&resolve(&hello())));
+}
+
+#[test]
+fn we_carry_what_umoci_makes() {
+    let Some(umoci) = Peer::find("umoci") else { return };
+    let space = Space::new();
+    umoci.done(space.folder(), &["init", "--layout", "made"]);
+    umoci.done(space.folder(), &["new", "--image", "made:v1"]);
+    fs::create_dir_all(space.folder().join("tree/deep")).expect("there is room");
+    fs::write(space.folder().join("tree/deep/file"), "content").expect("there is room");
+    umoci.done(space.folder(), &["insert", "--rootless", "--image", "made:v1", "tree", "/tree"]);
+    done(&["copy", &space.path("made:v1"), &space.path("imported:v2")]);
+    done(&["fsck", &space.path("imported")]);
+    umoci.done(space.folder(), &["unpack", "--rootless", "--image", "imported:v2", "bundle"]);
+    let file = fs::read_to_string(space.folder().join("bundle/rootfs/tree/deep/file")).expect("it was unpacked");
+    assert_eq!(file, "content");
+}
+
+#[test]
+fn signatures_still_verify_on_the_other_side() {
+    let Some(openssl) = Peer::find("openssl") else { return };
+    let space = Space::new();
+    done(&["export", &hello(), "-o", &space.path("x.tar")]);
+    let layout = imported(&space, &space.path("x.tar"));
+    let referrers = done(&["discover", "--format", "json", &format!("{layout}:1.0")]).json();
+    let found = referrers["referrers"].as_array().expect("it is a list").iter();
+    let signature = found.clone().find(|one| one["artifactType"] == "application/vnd.example.signature.v1");
+    let signature = signature.expect("the index is signed")["digest"].as_str().expect("it is text").to_owned();
+    let manifest = done(&["show", "--raw", &format!("{layout}@{signature}")]).json();
+    for (at, name) in ["payload", "sig"].iter().enumerate() {
+        let digest = manifest["layers"][at]["digest"].as_str().expect("it is text");
+        let bytes = done(&["cat", &format!("{layout}@{digest}")]).out;
+        fs::write(space.folder().join(name), bytes).expect("there is room");
+    }
+    let key = fixture("hello.pub");
+    let words = ["pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", &key, "-in", "payload", "-sigfile", "sig"];
+    openssl.done(space.folder(), &words);
+    let payload: Value =
+        serde_json::from_slice(&fs::read(space.folder().join("payload")).expect("it is there")).expect("it is JSON");
+    assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], resolve(&hello()));
+}

@@ -1,0 +1,8 @@
+//! End to end: the program as users run it, on files as other tools write them.
+
+mod interop;
+mod odd;
+mod run;
+mod samples;
+mod tidy;
+mod walk;

@@ -1,0 +1,202 @@
+//! The odd layouts of the specification matrix (Appendix C), as a directory and as a tar, through the program.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use ocistow_layout::memory::Memory;
+use ocistow_testkit::fixtures::{self, Fixture};
+use ocistow_testkit::{odd, to_dir, to_tar};
+use tempfile::TempDir;
+
+use crate::run::{Ran, done, ocistow};
+
+/// A layout as both kinds of location.
+struct World {
+    space: TempDir,
+}
+
+impl World {
+    fn of(layout: &Memory) -> Self {
+        let space = tempfile::tempdir().expect("there is room");
+        to_dir(layout, space.path().join("dir")).expect("there is room");
+        fs::write(space.path().join("x.tar"), to_tar(layout)).expect("there is room");
+        Self { space }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.space.path().join(name).to_str().expect("it is UTF-8").into()
+    }
+
+    /// Runs the words on the directory and on the tar, which answer the same. `@` stands for the location.
+    #[track_caller]
+    fn both(&self, words: &[&str], code: i32) -> Ran {
+        let [dir, tar] = ["dir", "x.tar"].map(|name| {
+            let place = |word: &&str| match word.strip_prefix('@') {
+                Some(rest) => self.path(name) + rest,
+                None => (*word).to_owned(),
+            };
+            ocistow(words.iter().map(place)).ended(code)
+        });
+        let same = |ran: &Ran, name: &str| ran.text().replace(&self.path(name), "@");
+        assert_eq!(same(&dir, "dir"), same(&tar, "x.tar"));
+        dir
+    }
+
+    /// The referrers of F:IMG-AMD64, by name.
+    #[track_caller]
+    fn referrers(&self, more: &[&str]) -> BTreeSet<String> {
+        let amd = format!("@@{}", fixtures::IMG_AMD64.digest());
+        let tree = self.both(&[&["discover", "--format", "json", &amd][..], more].concat(), 0).json();
+        let nodes = tree["referrers"].as_array().expect("there is a list").clone();
+        nodes.iter().map(|node| name(node["digest"].as_str().expect("it is text"))).collect()
+    }
+
+    /// The kinds of findings, with how the check ended.
+    #[track_caller]
+    fn findings(&self, code: i32) -> BTreeSet<String> {
+        let report = self.both(&["fsck", "--format", "json", "@"], code).json();
+        let problems = report["problems"].as_array().expect("there is a list").clone();
+        problems.iter().map(|problem| problem["kind"].as_str().expect("it is text").into()).collect()
+    }
+}
+
+/// What the matrix calls this digest.
+fn name(digest: &str) -> String {
+    let found = fixtures::ALL.iter().find(|fixture| fixture.digest().to_string() == digest);
+    found.map_or_else(|| digest.into(), |fixture| fixture.name.into())
+}
+
+fn names(fixtures: &[Fixture]) -> BTreeSet<String> {
+    fixtures.iter().map(|fixture| fixture.name.into()).collect()
+}
+
+/// REFERRERS-4, REFERRERS-15, COSIGN-1, and the styles of 3.7.
+#[test]
+fn the_same_referrers_are_found_however_they_are_kept() {
+    for (how, layout) in [
+        ("entries", odd::all_referrers()),
+        ("fallback tag", odd::fallback()),
+        ("olareg", odd::olareg()),
+        ("containerd", odd::containerd()),
+    ] {
+        assert_eq!(World::of(&layout).referrers(&[]), names(&odd::THREE), "{how}");
+    }
+    assert_eq!(World::of(&odd::strict()).referrers(&[]), names(&[fixtures::REF_ARTIFACT]));
+    assert_eq!(World::of(&odd::stale()).referrers(&[]), names(&[]));
+    assert_eq!(World::of(&odd::cosign_tag()).referrers(&[]), names(&[fixtures::COSIGN_SIG]));
+    assert_eq!(World::of(&odd::no_subject_size()).referrers(&[]), names(&[fixtures::REF_NO_SIZE]));
+    let old = [fixtures::OCI_ARTIFACT_RC1, fixtures::OCI_ARTIFACT_RC2, fixtures::ORAS_ARTIFACT];
+    assert_eq!(World::of(&odd::legacy()).referrers(&[]), names(&old));
+}
+
+/// Style (e) of 3.7, COSIGN-9.
+#[test]
+fn a_referrer_that_only_lies_in_blobs_is_found_by_looking_for_it() {
+    let world = World::of(&odd::cosign_blob());
+    assert_eq!(world.referrers(&[]), names(&[]));
+    assert_eq!(world.referrers(&["--scan-blobs"]), names(&[fixtures::COSIGN_BUNDLE]));
+}
+
+/// REFERRERS-19.
+#[test]
+fn referrers_survive_the_crossing_however_they_are_kept() {
+    for layout in
+        [odd::all_referrers(), odd::fallback(), odd::olareg(), odd::containerd(), odd::cosign_tag(), odd::legacy()]
+    {
+        let world = World::of(&layout);
+        let before = world.referrers(&[]);
+        assert!(!before.is_empty());
+        done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+        done(&["import", &world.path("out.tar"), &world.path("in")]);
+        fs::rename(world.path("in"), world.path("dir.new")).expect("it is there");
+        fs::remove_dir_all(world.path("dir")).expect("it is there");
+        fs::rename(world.path("dir.new"), world.path("dir")).expect("it is there");
+        fs::rename(world.path("out.tar"), world.path("x.tar")).expect("it is there");
+        assert_eq!(world.referrers(&[]), before);
+    }
+}
+
+#[test]
+fn names_are_looked_up_in_their_order_and_ambiguity_is_said() {
+    let world = World::of(&odd::two_latest());
+    let ran = world.both(&["resolve", "@:latest"], 2);
+    assert!(ran.err.contains("docker.io/library/a:latest"), "{ran}");
+    for (reference, fixture) in [("@:a", fixtures::IMG_AMD64), ("@:docker.io/library/b:latest", fixtures::IMG_ARM64)] {
+        assert_eq!(world.both(&["resolve", reference], 0).text().trim(), fixture.digest().to_string());
+    }
+    let world = World::of(&odd::duplicate_tag());
+    world.both(&["resolve", "@:v1"], 2);
+    assert_eq!(world.both(&["ls", "--format", "json", "@"], 0).json()["manifests"].as_array().map(Vec::len), Some(2));
+    assert!(world.findings(0).contains("duplicate-tag"));
+}
+
+/// 4.6, 4.7.
+#[test]
+fn sloppy_indexes_are_read_and_mended_by_the_first_tag() {
+    for layout in [odd::null(), odd::no_media_type()] {
+        let world = World::of(&layout);
+        world.findings(0);
+        world.both(&["ls", "@"], 0);
+        done(&["tag", &format!("{}@{}", world.path("dir"), fixtures::IMG_AMD64.digest()), "new"]);
+        let index: serde_json::Value =
+            serde_json::from_slice(&fs::read(world.path("dir/index.json")).expect("it is there")).expect("it is JSON");
+        assert_eq!(index["mediaType"], fixtures::INDEX.media_type);
+        assert!(index["manifests"].is_array());
+    }
+}
+
+/// 4.16.
+#[test]
+fn an_absent_platform_is_legal_and_an_incomplete_answer_on_request() {
+    let world = World::of(&odd::sparse());
+    assert!(world.findings(0).contains("absent-child"));
+    world.both(&["fsck", "--complete", "@"], 5);
+    done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+    done(&["import", &world.path("out.tar"), &world.path("in")]);
+}
+
+/// DESCRIPTOR-4, DESCRIPTOR-5.
+#[test]
+fn wrong_bytes_are_found_and_never_carried() {
+    for (kind, layout) in
+        [("digest-mismatch", odd::corrupt()), ("size-mismatch", odd::cut()), ("size-mismatch", odd::grown())]
+    {
+        let world = World::of(&layout);
+        assert!(world.findings(4).contains(kind), "{kind}: {:?}", world.findings(4));
+        world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);
+        assert!(!fs::exists(world.path("out.tar")).expect("it can be asked"), "a bundle of wrong bytes was left");
+        ocistow(["import", &world.path("x.tar"), &world.path("in")]).ended(4);
+        // Whatever is left there names nothing.
+        let left = ocistow(["ls", "--format", "json", &world.path("in")]);
+        assert!(left.code == 3 || left.json()["manifests"].as_array().is_some_and(Vec::is_empty), "{left}");
+    }
+}
+
+/// MANIFEST-15, DIGEST-10.
+#[test]
+fn documents_that_mean_two_things_and_digests_that_are_none_are_refused() {
+    World::of(&odd::ambiguous()).both(&["show", "@:v1"], 4);
+    let world = World::of(&odd::traversal());
+    assert!(world.findings(4).contains("bad-digest"));
+    world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);
+}
+
+#[test]
+fn unusual_but_right_layouts_are_clean_and_keep_their_bytes() {
+    for (name, layout) in [("docker", odd::docker()), ("nested", odd::nested()), ("sha512", odd::sha512())] {
+        let world = World::of(&layout);
+        world.findings(0);
+        done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+        done(&["import", &world.path("out.tar"), &world.path("in")]);
+        for (digest, bytes) in &layout.blobs {
+            assert_eq!(fs::read(world.path("in") + "/" + &digest.path()).ok().as_ref(), Some(bytes), "{name} {digest}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_layout_is_clean_and_exports_nothing() {
+    let world = World::of(&odd::empty());
+    assert_eq!(world.findings(0), BTreeSet::new());
+    world.both(&["export", "@", "-o", &world.path("out.tar")], 3);
+}

@@ -1,0 +1,102 @@
+//! Runs the program, and the peers it has to get along with.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is there")
+}
+
+/// A path below `fixtures/`.
+pub fn fixture(name: &str) -> String {
+    repository().join("fixtures").join(name).to_str().expect("the path is UTF-8").into()
+}
+
+/// What a command did.
+pub struct Ran {
+    /// Its exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub out: Vec<u8>,
+    /// What it wrote to standard error.
+    pub err: String,
+    words: String,
+}
+
+impl Ran {
+    fn of(command: &mut Command) -> Self {
+        let words = format!("{command:?}");
+        let Output { status, stdout, stderr } = command.output().unwrap_or_else(|why| panic!("{words}: {why}"));
+        Self { code: status.code().unwrap_or(-1), out: stdout, err: String::from_utf8_lossy(&stderr).into(), words }
+    }
+
+    /// Its standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into()
+    }
+
+    /// Panics unless the command ended with `code`.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self}");
+        self
+    }
+
+    /// Its standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.out).unwrap_or_else(|why| panic!("no JSON: {why}: {self}"))
+    }
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nended with {}\n{}\n{}", self.words, self.code, self.text(), self.err)
+    }
+}
+
+/// Runs `ocistow`.
+pub fn ocistow(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_ocistow")).args(args))
+}
+
+/// Runs `ocistow` with these words, which ends well.
+#[track_caller]
+pub fn done(args: &[&str]) -> Ran {
+    ocistow(args).ended(0)
+}
+
+/// A tool somebody else made, if it is on this machine.
+pub struct Peer(PathBuf);
+
+impl Peer {
+    /// Finds the tool. Where it is missing the test that asked has nothing to say; with `CI=true`, where all
+    /// of them have to be there, that is a failure.
+    pub fn find(name: &str) -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let go = std::env::var_os("HOME").map(|home| Path::new(&home).join("go/bin"));
+        let found = std::env::split_paths(&path).chain(go).map(|folder| folder.join(name)).find(|tool| tool.is_file());
+        if found.is_none() {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{name} is not on this machine");
+            eprintln!("skipped: {name} is not on this machine");
+        }
+        found.map(Self)
+    }
+
+    /// Runs it in `folder`.
+    pub fn run(&self, folder: &Path, args: &[&str]) -> Ran {
+        // Some peers write to the home directory or ask for a runtime directory.
+        Ran::of(Command::new(&self.0).args(args).current_dir(folder).env("HOME", folder).env("XDG_RUNTIME_DIR", folder))
+    }
+
+    /// Runs it in `folder`, and it ends well.
+    #[track_caller]
+    pub fn done(&self, folder: &Path, args: &[&str]) -> Ran {
+        self.run(folder, args).ended(0)
+    }
+}

@@ -1,0 +1,127 @@
+//! Every layout and archive in `fixtures/` goes through the program: looked at, checked, carried out and in.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::run::{done, ocistow, repository};
+use crate::walk;
+
+/// The layouts and archives of layouts, and docker archives, below `fixtures/`.
+fn samples() -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(repository().join("fixtures")).sort_by_file_name() {
+        let entry = entry.expect("fixtures can be listed");
+        let name = entry.path().to_str().expect("it is UTF-8");
+        if entry.path().join("index.json").is_file() || name.ends_with(".tar") || name.ends_with(".tar.gz") {
+            found.push(name.to_owned());
+        }
+    }
+    assert!(found.len() > 30, "fixtures are missing: {found:?}");
+    found
+}
+
+/// Whether it is an archive that holds no layout, only what `docker save` once wrote.
+fn classic(sample: &str) -> bool {
+    Path::new(sample).is_file() && !walk::files(Path::new(sample)).contains_key("index.json")
+}
+
+/// `tag name digest` of every entry.
+fn entries(location: &str) -> BTreeSet<String> {
+    let listed = done(&["ls", "--all", "--format", "json", location]).json();
+    let manifests = listed["manifests"].as_array().expect("there is a list").clone();
+    manifests.iter().map(|entry| format!("{} {} {}", entry["tag"], entry["name"], entry["digest"])).collect()
+}
+
+fn digests(location: &str) -> BTreeSet<String> {
+    let last = |entry: String| entry.rsplit('"').nth(1).expect("a digest is a string").to_owned();
+    entries(location).into_iter().map(last).collect()
+}
+
+#[test]
+fn ls_names_every_entry_of_index_json() {
+    for sample in samples().into_iter().filter(|sample| !classic(sample)) {
+        let files = walk::files(Path::new(&sample));
+        let index: Value = serde_json::from_slice(&files["index.json"]).expect("index.json is JSON");
+        let there = index["manifests"].as_array().expect("there is a list").iter();
+        let there: BTreeSet<String> = there.map(|entry| entry["digest"].as_str().expect("it is text").into()).collect();
+        assert_eq!(digests(&sample), there, "{sample}");
+    }
+}
+
+#[test]
+fn show_and_discover_answer_for_every_entry() {
+    for sample in samples() {
+        let files = walk::files(Path::new(&sample));
+        for digest in digests(&sample) {
+            let one = format!("{sample}@{digest}");
+            if let Some(bytes) = files.get(&format!("blobs/{}", digest.replacen(':', "/", 1))) {
+                assert_eq!(done(&["show", "--raw", &one]).out, *bytes, "{one}");
+            }
+            let shown = done(&["show", "--format", "json", &one]).json();
+            assert_eq!(shown["digest"], digest, "{one}");
+            let tree = done(&["discover", "--format", "json", &one]).json();
+            assert_eq!(tree["digest"], digest, "{one}");
+            assert_eq!(shown["referrers"], tree["referrers"].as_array().expect("there is a list").len(), "{one}");
+        }
+    }
+}
+
+#[test]
+fn fsck_finds_no_error_in_what_other_tools_wrote() {
+    for sample in samples() {
+        let report = done(&["fsck", "--format", "json", &sample]).json();
+        assert_eq!(report["ok"], true, "{sample}: {report}");
+        assert!(report["checked"]["blobs"].as_u64() > Some(0), "{sample}: {report}");
+    }
+}
+
+#[test]
+fn export_and_import_carry_all_that_was_reachable() {
+    for sample in samples() {
+        let space = tempfile::tempdir().expect("there is room");
+        let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+        done(&["export", &sample, "-o", &path("one.tar")]);
+        done(&["export", "--threads", "1", &sample, "-o", &path("two.tar")]);
+        let read = |name: &str| fs::read(path(name)).expect("it was written");
+        assert!(read("one.tar") == read("two.tar"), "{sample}: two exports differ");
+
+        done(&["import", &path("one.tar"), &path("layout")]);
+        assert_eq!(entries(&path("layout")), entries(&sample), "{sample}");
+        assert_eq!(done(&["fsck", "--format", "json", &path("layout")]).json()["ok"], true, "{sample}");
+
+        done(&["export", &path("layout"), "-o", &path("three.tar")]);
+        assert!(read("one.tar") == read("three.tar"), "{sample}: the import's export differs");
+
+        if !classic(&sample) {
+            let before = walk::files(Path::new(&sample));
+            let after = walk::files(&PathBuf::from(path("layout")));
+            assert_eq!(walk::blobs(&after), walk::reached(&before), "{sample}");
+            for digest in walk::blobs(&after) {
+                let name = format!("blobs/{}", digest.replacen(':', "/", 1));
+                assert!(before[&name] == after[&name], "{sample}: {digest} differs");
+            }
+        }
+    }
+}
+
+#[test]
+fn compressed_archives_carry_the_same() {
+    let hello = crate::run::fixture("hello");
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    for archive in ["x.tar", "x.tar.gz", "x.tgz", "x.tar.zst"] {
+        done(&["export", &format!("{hello}:1.0"), "-o", &path(archive)]);
+        let layout = path(&format!("{archive}.layout"));
+        done(&["import", &path(archive), &layout]);
+        assert_eq!(entries(&layout), entries(&hello), "{archive}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_no_layout_is_not_found() {
+    let ran = ocistow(["ls", &crate::run::fixture("skopeo/dir-v2s2")]).ended(3);
+    assert!(ran.err.starts_with("error: "), "{ran}");
+}
