@@ -20,7 +20,7 @@ pub enum Manner {
         /// Work shorter than this shows nothing.
         after: Duration,
     },
-    /// A line every second, and one in the end.
+    /// A line every second, and one in the end if there was anything to do.
     Plain,
 }
 
@@ -121,7 +121,12 @@ impl Drop for Progress<'_> {
         match self.manner {
             Manner::Silent => {}
             Manner::Line { .. } => self.context.clear_line(),
-            Manner::Plain => self.show(),
+            Manner::Plain => {
+                let nothing = self.blobs.load(Ordering::Relaxed) == 0 && self.bytes.load(Ordering::Relaxed) == 0;
+                if !nothing {
+                    self.show();
+                }
+            }
         }
     }
 }

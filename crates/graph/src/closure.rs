@@ -6,7 +6,7 @@ use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::{Blob, Descriptor, Digest, Platform, Result, Source, descriptor, json};
 
 use crate::facts::{Facts, Form, ManifestKind, Part, Role};
-use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
+use crate::graph::{ATTESTATION, ATTESTED, Graph, Node, embedded};
 use crate::platform::Selector;
 
 /// How far a walk goes.
@@ -165,8 +165,8 @@ impl<'g> Closure<'g> {
                 self.wrong_size(descriptor, facts.size);
                 return;
             }
-            Some(Node::Broken(Broken::Damaged(why) | Broken::Malformed(why))) => {
-                self.carried.broken.insert(digest.clone(), why.clone());
+            Some(Node::Broken(why)) => {
+                self.carried.broken.insert(digest.clone(), why.to_string());
                 return;
             }
             Some(Node::Absent) | None => {

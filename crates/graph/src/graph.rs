@@ -1,14 +1,16 @@
 //! The graph of a layout: every manifest reachable from index.json, and who refers to whom.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::io::Read as _;
 use std::thread;
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
+use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::{Access, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
-use crate::facts::{Facts, Form, ManifestKind};
+use crate::facts::{Facts, FactsError, Form, ManifestKind};
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
 pub const MAX_LIST: u64 = 256 << 20;
@@ -56,6 +58,17 @@ pub enum Broken {
     Damaged(String),
     /// Its bytes are right, but are no manifest.
     Malformed(String),
+    /// Its bytes are right, but JSON nested too deeply to be read (MANIFEST-21).
+    TooDeep,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(why) | Self::Malformed(why) => f.write_str(why),
+            Self::TooDeep => JsonError::Depth.fmt(f),
+        }
+    }
 }
 
 /// How an edge is recorded in a layout (cli.md, "An edge is …").
@@ -105,7 +118,7 @@ pub struct List {
 }
 
 /// What a stored list says it lists the referrers of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum About {
     /// A fallback tag: every subject whose [`fallback_tag`](Digest::fallback_tag) this is.
     Tag(String),
@@ -271,9 +284,7 @@ impl Node {
         match self {
             Self::Present(facts) => Ok(facts),
             Self::Absent => Err(Error::new(Kind::Incomplete, what()).because("it is missing")),
-            Self::Broken(Broken::Damaged(why) | Broken::Malformed(why)) => {
-                Err(Error::new(Kind::Integrity, what()).because(why.clone()))
-            }
+            Self::Broken(why) => Err(Error::new(Kind::Integrity, what()).because(why.to_string())),
         }
     }
 }
@@ -382,6 +393,7 @@ impl Want<'_> {
         };
         match facts {
             Ok(facts) => Node::Present(Box::new(facts)),
+            Err(FactsError::Json(JsonError::Depth)) => Node::Broken(Broken::TooDeep),
             Err(why) => Node::Broken(Broken::Malformed(why.to_string())),
         }
     }
@@ -519,7 +531,7 @@ impl<'s> Walk<'s> {
     /// The nodes of one level, in its order.
     fn level(&mut self, level: &[Want<'_>]) -> Result<Vec<Node>> {
         if let Some(mut ahead) = self.ahead.take() {
-            let nodes = self.from_pass(level, &mut ahead);
+            let nodes = self.level_in_pass(level, &mut ahead);
             self.ahead = Some(ahead);
             return nodes;
         }
@@ -544,7 +556,7 @@ impl<'s> Walk<'s> {
     }
 
     /// The nodes of one level of a source of one pass.
-    fn from_pass(&self, level: &[Want<'_>], ahead: &mut HashMap<Digest, Facts>) -> Result<Vec<Node>> {
+    fn level_in_pass(&self, level: &[Want<'_>], ahead: &mut HashMap<Digest, Facts>) -> Result<Vec<Node>> {
         let mut nodes: Vec<Option<Node>> = Vec::with_capacity(level.len());
         let mut left = BTreeSet::new();
         for want in level {

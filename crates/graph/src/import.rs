@@ -152,12 +152,14 @@ fn merge_lists(
     arriving: Vec<(&Entry, About)>,
     import: &mut Import,
 ) -> Result<()> {
-    let with_subject: Vec<&Facts> = plan
-        .manifests
-        .iter()
-        .filter_map(|blob| graph.facts(&blob.digest))
-        .filter(|facts| facts.subject.is_some())
-        .collect();
+    // Who arrives and says a subject, by whatever a list about that subject may be known by.
+    let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
+    for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
+        if let Some(subject) = &facts.subject {
+            referring.entry(About::Tag(subject.digest.fallback_tag())).or_default().push(facts);
+            referring.entry(About::Subject(subject.digest.clone())).or_default().push(facts);
+        }
+    }
     // What is a list under one entry may be an index that is needed under another.
     let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
     let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
@@ -168,19 +170,19 @@ fn merge_lists(
         .chain(children.map(|child| &child.digest))
         .filter(|digest| list_digests.contains(digest))
         .collect();
-    let mut left: Vec<(&Entry, About)> = arriving;
-    let mut done: Vec<&About> = Vec::new();
+    let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
+    for (entry, about) in arriving {
+        left.entry(about).or_default().push(entry);
+    }
+    let mut done: BTreeSet<&About> = BTreeSet::new();
     for list in lists {
         // A second list about the same is the first one's business.
-        if done.contains(&&list.about) {
+        if !done.insert(&list.about) {
             continue;
         }
-        done.push(&list.about);
         let old = index.entries()[list.place].descriptor(list.place)?;
-        let (same, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, about)| *about == list.about);
-        left = others;
-        let about = |facts: &&&Facts| facts.subject.as_ref().is_some_and(|subject| list.about.is(&subject.digest));
-        let referrers: Vec<&Facts> = with_subject.iter().filter(about).copied().collect();
+        let same = left.remove(&list.about).unwrap_or_default();
+        let referrers = referring.get(&list.about).map_or(&[][..], Vec::as_slice);
         if referrers.is_empty() && same.is_empty() {
             continue;
         }
@@ -188,7 +190,7 @@ fn merge_lists(
         let before = members.len();
         let mut known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
         let mut arrived: Vec<(Digest, String)> = Vec::new();
-        for (entry, _) in &same {
+        for entry in &same {
             // Only what says so itself is a referrer (REFERRERS-15).
             arrived.extend(listed(plan, graph, &entry.descriptor).into_iter().filter(|(digest, _)| {
                 let subject = graph.facts(digest).and_then(|facts| facts.subject.as_ref());
@@ -204,7 +206,7 @@ fn merge_lists(
         let unchanged = members.len() == before && (before > 0 || same.is_empty());
         let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
         let entry = list::entry(old, &bytes);
-        for (superseded, _) in &same {
+        for superseded in &same {
             let digest = &superseded.descriptor.digest;
             let stays = if unchanged { &old.digest } else { &entry.digest };
             if digest != stays && !needed.contains(digest) {
@@ -227,7 +229,7 @@ fn merge_lists(
         }
         import.inline.insert(entry.digest, bytes);
     }
-    for (entry, _) in left {
+    for entry in left.into_values().flatten() {
         match entry.pair.is_empty() {
             true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) }),
             false => set(index, entry, import),

@@ -272,7 +272,7 @@ impl<'i> Names<'i> {
         texts.sort_by_key(|text| (text.len(), *text));
         let alone = |text: &&&str| {
             // What ends like a digest would be read as one.
-            let plain = !text.rsplit_once('@').is_some_and(|(_, digest)| digest.parse::<Digest>().is_ok());
+            let plain = text.rsplit_once('@').is_none_or(|(_, digest)| digest.parse::<Digest>().is_err());
             plain && self.look_up(text) == Some(Meaning::One(&descriptor.digest))
         };
         match texts.iter().find(alone) {

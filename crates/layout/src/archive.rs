@@ -1,14 +1,20 @@
-//! Layouts in tar archives: plain ones read in place, compressed ones and pipes in one pass.
+//! Layouts in tar archives: plain ones read in place, compressed ones and pipes in one pass; all written
+//! with the same bytes by everybody.
 //!
 //! Every archive is taken as written by an enemy. No name of a member ever becomes a path on disk.
 
+mod compress;
 mod header;
 mod judge;
+mod offsets;
+mod ordered;
 pub mod pass;
 mod table;
 mod tape;
+mod target;
 mod unpack;
 mod walk;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -23,6 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 
+pub use compress::Compression;
 pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
 pub use pass::{Passed, pass};
@@ -30,6 +37,7 @@ pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
 use walk::{Walked, hasher, tell, walk};
+pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 
 /// The longest `oci-layout` file read.
 pub const MAX_MARKER: u64 = 64 << 10;

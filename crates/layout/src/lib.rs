@@ -13,7 +13,7 @@
 //! # let path = dir.path().join("app");
 //! // Write a blob and give it a name…
 //! let hello = Blob { digest: Digest::of(b"hello"), size: 5 };
-//! let transaction = Transaction::begin(&path, Options::default())?;
+//! let mut transaction = Transaction::begin(&path, Options::default())?;
 //! transaction.put(&hello, Content::Bytes(b"hello"))?;
 //! let entry = Descriptor::new("text/plain", hello.digest.clone(), hello.size);
 //! transaction.publish(&[hello], &[Edit::Name { entry: Box::new(entry), reference: "v1".into() }])?;
@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 pub mod archive;
+pub mod carry;
 pub mod checked;
 pub mod descriptor;
 pub mod digest;
@@ -46,6 +47,7 @@ pub mod transaction;
 
 use std::path::Path;
 
+pub use carry::carry;
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Kind, Result};

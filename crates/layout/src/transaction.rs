@@ -73,7 +73,7 @@ impl Default for Options<'_> {
 /// # let path = dir.path().join("app");
 /// let bytes = b"hello";
 /// let blob = Blob { digest: Digest::of(bytes), size: 5 };
-/// let transaction = Transaction::begin(&path, Options::default())?;
+/// let mut transaction = Transaction::begin(&path, Options::default())?;
 /// transaction.put(&blob, Content::Bytes(bytes))?;
 /// let entry = Descriptor::new("text/plain", blob.digest.clone(), blob.size);
 /// let edits = vec![Edit::Name { entry: Box::new(entry), reference: "v1".into() }];
@@ -406,14 +406,15 @@ impl<'a> Transaction<'a> {
 
     /// Publishes the blobs in `order` (the first are published last: wholes stand in front of their parts),
     /// and makes `edits` on index.json as it is by then. Blobs that were put and are not in `order` are
-    /// dropped. `Ok` means that all of it is on the disk. On `Err` index.json is what it was, blobs may have
-    /// come to the layout; Conflict where an edit expected something else.
-    pub fn publish(self, order: &[Blob], edits: &[Edit]) -> Result<Done> {
+    /// dropped. `Ok` means that all of it is on the disk, and that this transaction is over. On `Err` index.json
+    /// is what it was, blobs may have come to the layout. After Conflict, where an edit expected something
+    /// else, what was put is still there to be published with other edits.
+    pub fn publish(&mut self, order: &[Blob], edits: &[Edit]) -> Result<Done> {
         self.publish_by(order, &mut |index| apply(index, edits))
     }
 
     /// The same for a layout that must not exist yet, with exactly these bytes as its index.json.
-    pub fn publish_new(self, order: &[Blob], index: Vec<u8>) -> Result<Done> {
+    pub fn publish_new(&mut self, order: &[Blob], index: Vec<u8>) -> Result<Done> {
         let what = format!("could not make {}", self.root.display());
         self.publish_by(order, &mut |there| {
             if there.entries().is_empty() {
@@ -423,8 +424,23 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    fn publish_by(mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>) -> Result<Done> {
+    fn publish_by(
+        &mut self,
+        order: &[Blob],
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<Done> {
         let staged = std::mem::take(&mut *locked(&self.staged));
+        let published = self.publish_staged(&staged, order, change);
+        *locked(&self.staged) = staged;
+        published
+    }
+
+    fn publish_staged(
+        &mut self,
+        staged: &Staged,
+        order: &[Blob],
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<Done> {
         let mut coming = Vec::new();
         let mut done = Done::default();
         for blob in order.iter().rev() {
@@ -440,11 +456,11 @@ impl<'a> Transaction<'a> {
                 _ => return Err(Error::new(Kind::Failed, format!("blob {} was never written", blob.digest))),
             }
         }
-        self.wait_for_disk(&staged)?;
+        self.wait_for_disk(staged)?;
         let _index = self.locks.index()?;
         let before = self.index_now()?;
         let after = change(&before)?;
-        let new = self.staged_index("index.json", &after)?;
+        let new = self.staged_index(&after)?;
         if self.old.is_none() {
             // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
             self.sync_dir(&self.root)?;
@@ -513,9 +529,9 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn staged_index(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    fn staged_index(&self, bytes: &[u8]) -> Result<PathBuf> {
         let medium = self.options.medium;
-        let path = self.usual().join(name);
+        let path = self.usual().join(format!("index.json-{}", unique()));
         let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
         let file = medium.create(&path).map_err(failed)?;
         medium.write_at(&file, bytes, 0).map_err(failed)?;
@@ -556,7 +572,11 @@ impl<'a> Transaction<'a> {
             let linked = match over {
                 Over::Nothing => medium.link(path, &to),
                 // A wrong blob is replaced in one step, so that a name never stands for nothing.
-                Over::Wrong => medium.rename(path, &to),
+                Over::Wrong => medium.rename(path, &to).or_else(|why| {
+                    // Moved by an earlier try.
+                    let moved = why.kind() == io::ErrorKind::NotFound && self.exact(blob) == Some(blob.size);
+                    if moved { Ok(()) } else { Err(why) }
+                }),
             };
             match linked {
                 Ok(()) => {}
@@ -593,7 +613,7 @@ impl<'a> Transaction<'a> {
     fn place_marker(&self) -> Result<()> {
         let medium = self.options.medium;
         let to = self.root.join("oci-layout");
-        let path = self.usual().join("oci-layout");
+        let path = self.usual().join(format!("oci-layout-{}", unique()));
         let failed = |why| Error::io("write", &to, why).of_kind(Kind::Failed);
         let file = medium.create(&path).map_err(failed)?;
         medium.write_at(&file, OCI_LAYOUT, 0).map_err(failed)?;
@@ -623,7 +643,7 @@ impl<'a> Transaction<'a> {
                 Err(why) => return Err(failed(why)),
             }
         }
-        for turn in 0..REPLAYS {
+        for _ in 0..REPLAYS {
             let came_out = match medium.exchange(&new, &at) {
                 Ok(()) => File::open(&new).map_err(failed)?,
                 Err(why) if cannot(&why) => {
@@ -650,13 +670,13 @@ impl<'a> Transaction<'a> {
                 }
                 Err(why) => {
                     // Ours cannot be made on theirs: theirs goes back.
-                    let back = self.staged_index(&format!("index.json.{turn}.theirs"), &found)?;
+                    let back = self.staged_index(&found)?;
                     medium.rename(&back, &at).map_err(failed)?;
                     self.sync_dir(&self.root)?;
                     return Err(why);
                 }
             };
-            new = self.staged_index(&format!("index.json.{turn}"), &ours)?;
+            new = self.staged_index(&ours)?;
             before = IndexFile::parse(after)?;
             after = ours;
         }
@@ -816,7 +836,7 @@ fn whole_sync(at: &Path) -> Option<File> {
 }
 
 /// A name nobody else uses: who, when, and a number.
-fn unique() -> String {
+pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -824,7 +844,7 @@ fn unique() -> String {
 }
 
 /// Somebody who may stop the work but counts nothing.
-struct Stop<'a>(&'a dyn Watch);
+pub(crate) struct Stop<'a>(pub &'a dyn Watch);
 
 impl Watch for Stop<'_> {
     fn stop(&self) -> bool {
@@ -931,7 +951,7 @@ impl Writing for DirectoryWriting<'_> {
     }
 
     fn finish(self: Box<Self>) -> Result<Done> {
-        let Self { transaction, outline } = *self;
+        let Self { mut transaction, outline } = *self;
         match outline.index {
             IndexChange::New(bytes) => transaction.publish_new(&outline.blobs, bytes),
             IndexChange::Edits(edits) => transaction.publish(&outline.blobs, &edits),

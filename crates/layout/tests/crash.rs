@@ -26,7 +26,7 @@ fn blobs(of: &Memory) -> Vec<Blob> {
 
 /// Brings all of `new` into the layout at `path`.
 fn bring(new: &Memory, path: &Path, medium: &dyn Medium) -> Result<()> {
-    let transaction = Transaction::begin(path, Options { medium, ..Options::default() })?;
+    let mut transaction = Transaction::begin(path, Options { medium, ..Options::default() })?;
     for blob in blobs(new) {
         transaction.put(&blob, Content::Bytes(&new.blobs[&blob.digest]))?;
     }

@@ -36,7 +36,7 @@ fn hello() -> Blob {
 
 /// Puts "hello" into the layout under the name `hello`.
 fn greet(path: &Path, options: Options<'_>) -> Result<()> {
-    let transaction = Transaction::begin(path, options)?;
+    let mut transaction = Transaction::begin(path, options)?;
     transaction.put(&hello(), Content::Bytes(b"hello"))?;
     transaction.publish(&[hello()], &[name("hello", &hello().digest)]).map(drop)
 }
@@ -114,7 +114,7 @@ fn wrong_content_is_never_staged() {
     drop(transaction);
     assert_eq!(fs::read(path.join("index.json")).unwrap(), before);
     assert!(!path.join(hello().digest.path()).exists());
-    let transaction = Transaction::begin(&path, Options::default()).unwrap();
+    let mut transaction = Transaction::begin(&path, Options::default()).unwrap();
     assert_eq!(refused(transaction.publish(&[hello()], &[])), Kind::Failed);
 }
 
@@ -127,7 +127,7 @@ fn a_blob_that_is_there_and_wrong_is_replaced() {
     for wrong in ["short".into(), vec![7; right.len()]] {
         fs::remove_file(&file).unwrap();
         fs::write(&file, wrong).unwrap();
-        let transaction = Transaction::begin(&path, Options::default()).unwrap();
+        let mut transaction = Transaction::begin(&path, Options::default()).unwrap();
         transaction.put(&base, Content::Bytes(&right)).unwrap();
         let done = transaction.publish(std::slice::from_ref(&base), &[]).unwrap();
         assert_eq!((done.new.blobs, done.present.blobs, done.repaired.blobs), (0, 0, 1));
@@ -138,13 +138,13 @@ fn a_blob_that_is_there_and_wrong_is_replaced() {
     fs::write(&outside, "secret").unwrap();
     fs::remove_file(&file).unwrap();
     symlink(&outside, &file).unwrap();
-    let transaction = Transaction::begin(&path, Options::default()).unwrap();
+    let mut transaction = Transaction::begin(&path, Options::default()).unwrap();
     transaction.put(&base, Content::Bytes(&right)).unwrap();
     transaction.publish(std::slice::from_ref(&base), &[]).unwrap();
     assert_eq!(fs::read(&file).unwrap(), right);
     assert_eq!(fs::read(&outside).unwrap(), b"secret");
     // What comes in is verified also where the layout has it.
-    let transaction = Transaction::begin(&path, Options::default()).unwrap();
+    let mut transaction = Transaction::begin(&path, Options::default()).unwrap();
     assert_eq!(refused(transaction.put(&base, Content::Bytes(&vec![7; right.len()]))), Kind::Integrity);
     transaction.put(&base, Content::Bytes(&right)).unwrap();
     assert_eq!(transaction.publish(std::slice::from_ref(&base), &[]).unwrap().present.blobs, 1);
@@ -377,7 +377,7 @@ fn a_change_that_no_longer_fits_puts_theirs_back() {
     let index = path.join("index.json");
     let theirs = "{\"schemaVersion\":2,\"manifests\":[]}";
     let medium = Foreign::new(true, |_| fs::write(&index, theirs).unwrap());
-    let transaction = Transaction::begin(&path, Options { medium: &medium, ..Options::default() }).unwrap();
+    let mut transaction = Transaction::begin(&path, Options { medium: &medium, ..Options::default() }).unwrap();
     let app = world.digest("app");
     let pair = ocistow_layout::name::Pair { image: None, reference: Some("1".into()) };
     let entry = Box::new(Descriptor::new("text/plain", hello().digest, 5));
@@ -406,7 +406,7 @@ fn many_writers_lose_no_tag() {
             scope.spawn(move || {
                 let bytes = format!("content {n}");
                 let blob = Blob { digest: Digest::of(bytes.as_bytes()), size: bytes.len() as u64 };
-                let wrote = Transaction::begin(path, Options::default()).and_then(|transaction| {
+                let wrote = Transaction::begin(path, Options::default()).and_then(|mut transaction| {
                     transaction.put(&blob, Content::Bytes(bytes.as_bytes()))?;
                     transaction.publish(std::slice::from_ref(&blob), &[name(&format!("t{n}"), &blob.digest)])
                 });
@@ -428,7 +428,7 @@ fn many_writers_may_make_the_layout_together() {
             scope.spawn(move || {
                 let bytes = format!("content {n}");
                 let blob = Blob { digest: Digest::of(bytes.as_bytes()), size: bytes.len() as u64 };
-                let transaction = Transaction::begin(path, Options::default()).unwrap();
+                let mut transaction = Transaction::begin(path, Options::default()).unwrap();
                 transaction.put(&blob, Content::Bytes(bytes.as_bytes())).unwrap();
                 transaction.publish(std::slice::from_ref(&blob), &[name(&format!("t{n}"), &blob.digest)]).unwrap();
             });
@@ -457,7 +457,7 @@ fn content_of_another_directory_is_copied_or_linked_and_verified() {
     for (n, adopt) in [Adopt::Copy, Adopt::Link].into_iter().enumerate() {
         let to = dir.path().join(format!("to{n}"));
         let source = Directory::open(&from).unwrap();
-        let transaction = Transaction::begin(&to, Options { adopt, ..Options::default() }).unwrap();
+        let mut transaction = Transaction::begin(&to, Options { adopt, ..Options::default() }).unwrap();
         transaction.put(&blob, source.open(&digest).unwrap().unwrap()).unwrap();
         transaction.publish(std::slice::from_ref(&blob), &[name("v1", &digest)]).unwrap();
         assert_eq!(fs::read(to.join(digest.path())).unwrap(), world.memory.blobs[&digest]);
@@ -479,7 +479,7 @@ fn content_of_another_directory_is_copied_or_linked_and_verified() {
 fn more_files_than_are_synced_one_by_one_are_published_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app");
-    let transaction = Transaction::begin(&path, Options::default()).unwrap();
+    let mut transaction = Transaction::begin(&path, Options::default()).unwrap();
     let mut blobs = Vec::new();
     for n in 0..200 {
         let bytes = format!("content {n}");

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ocistow_graph::Facts;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::name::{Pair, is_ref_name, is_tag};
 use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Error, IndexFile, Kind, Result, Source};
+use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::at;
 use crate::changes::Changes;
@@ -41,17 +42,28 @@ impl Args {
         }
         let source = at::open_directory(context, &location.path)?;
         let target = at::target(context, &*source, &location.pick, None)?;
-        if !target.manifest && target.places.is_empty() {
-            let what = format!("could not tag {}", target.descriptor.digest);
-            return Err(Error::new(Kind::Usage, what).because("it is a blob, not a manifest"));
-        }
-        let name = |reference: &String| Edit::Name {
-            entry: Box::new(target.descriptor.clone()),
-            reference: reference.clone(),
+        let entry = match target.manifest || !target.places.is_empty() {
+            true => target.descriptor,
+            false => lying(&*source, &target.descriptor.digest)?,
         };
+        let name = |reference: &String| Edit::Name { entry: Box::new(entry.clone()), reference: reference.clone() };
         let edits: Vec<Edit> = self.new.iter().map(name).collect();
         change(context, &location.path, &*source, &edits)
     }
+}
+
+/// The descriptor of a manifest that nothing refers to but its digest: what an untag or another tool left
+/// behind. Usage where the blob is no manifest that says what it is.
+fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
+    let what = || format!("could not tag {digest}");
+    let no_manifest = || Error::new(Kind::Usage, what()).because("it is a blob, not a manifest");
+    let size = source.size(digest)?.ok_or_else(|| Error::new(Kind::NotFound, what()).because("it is not there"))?;
+    if size > checked::MAX_MANIFEST {
+        return Err(no_manifest());
+    }
+    let bytes = checked::read(source, digest, checked::MAX_MANIFEST)?.ok_or_else(no_manifest)?;
+    let facts = Facts::read("", digest, &bytes).map_err(|_| no_manifest())?;
+    Ok(Descriptor::new(facts.form.media_type(), digest.clone(), facts.size))
 }
 
 /// Refuses names that fit no grammar, and warns of those that not everybody takes (4.18).

@@ -1,0 +1,478 @@
+//! What the commands that look and name say, run in this process over layouts drawn as text.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use ocistow::world::{Stream, World};
+use ocistow_testkit::{Drawing, draw, to_dir, to_tar};
+use serde_json::Value;
+
+/// A stream that can be looked at afterwards.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics while writing").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("nobody panics while writing")).into_owned()
+    }
+}
+
+/// A pipe whose reader has gone.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Said {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn done(self) -> Self {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|why| panic!("{why}: {:?} {}", self.out, self.err))
+    }
+}
+
+/// A drawing on disk.
+struct Place {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+    drawing: Drawing,
+}
+
+impl Place {
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("store");
+        let drawing = draw(text);
+        to_dir(&drawing.memory, &path).expect("it can be written");
+        Self { _dir: dir, path, drawing }
+    }
+
+    fn archive(&self) -> PathBuf {
+        let path = self.path.with_file_name("store.tar");
+        std::fs::write(&path, to_tar(&self.drawing.memory)).expect("it can be written");
+        path
+    }
+
+    /// Runs a line; `STORE` is the layout, `@name` in it the digest of what was drawn under that name.
+    fn run(&self, line: &str) -> Said {
+        run(&self.words(line))
+    }
+
+    fn words(&self, line: &str) -> Vec<String> {
+        let store = self.path.to_str().expect("it is UTF-8");
+        let word = |word: &str| {
+            let word = word.replace("STORE", store);
+            match word.rsplit_once("@<") {
+                Some((before, name)) => format!("{before}@{}", self.drawing.digest(name.trim_end_matches('>'))),
+                None => word,
+            }
+        };
+        line.split_whitespace().map(word).collect()
+    }
+
+    fn digest(&self, name: &str) -> String {
+        self.drawing.digest(name).to_string()
+    }
+}
+
+fn run(words: &[String]) -> Said {
+    let (out, err) = (Kept::default(), Kept::default());
+    let world = World::new(out.clone(), err.clone(), io::empty());
+    let code = ocistow::run(line(words), &world);
+    Said { code, out: out.text(), err: err.text() }
+}
+
+fn line(words: &[String]) -> Vec<OsString> {
+    std::iter::once("ocistow".into()).chain(words.iter().map(Into::into)).collect()
+}
+
+const SIGNED: &str = "image amd = base + tools [linux/amd64]
+     image arm = base + tools [linux/arm64/v8]
+     index app:1.0 = amd, arm
+     refer sbom -> app : application/spdx+json {by=me}
+     refer sig -> sbom : application/x.sig
+     refer armsig -> arm : application/x.sig
+     cosign amd.sig";
+
+#[test]
+fn ls_lists_names_and_with_all_what_only_serves_others() {
+    let place = Place::new(SIGNED);
+    let rows = |line: &str| {
+        let document = place.run(line).done().json();
+        let rows = document["manifests"].as_array().unwrap().clone();
+        rows.iter()
+            .map(|row| {
+                let digest = row["digest"].as_str().unwrap().parse().unwrap();
+                let (tag, kind) = (row["tag"].as_str().unwrap_or("-"), row["kind"].as_str().unwrap_or("-"));
+                format!("{} {} {kind} {}", place.drawing.word(&digest), &tag[..tag.len().min(6)], row["referrers"])
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rows("ls STORE --format json"), ["app 1.0 index 1"]);
+    let all =
+        ["app 1.0 index 1", "sbom - artifact 1", "sig - artifact 0", "armsig - artifact 0", "amd.sig sha256 image 0"];
+    assert_eq!(rows("ls STORE --all --format json"), all);
+    assert_eq!(rows("ls STORE --all --filter artifactType=application/spdx+json --format json"), ["sbom - artifact 1"]);
+    let text = place.run("ls STORE").done().out;
+    assert!(text.contains(&format!("{}:1.0", place.path.display())), "{text}");
+    assert_eq!(place.run("ls STORE -q").done().out, format!("{}\n", place.digest("app")));
+}
+
+#[test]
+fn an_archive_answers_as_its_directory_does() {
+    let place = Place::new(SIGNED);
+    let archive = place.archive();
+    for line in ["ls STORE --all", "show STORE:1.0", "discover STORE:1.0 -v", "resolve STORE:1.0", "cat STORE@<base>"] {
+        let directory = place.run(line).done();
+        let words: Vec<String> = place
+            .words(line)
+            .into_iter()
+            .map(|word| word.replace(place.path.to_str().unwrap(), archive.to_str().unwrap()))
+            .collect();
+        let other = run(&words).done();
+        let same = |text: &str| {
+            let text = text.replace(archive.to_str().unwrap(), place.path.to_str().unwrap());
+            text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(same(&other.out), same(&directory.out), "{line}");
+    }
+}
+
+#[test]
+fn resolve_prints_the_digest_and_picks_platforms() {
+    let place = Place::new(SIGNED);
+    let digest = |line: &str| place.run(line).done().out;
+    assert_eq!(digest("resolve STORE:1.0"), format!("{}\n", place.digest("app")));
+    assert_eq!(digest("resolve STORE"), format!("{}\n", place.digest("app")), "the one root");
+    assert_eq!(digest("resolve STORE:1.0 --platform linux/arm64"), format!("{}\n", place.digest("arm")));
+    assert_eq!(digest("resolve --path STORE 1.0"), format!("{}\n", place.digest("app")));
+    assert_eq!(digest("resolve --path STORE"), format!("{}\n", place.digest("app")));
+    let none = place.run("resolve STORE:1.0 --platform linux/s390x");
+    assert_eq!(none.code, 3);
+    assert!(none.err.contains("linux/amd64"), "{}", none.err);
+}
+
+#[test]
+fn a_child_without_a_platform_is_judged_by_its_config() {
+    // An image drawn without a platform says linux/amd64 in its config only.
+    let place = Place::new("image plain = base\nindex app:1 = plain");
+    let digest = format!("{}\n", place.digest("plain"));
+    assert_eq!(place.run("resolve STORE:1 --platform linux/amd64").done().out, digest);
+    assert_eq!(place.run("resolve STORE@<plain> --platform linux/amd64").done().out, digest);
+    assert_eq!(place.run("resolve STORE:1 --platform linux/arm64").code, 3);
+}
+
+#[test]
+fn show_raw_and_config_print_exact_bytes() {
+    let place = Place::new(SIGNED);
+    let bytes = |name: &str| {
+        String::from_utf8(place.drawing.memory.blobs[&place.drawing.digest(name)].clone()).expect("it is JSON")
+    };
+    assert_eq!(place.run("show STORE:1.0 --raw").done().out, bytes("app"));
+    assert_eq!(place.run("show STORE:1.0 --platform linux/arm64 --raw").done().out, bytes("arm"));
+    assert_eq!(place.run("show STORE:1.0 --platform linux/arm64 --config").done().out, bytes("arm.config"));
+    let index = place.run("show STORE:1.0 --config");
+    assert_eq!(index.code, 3, "an index has no config: {}", index.err);
+    for line in
+        ["show STORE:1.0 --raw --format json", "cat STORE@<base> --format json", "completions bash --format json"]
+    {
+        let said = place.run(line);
+        assert_eq!((said.code, &said.json()["error"]["code"]), (2, &Value::from("usage")), "{line}");
+    }
+}
+
+#[test]
+fn show_tells_parts_subject_tags_and_referrers() {
+    let place = Place::new(&format!("{SIGNED}\ntag app as stable"));
+    let app = place.run("show STORE:1.0 --format json").done().json();
+    assert_eq!(app["kind"], "index");
+    assert_eq!(app["tags"], serde_json::json!(["1.0", "stable"]));
+    assert_eq!(app["referrers"], 1);
+    assert_eq!(app["manifests"].as_array().map(Vec::len), Some(2));
+    assert_eq!(app["reference"], format!("{}@{}", place.path.display(), place.digest("app")));
+    let arm = place.run("show STORE:1.0 --platform linux/arm64 --format json").done().json();
+    assert_eq!((&arm["kind"], arm["layers"].as_array().map(Vec::len)), (&Value::from("image"), Some(2)));
+    assert_eq!(arm["config"]["digest"], place.digest("arm.config"));
+    assert_eq!(arm["platform"]["variant"], "v8");
+    let sbom = place.run("show STORE@<sbom> --format json").done().json();
+    assert_eq!(sbom["subject"]["digest"], place.digest("app"));
+    assert_eq!((&sbom["artifactType"], &sbom["annotations"]["by"]), (&"application/spdx+json".into(), &"me".into()));
+}
+
+#[test]
+fn discover_tells_the_tree_of_referrers_with_their_dialects() {
+    let place = Place::new(SIGNED);
+    let tree = |line: &str| {
+        fn told(place: &Place, node: &Value) -> String {
+            let name = place.drawing.word(&node["digest"].as_str().unwrap().parse().unwrap());
+            let list = |key: &str| -> Vec<String> {
+                node[key].as_array().into_iter().flatten().map(|node| told(place, node)).collect()
+            };
+            let (below, children) = (list("referrers"), list("manifests"));
+            let dialect = node["dialect"].as_str().map_or(String::new(), |dialect| format!("/{dialect}"));
+            let children = if children.is_empty() { String::new() } else { format!("[{}]", children.join(" ")) };
+            format!("{name}{dialect}({}){children}", below.join(" "))
+        }
+        told(&place, &place.run(line).done().json())
+    };
+    assert_eq!(tree("discover STORE:1.0 --format json"), "app(sbom/entry(sig/entry()))");
+    assert_eq!(tree("discover STORE:1.0 --depth 1 --format json"), "app(sbom/entry())");
+    assert_eq!(tree("discover STORE:1.0 --artifact-type application/x.sig --format json"), "app()");
+    assert_eq!(tree("discover STORE:1.0 --annotation by=me --format json"), "app(sbom/entry(sig/entry()))");
+    assert_eq!(tree("discover STORE:1.0 --annotation by=you --format json"), "app()");
+    assert_eq!(tree("discover STORE:1.0 --platform linux/arm64 --format json"), "arm(armsig/entry())");
+    let all = "app(sbom/entry(sig/entry()))[amd(amd.sig/cosign-tag()) arm(armsig/entry())]";
+    assert_eq!(tree("discover STORE:1.0 --all-platforms --format json"), all);
+    let text = place.run("discover STORE:1.0").done().out;
+    assert!(text.contains(&format!("    └── application/x.sig  {}", place.digest("sig"))), "{text}");
+    assert_eq!(place.run("discover STORE:1.0 --format tree").done().out, text);
+    assert_eq!(place.run("ls STORE --format tree").code, 2, "only what is a tree is printed as one");
+}
+
+#[test]
+fn discover_answers_for_a_subject_that_is_gone() {
+    let place = Place::new("ghost gone\nrefer sig -> gone : application/x.sig");
+    let tree = place.run("discover STORE@<gone> --format json").done().json();
+    assert_eq!((&tree["absent"], &tree["referrers"][0]["digest"]), (&true.into(), &place.digest("sig").into()));
+}
+
+#[test]
+fn cat_tells_missing_from_unknown_from_damaged() {
+    let place = Place::new("image app:1 = base + lost + bad\nabsent lost\ndamage bad");
+    let code = |line: &str| place.run(line).code;
+    assert_eq!(code("cat STORE@<base>"), 0);
+    assert_eq!(code("cat STORE@<lost>"), 5, "the manifest refers to it");
+    assert_eq!(code("cat STORE@<bad>"), 4);
+    assert_eq!(code(&format!("cat STORE@sha256:{}", "0".repeat(64))), 3, "nothing refers to it");
+    assert_eq!(code("cat STORE"), 2, "which content is not said");
+    let app = place.run("cat STORE:1").done().out;
+    assert_eq!(app, place.run("show STORE:1 --raw").done().out);
+}
+
+#[test]
+fn an_absent_entry_is_listed_and_resolved_and_can_be_untagged() {
+    let place = Place::new("image app:1 = base\nimage other:2 = base\nabsent app");
+    let rows = place.run("ls STORE --format json").done().json();
+    assert_eq!((&rows["manifests"][0]["absent"], &rows["manifests"][0]["kind"]), (&true.into(), &Value::Null));
+    place.run("resolve STORE:1").done();
+    assert_eq!(place.run("show STORE:1").code, 5);
+    place.run("tag STORE:1 again").done();
+    place.run("untag STORE:1 again").done();
+    assert_eq!(place.run("resolve STORE:1").code, 3);
+}
+
+#[test]
+fn tag_names_moves_and_says_so() {
+    let place = Place::new("image one:1 = base\nimage two:2 = base");
+    let document = place.run("tag STORE:1 new 2 --format json").done().json();
+    let (one, two) = (place.digest("one"), place.digest("two"));
+    let expected = serde_json::json!({"changed": [
+        {"tag": "2", "name": null, "from": two, "to": one},
+        {"tag": "new", "name": null, "from": null, "to": one},
+    ], "removed": [two]});
+    assert_eq!(document, expected);
+    for name in ["1", "2", "new"] {
+        assert_eq!(place.run(&format!("resolve STORE:{name}")).done().out.trim(), one);
+    }
+    let again = place.run("tag STORE:1 new 2 --format json").done().json();
+    assert_eq!(again, serde_json::json!({"changed": [], "removed": []}));
+    place.run("tag STORE:1 registry.example/team/app:3").done();
+    assert_eq!(place.run("resolve STORE:registry.example/team/app:3").done().out.trim(), one);
+    assert_eq!(place.run("resolve STORE:3").done().out.trim(), one);
+    let rescued = place.run("tag STORE@<two> rescued").done();
+    assert!(rescued.out.contains(&two), "{}", rescued.out);
+    assert_eq!(place.run("tag STORE@<base> layer").code, 2, "a layer is no manifest");
+    assert_eq!(place.run("tag STORE:1 a..b/").code, 2, "neither a tag nor a name");
+}
+
+#[test]
+fn untag_removes_all_of_its_names_or_none() {
+    let place = Place::new("image one:1 = base\nimage two:2 = base\nrefer sig:s -> one : application/x.sig");
+    let refused = place.run("untag STORE:1 nope");
+    assert_eq!(refused.code, 3);
+    place.run("resolve STORE:1").done();
+    let store = place.path.display();
+    let document = place.run(&format!("untag STORE:1 {store}:2 nope --ignore-missing --format json")).done().json();
+    assert_eq!(document["removed"].as_array().map(Vec::len), Some(2));
+    let document = place.run("untag STORE:s --format json").done().json();
+    assert_eq!(document["removed"], serde_json::json!([]), "a referrer stays without its name");
+    let left = place.run("ls STORE --all --format json").done().json();
+    assert_eq!(left["manifests"].as_array().map(Vec::len), Some(1));
+    assert_eq!(left["manifests"][0]["digest"], place.digest("sig"));
+    assert_eq!(place.run("untag STORE@<sig>").code, 2, "names are removed, not digests");
+}
+
+#[test]
+fn archives_are_never_written_to() {
+    let place = Place::new(SIGNED);
+    let archive = place.archive();
+    let before = std::fs::read(&archive).expect("it can be read");
+    for line in ["tag ARCHIVE:1.0 new", "untag ARCHIVE:1.0"] {
+        let said = place.run(&line.replace("ARCHIVE", archive.to_str().unwrap()));
+        assert_eq!(said.code, 2, "{}", said.err);
+    }
+    assert_eq!(std::fs::read(&archive).expect("it can be read"), before);
+}
+
+#[test]
+fn init_makes_a_layout_once_and_only_beside_what_is_there() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let path = dir.path().join("new");
+    let init = |path: &str| run(&["init".into(), path.into()]);
+    init(path.to_str().unwrap()).done();
+    let index = std::fs::read(path.join("index.json")).expect("it was made");
+    init(path.to_str().unwrap()).done();
+    assert_eq!(std::fs::read(path.join("index.json")).expect("it is there"), index);
+    assert_eq!(init(dir.path().join("no/parent").to_str().unwrap()).code, 3);
+    assert_eq!(init(&format!("{}:v1", path.display())).code, 2, "a layout is made without a reference");
+    run(&["init".into(), "--path".into(), dir.path().join("a:b").to_str().unwrap().into()]).done();
+    assert!(dir.path().join("a:b/oci-layout").exists());
+}
+
+#[test]
+fn errors_are_one_line_with_a_hint_and_a_document_in_json() {
+    let place = Place::new(SIGNED);
+    for (line, code, word) in [
+        ("resolve STORE:nope", 3, "not-found"),
+        ("resolve STORE/nope", 3, "not-found"),
+        ("resolve https://registry/app:1", 2, "usage"),
+        ("resolve -", 2, "usage"),
+        ("ls", 2, "usage"),
+        ("lss STORE", 2, "usage"),
+        ("ls STORE --bogus", 2, "usage"),
+        ("ls STORE --threads 0", 2, "usage"),
+        ("ls STORE --lock-timeout soon", 2, "usage"),
+        ("resolve STORE:1.0 --platform /", 2, "usage"),
+        ("", 2, "usage"),
+    ] {
+        let text = place.run(line);
+        assert_eq!((text.code, text.out.as_str()), (code, ""), "{line}");
+        let mut lines = text.err.lines();
+        assert!(lines.next().is_some_and(|first| first.starts_with("error: ")), "{line}: {}", text.err);
+        assert!(lines.all(|more| more.starts_with("hint: ")), "{line}: {}", text.err);
+        let document = place.run(&format!("--format json {line}"));
+        assert_eq!((document.code, &document.json()["error"]["code"]), (code, &word.into()), "{line}");
+    }
+}
+
+#[test]
+fn help_goes_to_standard_output_and_has_examples() {
+    for words in [vec!["--help"], vec!["export", "--help"], vec!["discover", "-h"]] {
+        let said = run(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).done();
+        assert!(said.out.contains("EXAMPLES:") && said.err.is_empty(), "{words:?}");
+    }
+    assert!(run(&["--version".into()]).done().out.starts_with("ocistow "));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(run(&["completions".into(), shell.into()]).done().out.contains("discover"), "{shell}");
+    }
+}
+
+#[test]
+fn hostile_names_cannot_speak_to_the_terminal() {
+    let place = Place::new("image app:1 = base {evil=\u{1b}[2J}");
+    let index = place.path.join("index.json");
+    let text = std::fs::read_to_string(&index).expect("it can be read");
+    std::fs::write(&index, text.replace("\"1\"", "\"\\u001b]0;x\\u0007\\n\"")).expect("it can be written");
+    for line in ["ls STORE", "show STORE", "discover STORE -v", "resolve STORE:nope", "untag STORE:nope"] {
+        let said = place.run(line);
+        let controls = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+        assert!(!controls(&said.out) && !controls(&said.err), "{line}: {:?} {:?}", said.out, said.err);
+    }
+    let rows = place.run("ls STORE").done().out;
+    assert_eq!(rows.lines().count(), 2, "a name is on one line: {rows}");
+}
+
+#[test]
+fn a_closed_standard_output_ends_quietly() {
+    let place = Place::new(SIGNED);
+    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "resolve STORE:nope --format json", "--help"]
+    {
+        let err = Kept::default();
+        let world = World::new(Closed, err.clone(), io::empty());
+        let code = ocistow::run(self::line(&place.words(line)), &world);
+        assert_eq!((code, err.text().as_str()), (0, ""), "{line}");
+    }
+}
+
+#[test]
+fn a_wish_to_stop_ends_the_work_as_interrupted() {
+    let place = Place::new(SIGNED);
+    let err = Kept::default();
+    let world = World::new(io::sink(), err.clone(), io::empty());
+    world.stop.store(true, Ordering::Relaxed);
+    assert_eq!(ocistow::run(line(&place.words("cat STORE@<base>")), &world), 130);
+    assert!(err.text().starts_with("error: "), "{}", err.text());
+}
+
+#[test]
+fn progress_is_silent_in_a_pipe_unless_asked_for() {
+    let place = Place::new(SIGNED);
+    assert_eq!(place.run("cat STORE@<base>").done().err, "");
+    let told = place.run("cat STORE@<base> --progress always").done().err;
+    assert!(told.starts_with("reading: 1 blob, ") && told.ends_with("/s\n"), "{told:?}");
+    let err = Kept::default();
+    let mut world = World::new(io::sink(), io::sink(), io::empty());
+    world.err = Stream::new(err.clone(), true);
+    assert_eq!(ocistow::run(line(&place.words("cat STORE@<base> --progress always")), &world), 0);
+    let told = err.text();
+    assert!(told.contains("\rreading: ") && told.ends_with("\r\u{1b}[K"), "the line is cleared: {told:?}");
+}
+
+#[test]
+fn colours_are_for_terminals_and_can_be_refused() {
+    let place = Place::new(SIGNED);
+    let told = |flags: &str, terminal: bool, no_color: bool| {
+        let out = Kept::default();
+        let mut world = World::new(io::sink(), io::sink(), io::empty());
+        world.out = Stream::new(out.clone(), terminal);
+        world.no_color = no_color;
+        assert_eq!(ocistow::run(line(&place.words(&format!("ls STORE {flags}"))), &world), 0);
+        out.text().contains('\u{1b}')
+    };
+    assert!(!told("", false, false) && told("", true, false) && !told("", true, true));
+    assert!(told("--color always", false, true) && !told("--color never", true, false));
+}
+
+#[test]
+fn standard_input_is_never_read_by_looking() {
+    struct Never;
+    impl Read for Never {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("nobody may read"))
+        }
+    }
+    let place = Place::new(SIGNED);
+    let err = Kept::default();
+    let world = World::new(io::sink(), err.clone(), Never);
+    assert_eq!(ocistow::run(line(&place.words("ls STORE")), &world), 0, "{}", err.text());
+}

@@ -1,0 +1,124 @@
+//! The file an archive is written to: beside its target, and moved there when it is whole.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::medium::Medium;
+use crate::transaction::unique;
+
+use super::write::Existing;
+
+/// How much of the target's name the temporary file has: both fit the limit of a file name.
+const MAX_STEM: usize = 180;
+
+/// A file that will be the target. Dropped before [`publish`](Self::publish), it is removed.
+pub struct Target<'a> {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    existing: Existing,
+    medium: &'a dyn Medium,
+    published: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Makes the temporary file. Usage where the target exists and is to be kept, Failed where it is
+    /// anything but a regular file. Removes what writers that were killed left for the same target.
+    pub fn begin(path: PathBuf, existing: Existing, medium: &'a dyn Medium) -> Result<Self> {
+        match fs::symlink_metadata(&path) {
+            Ok(_) if existing == Existing::Keep => return Err(exists(&path)),
+            // A rename would put a file where somebody needs a device, or what a link stands for.
+            Ok(there) if !there.is_file() => {
+                let what = format!("could not replace {}", path.display());
+                return Err(Error::new(Kind::Failed, what).because("it is no regular file"));
+            }
+            Ok(_) => {}
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(Error::io("write", &path, why)),
+        }
+        let Some(name) = path.file_name() else {
+            return Err(Error::new(Kind::Usage, format!("{:?} is no name of a file", path.display().to_string())));
+        };
+        let stem = [b".", &name.as_bytes()[..name.len().min(MAX_STEM)], b".ocistow-"].concat();
+        clear_litter(parent(&path), &stem, medium);
+        loop {
+            let own = [&stem, unique().as_bytes()].concat();
+            let temporary = parent(&path).join(OsStr::from_bytes(&own));
+            let file = medium.create(&temporary).map_err(|why| Error::io("write", &path, why))?;
+            // The lock tells others that this is no litter. Where there are no locks, nothing is cleared.
+            let locked = file.try_lock().is_ok();
+            if locked && file.metadata().is_ok_and(|meta| meta.nlink() == 0) {
+                // Somebody took it for litter before it was locked.
+                continue;
+            }
+            return Ok(Self { path, temporary, file, existing, medium, published: false });
+        }
+    }
+
+    /// Writes at a place.
+    pub fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {
+        self.medium.write_at(&self.file, bytes, at).map_err(|why| self.failed(why))
+    }
+
+    /// Waits until the content is on the disk, gives the file its name, and waits for that too.
+    pub fn publish(mut self) -> Result<()> {
+        self.medium.sync_file(&self.file).map_err(|why| self.failed(why))?;
+        let moved = match self.existing {
+            Existing::Replace => self.medium.rename(&self.temporary, &self.path),
+            Existing::Keep => self.medium.rename_new(&self.temporary, &self.path),
+        };
+        moved.map_err(|why| match why.kind() {
+            io::ErrorKind::AlreadyExists => exists(&self.path),
+            _ => self.failed(why),
+        })?;
+        self.published = true;
+        self.medium.sync_dir(parent(&self.path)).map_err(|why| self.failed(why))
+    }
+
+    fn failed(&self, why: io::Error) -> Error {
+        Error::io("write", &self.path, why).of_kind(Kind::Failed)
+    }
+}
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed is litter, which the next writer removes.
+            let _ = self.medium.unlink(&self.temporary);
+        }
+    }
+}
+
+fn exists(path: &Path) -> Error {
+    let what = format!("could not write {}", path.display());
+    Error::new(Kind::Usage, what).because("it exists").hint("--force replaces it")
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes temporary files that nobody holds. Never fails: litter can wait.
+fn clear_litter(dir: &Path, stem: &[u8], medium: &dyn Medium) {
+    let careful = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if !entry.file_name().as_bytes().starts_with(stem) {
+            continue;
+        }
+        let opened = OpenOptions::new().read(true).custom_flags(careful).open(entry.path());
+        if let Ok(file) = opened
+            && file.metadata().is_ok_and(|meta| meta.is_file())
+            && file.try_lock().is_ok()
+        {
+            let _ = medium.unlink(&entry.path());
+        }
+    }
+}
