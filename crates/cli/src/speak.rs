@@ -1,9 +1,9 @@
 //! How a command speaks: results, warnings and errors, to people or to programs.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ocistow_layout::transaction::Options;
@@ -89,6 +89,11 @@ impl<'w> Context<'w> {
     /// Standard output, for content as it is.
     pub fn content(&self) -> &'w Stream {
         &self.world.out
+    }
+
+    /// Standard input.
+    pub fn input(&self) -> MutexGuard<'w, Box<dyn Read + Send>> {
+        self.world.input.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the answer. Failed where it cannot be written.
