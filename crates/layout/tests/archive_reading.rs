@@ -446,8 +446,8 @@ fn what_can_be_no_blob_is_reported_and_refused_to_who_needs_it() {
     let paths: BTreeSet<String> = view.found.into_iter().map(told).collect();
     let expected = [&*name.path(), "blobs/sha256/UPPER", "blobs/loose", "blobs/sha256/deep/er", "stray notes.txt"];
     assert_eq!(paths, expected.map(str::to_owned).into());
-    assert_eq!(sees(Tar::layout()).found, [Found::NoBlobs]);
-    assert_eq!(sees(Tar::layout().directory("blobs/")).found, []);
+    // Directories need no members of their own (4.11), so one without blobs lacks nothing.
+    assert_eq!(sees(Tar::layout()).found, []);
     let marker = sees(Tar::default().directory("oci-layout/").file("index.json", INDEX)).marker;
     assert!(matches!(marker, Marker::Wrong(_)), "{marker:?}");
     let long = sees(Tar::default().file("oci-layout", &[b' '; 70_000]).file("index.json", INDEX)).marker;
