@@ -867,3 +867,42 @@ proptest! {
         }
     }
 }
+
+/// The archives that other tools made, against a listing that is not ours.
+#[test]
+fn archives_of_other_tools_hold_what_another_reader_lists() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    let folders = std::fs::read_dir(fixtures).unwrap().map(|step| step.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|step| step.unwrap().path());
+    let mut layouts = 0;
+    for path in files.filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&path).unwrap();
+        let tar = match archive::sniff(&bytes) {
+            Form::PlainTar => bytes,
+            Form::Gzip => {
+                let mut tar = Vec::new();
+                flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut tar).unwrap();
+                tar
+            }
+            _ => continue,
+        };
+        let (mut blobs, mut index) = (BTreeMap::new(), Err(Kind::NotFound));
+        for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().to_str().unwrap().to_owned();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            if let (Some(name), true) = (name.strip_prefix("blobs/"), entry.header().entry_type().is_file()) {
+                blobs.insert(name.replace('/', ":").parse().unwrap(), content);
+            } else if name == "index.json" {
+                index = Ok(content);
+            }
+        }
+        let view = read(&tar, &[]).unwrap();
+        assert_eq!((&view.blobs, &view.index), (&blobs, &index), "{}", path.display());
+        let odd = view.found.iter().filter(|found| !matches!(found, Found::Blob(_)));
+        assert_eq!(odd.count(), usize::from(index.is_err()), "nothing odd but no blobs at all: {}", path.display());
+        layouts += usize::from(index.is_ok());
+    }
+    assert!(layouts >= 5, "only {layouts} archives were found");
+}
