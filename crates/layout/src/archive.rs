@@ -84,7 +84,9 @@ impl Archive {
         let status = file.metadata().map_err(|why| Error::io("look at", path, why))?;
         if !status.is_file() {
             let what = format!("could not read archive {location}");
-            return Err(Error::new(Kind::Failed, what).because("it is not a regular file"));
+            return Err(Error::new(Kind::Failed, what)
+                .because("it is not a regular file")
+                .hint("a stream is read with `import -`"));
         }
         let mut start = [0; header::BLOCK as usize];
         let got = header::fill(&mut Place::new(&file, status.len()), &mut start);

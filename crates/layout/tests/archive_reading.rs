@@ -634,9 +634,11 @@ fn a_flipped_bit_in_a_header_never_changes_what_is_read() {
         for bit in 0..BLOCK * 8 {
             let mut flipped = tar.clone();
             flipped[start + bit / 8] ^= 1 << (bit % 8);
-            let place = read_file(&flipped, &[]);
-            assert!(place == Err(Kind::Integrity) || place.as_ref() == Ok(&good), "bit {bit} at {start}: {place:?}");
-            assert_eq!(read_stream(&flipped, &[]), place);
+            let read = read_stream(&flipped, &[]);
+            assert!(read == Err(Kind::Integrity) || read.as_ref() == Ok(&good), "bit {bit} at {start}: {read:?}");
+            if bit % 9 == 0 {
+                assert_eq!(read_file(&flipped, &[]), read, "bit {bit} at {start}");
+            }
         }
     }
 }
@@ -702,8 +704,11 @@ fn a_bomb_is_passed_over() {
 
 #[test]
 fn a_compressed_archive_keeps_its_documents_and_passes_again_for_the_rest() {
-    let large = vec![b'{'; archive::MAX_KEPT as usize + 1];
+    // Too long to be kept, and no two stretches of it alike.
+    let numbers = (0..archive::MAX_KEPT as u32 / 4).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
+    let large: Vec<u8> = [b'{'].into_iter().chain(numbers).collect();
     let tar = Tar::layout().blob(b"layer").blob(b" \n{\"m\":1}").blob(&large).blob(b"{}").blob(b"").end();
+    assert_eq!(read(&tar, &[]).unwrap().blobs[&Digest::of(&large)], large);
     for packed in [gzip(&tar), zstd(&tar)] {
         let file = Put::new(&packed);
         let archive = Archive::open(&file.0).unwrap();
