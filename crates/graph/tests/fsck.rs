@@ -151,3 +151,10 @@ fn subjects_that_are_not_as_described_are_warned_of() {
     layout.index = index.replacen("\"manifests\":[", &format!("\"manifests\":[{},", entry.text()), 1).into_bytes();
     assert_eq!(kinds(&layout), [(SubjectMismatch, WARNING)]);
 }
+
+/// A writer that lost its power may leave a manifest without its parts; nothing leads there.
+#[test]
+fn what_nothing_leads_to_needs_nothing() {
+    let world = draw("image app:1 = base\nrefer sig -> app = content : application/x.sig\nhidden sig\nabsent content");
+    assert_eq!(kinds(&world.memory), [(UnreachableBlob, WARNING), (UnlistedReferrer, WARNING)]);
+}
