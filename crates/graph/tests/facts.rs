@@ -1,5 +1,7 @@
 //! What manifests say, by the fixtures of the specification matrix.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use ocistow_graph::facts::{FactsError, Fault, MAX_DESCRIPTORS};
 use ocistow_graph::{Facts, Form, ManifestKind, Role};
 use ocistow_layout::Digest;

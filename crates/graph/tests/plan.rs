@@ -1,5 +1,7 @@
 //! What goes along with what.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::collections::BTreeSet;
 
 use ocistow_graph::bundle::carries_mismatch;

@@ -1,5 +1,7 @@
 //! From words to entries.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use ocistow_graph::resolve::{Asked, resolve, shortest};
 use ocistow_graph::{Graph, Load, Target};
 use ocistow_layout::memory::Memory;

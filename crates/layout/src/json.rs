@@ -119,8 +119,10 @@ impl std::error::Error for JsonError {}
 /// whoever parses it.
 pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|why| JsonError::Syntax(why.to_string()))?;
-    // What opens so seldom cannot be too deep, whatever stands in strings; most documents end here.
-    if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= MAX_DEPTH {
+    // What opens so seldom cannot be too deep, whatever stands in strings; most documents end here. `[` and
+    // `{` differ in one bit; counted in bytes, so that the compiler can take many at a time.
+    let opens = |chunk: &[u8]| usize::from(chunk.iter().fold(0, |n: u8, byte| n + u8::from(byte | 0x20 == b'{')));
+    if bytes.chunks(usize::from(u8::MAX)).map(opens).sum::<usize>() <= MAX_DEPTH {
         return Ok(text);
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
