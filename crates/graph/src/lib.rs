@@ -34,6 +34,7 @@ pub mod import;
 mod list;
 pub mod plan;
 pub mod platform;
+mod rename;
 pub mod resolve;
 
 pub use closure::config_platform;
