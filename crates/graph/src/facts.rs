@@ -328,7 +328,7 @@ impl Facts {
             Form::OciArtifact => object.get("subject").or_else(|| object.get("refers")),
             _ => object.get("subject"),
         };
-        let subject = subject.map(|raw| self::subject(raw, &mut notes)).transpose()?;
+        let subject = subject.map(self::subject).transpose()?;
         Ok(Self {
             digest: digest.clone(),
             size: bytes.len() as u64,
@@ -406,13 +406,10 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
     }
 }
 
-fn subject(raw: &RawValue, notes: &mut Vec<String>) -> Result<Subject, FactsError> {
+fn subject(raw: &RawValue) -> Result<Subject, FactsError> {
     let object: Object = json::parse(raw.get()).map_err(|_| FactsError::Wrong("subject"))?;
     let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;
     let digest = digest.parse().map_err(FactsError::Subject)?;
     let size = object.get("size").and_then(|raw| json::parse::<u64>(raw.get()).ok());
-    if size.is_none() {
-        notes.push("its subject has no size".into());
-    }
     Ok(Subject { digest, size, media_type: string(&object, "mediaType").unwrap_or_default() })
 }

@@ -29,7 +29,7 @@ const WARNING: Severity = Severity::Warning;
 
 #[test]
 fn odd_layouts_have_the_findings_of_the_contract() {
-    let cases: [Case; 17] = [
+    let cases: [Case; 18] = [
         ("C-EMPTY", odd::empty(), &[]),
         ("C-STRICT", odd::strict(), &[]),
         ("C-ALLREFS", odd::all_referrers(), &[(DanglingSubject, WARNING)]),
@@ -45,6 +45,7 @@ fn odd_layouts_have_the_findings_of_the_contract() {
         ("C-CORRUPT cut", odd::cut(), &[(DigestMismatch, ERROR), (SizeMismatch, ERROR)]),
         ("C-AMBIG", odd::ambiguous(), &[(BadManifest, ERROR), (UnreachableBlob, WARNING)]),
         ("C-DOCKER", odd::docker(), &[]),
+        ("C-NOSIZE", odd::no_subject_size(), &[(SubjectMismatch, WARNING)]),
         ("C-512", odd::sha512(), &[]),
         ("C-TRAVERSAL", odd::traversal(), &[(BadDigest, ERROR), (UnreachableBlob, WARNING)]),
     ];
