@@ -368,6 +368,10 @@ impl Examination {
     fn subject(&mut self, graph: &Graph, facts: &Facts) {
         let from = facts.digest.to_string();
         let Some(subject) = &facts.subject else { return };
+        if subject.size.is_none() {
+            let message = "its referrer does not say its size";
+            self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
+        }
         if let Some(real) = graph.facts(&subject.digest) {
             let size = subject.size.filter(|size| *size != real.size);
             let media_type = subject.media_type.as_deref().filter(|said| *said != real.form.media_type());
