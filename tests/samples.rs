@@ -1,4 +1,5 @@
-//! Every layout and archive in `fixtures/` goes through the program: looked at, checked, carried out and in.
+//! Every layout in `fixtures/`, in a directory or in an archive, goes through the program: looked at, checked,
+//! carried out and in.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +10,16 @@ use serde_json::Value;
 use crate::run::{done, ocistow, repository};
 use crate::walk;
 
-/// The layouts and archives of layouts, and docker archives, below `fixtures/`.
+/// The layouts below `fixtures/`, in directories and in archives.
 fn samples() -> Vec<String> {
+    let (classic, layouts) = locations().into_iter().partition::<Vec<_>, _>(|location| classic(location));
+    assert!(layouts.len() > 30, "fixtures are missing: {layouts:?}");
+    assert!(classic.len() >= 3, "fixtures are missing: {classic:?}");
+    layouts
+}
+
+/// All directories that are layouts, and all archives.
+fn locations() -> Vec<String> {
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(repository().join("fixtures")).sort_by_file_name() {
         let entry = entry.expect("fixtures can be listed");
@@ -19,11 +28,10 @@ fn samples() -> Vec<String> {
             found.push(name.to_owned());
         }
     }
-    assert!(found.len() > 30, "fixtures are missing: {found:?}");
     found
 }
 
-/// Whether it is an archive that holds no layout, only what `docker save` once wrote.
+/// Whether it is a docker archive: there is no layout in it.
 fn classic(sample: &str) -> bool {
     Path::new(sample).is_file() && !walk::files(Path::new(sample)).contains_key("index.json")
 }
@@ -42,7 +50,7 @@ fn digests(location: &str) -> BTreeSet<String> {
 
 #[test]
 fn ls_names_every_entry_of_index_json() {
-    for sample in samples().into_iter().filter(|sample| !classic(sample)) {
+    for sample in samples() {
         let files = walk::files(Path::new(&sample));
         let index: Value = serde_json::from_slice(&files["index.json"]).expect("index.json is JSON");
         let there = index["manifests"].as_array().expect("there is a list").iter();
@@ -95,14 +103,12 @@ fn export_and_import_carry_all_that_was_reachable() {
         done(&["export", &path("layout"), "-o", &path("three.tar")]);
         assert!(read("one.tar") == read("three.tar"), "{sample}: the import's export differs");
 
-        if !classic(&sample) {
-            let before = walk::files(Path::new(&sample));
-            let after = walk::files(&PathBuf::from(path("layout")));
-            assert_eq!(walk::blobs(&after), walk::reached(&before), "{sample}");
-            for digest in walk::blobs(&after) {
-                let name = format!("blobs/{}", digest.replacen(':', "/", 1));
-                assert!(before[&name] == after[&name], "{sample}: {digest} differs");
-            }
+        let before = walk::files(Path::new(&sample));
+        let after = walk::files(&PathBuf::from(path("layout")));
+        assert_eq!(walk::blobs(&after), walk::reached(&before), "{sample}");
+        for digest in walk::blobs(&after) {
+            let name = format!("blobs/{}", digest.replacen(':', "/", 1));
+            assert!(before[&name] == after[&name], "{sample}: {digest} differs");
         }
     }
 }
@@ -124,4 +130,12 @@ fn compressed_archives_carry_the_same() {
 fn a_directory_that_is_no_layout_is_not_found() {
     let ran = ocistow(["ls", &crate::run::fixture("skopeo/dir-v2s2")]).ended(3);
     assert!(ran.err.starts_with("error: "), "{ran}");
+}
+
+#[test]
+fn a_docker_archive_is_told_apart_from_a_broken_layout() {
+    for archive in locations().iter().filter(|location| classic(location)) {
+        let ran = ocistow(["ls", archive]).ended(3);
+        assert!(ran.err.contains("hint: ") && ran.err.contains("docker-archive"), "{ran}");
+    }
 }

@@ -4,14 +4,20 @@
 //! is decided is graph's.
 
 pub mod args;
+pub mod arrival;
+pub mod carried;
 pub mod changes;
 pub mod chosen;
 pub mod code;
 pub mod commands;
+pub mod destination;
 pub mod duration;
+pub mod imported;
 pub mod location;
 pub mod look;
+pub mod meanwhile;
 pub mod node;
+pub mod outgoing;
 pub mod progress;
 pub mod shown;
 pub mod speak;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ocistow_graph::{Facts, ManifestKind};
-use ocistow_layout::{Descriptor, Digest, Platform};
+use ocistow_layout::{Descriptor, Digest, Platform, Result, Source};
 use serde::Serialize;
 
 /// What is told of a manifest, or of an opaque entry.
@@ -60,4 +60,34 @@ impl Node {
 /// The location that means a digest: `PATH@DIGEST`.
 pub fn reference(path: &Path, digest: &Digest) -> String {
     format!("{}@{digest}", path.display())
+}
+
+/// What a manifest says of its subject, which need not be there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subject {
+    reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    /// Its digest.
+    pub digest: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// Whether it is not there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
+}
+
+impl Subject {
+    /// The subject in `facts`, told as one of the layout at `path`.
+    pub fn of(facts: &Facts, source: &dyn Source, path: &Path) -> Result<Option<Self>> {
+        let Some(subject) = &facts.subject else { return Ok(None) };
+        Ok(Some(Self {
+            reference: reference(path, &subject.digest),
+            media_type: subject.media_type.clone(),
+            digest: subject.digest.clone(),
+            size: subject.size,
+            absent: source.size(&subject.digest)?.is_none(),
+        }))
+    }
 }

@@ -63,17 +63,18 @@ impl World {
 }
 
 /// One way out. Any number of threads may write to it; each write is whole.
+#[derive(Clone)]
 pub struct Stream {
-    writer: Mutex<Box<dyn Write + Send>>,
+    writer: Arc<Mutex<Box<dyn Write + Send>>>,
     /// Whether a person is watching.
     pub terminal: bool,
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
 }
 
 impl Stream {
     /// A way out through `writer`.
     pub fn new(writer: impl Write + Send + 'static, terminal: bool) -> Self {
-        Self { writer: Mutex::new(Box::new(writer)), terminal, closed: AtomicBool::new(false) }
+        Self { writer: Arc::new(Mutex::new(Box::new(writer))), terminal, closed: Arc::default() }
     }
 
     /// Whether the other end was found closed.
@@ -88,6 +89,20 @@ impl Stream {
             self.closed.store(true, Ordering::Relaxed);
         }
         done
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (&*self).write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self).flush()
     }
 }
 

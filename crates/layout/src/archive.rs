@@ -343,6 +343,7 @@ fn document(body: &mut dyn Read) -> io::Result<Option<Vec<u8>>> {
     }
     bytes.truncate(got);
     body.read_to_end(&mut bytes)?;
+    bytes.shrink_to_fit();
     Ok(Some(bytes))
 }
 

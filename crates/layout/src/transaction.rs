@@ -424,11 +424,7 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    fn publish_by(
-        &mut self,
-        order: &[Blob],
-        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
-    ) -> Result<Done> {
+    fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>) -> Result<Done> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
         *locked(&self.staged) = staged;

@@ -59,12 +59,17 @@ pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
     let progress = context.progress("reading", None);
     let source = ocistow_layout::open(path, &progress).map_err(|error| hinted(error, path))?;
     drop(progress);
-    match source.marker() {
-        Marker::Right => {}
-        Marker::Absent => context.warn(&format!("{} has no oci-layout file; it is only read", path.display())),
-        Marker::Wrong(why) => context.warn(&format!("{}: the oci-layout file is wrong: {why}", path.display())),
-    }
+    judge(context, source.location(), &source.marker());
     Ok(source)
+}
+
+/// Warns of a layout whose marker is not right.
+pub fn judge(context: &Context<'_>, location: &str, marker: &Marker) {
+    match marker {
+        Marker::Right => {}
+        Marker::Absent => context.warn(&format!("{location} has no oci-layout file; it is only read")),
+        Marker::Wrong(why) => context.warn(&format!("{location}: the oci-layout file is wrong: {why}")),
+    }
 }
 
 /// Opens the layout at `path` for looking before it is written to. Usage where it is an archive: nothing is

@@ -1,15 +1,25 @@
-//! `copy`
+//! `copy` carries one reference between two locations.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use ocistow_layout::{Error, Kind, Result};
+use ocistow_layout::archive::Compression;
+use ocistow_layout::name::Pair;
+use ocistow_layout::{Count, Digest, Error, Kind, Result};
+use serde::Serialize;
 
 use super::along::Along;
 use super::at;
+use super::export::moved;
 use crate::code::Code;
+use crate::destination::{Cargo, Destination, Manner, write};
 use crate::location::Location;
-use crate::speak::Context;
+use crate::look::Look;
+use crate::node::{Node, Subject};
+use crate::outgoing::{Outgoing, outgoing};
+use crate::shown::{bytes, shown};
+use crate::speak::{Answer, Context};
 
 /// Copy one reference, and what goes along, from one location to another
 ///
@@ -38,6 +48,9 @@ pub struct Args {
     /// What goes along.
     #[command(flatten)]
     pub along: Along,
+    /// How an archive is compressed: none, gzip[:LEVEL] or zstd[:LEVEL] [default: as its name says]
+    #[arg(long, value_name = "HOW")]
+    pub compress: Option<Compression>,
     /// Replace an archive that is there, in one step
     #[arg(long)]
     pub force: bool,
@@ -62,8 +75,69 @@ impl Args {
     }
 
     /// Runs it.
-    pub fn run(&self, _context: &Context<'_>) -> Result<Code> {
-        self.read()?;
-        Err(Error::new(Kind::Failed, "could not copy").because("this build cannot do it yet"))
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let (from, to) = self.read()?;
+        let destination = Destination::at(to.path.clone(), self.compress)?;
+        let manner = Manner { force: self.force, trust: self.trust, link: self.link };
+        let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
+        destination.check(&*outgoing.source, manner)?;
+        let root = outgoing.targets.first().expect("a copy has one target").descriptor.digest.clone();
+        let mut renames = Vec::new();
+        if let Some(reference) = &to.pick.reference {
+            outgoing.plan.name_root(&root, &Pair::written(reference));
+            renames.push((reference.clone(), reference.clone()));
+        }
+        let answer = Copied::of(&to.path, &outgoing, &root)?;
+        if let Err(why) = self.along.judge(context, &outgoing.plan) {
+            context.answer_failed(&answer, &why)?;
+            return Err(why);
+        }
+        let Outgoing { source, graph, plan, .. } = &outgoing;
+        let cargo = Cargo { source: &**source, graph, plan, members: Vec::new(), renames };
+        let written = write(context, &cargo, &destination, manner)?;
+        moved(context, &written.moved);
+        context.answer(&answer)?;
+        Ok(Code::Done)
+    }
+}
+
+/// What was copied.
+#[derive(Debug, Serialize)]
+struct Copied {
+    #[serde(flatten)]
+    node: Node,
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Subject>,
+    #[serde(skip)]
+    count: Count,
+}
+
+impl Copied {
+    fn of(to: &Path, outgoing: &Outgoing, root: &Digest) -> Result<Self> {
+        let Outgoing { graph, plan, targets, .. } = outgoing;
+        let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
+        let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
+        let descriptor = &targets.first().expect("a copy has one target").descriptor;
+        let facts = graph.facts(root);
+        let node = Node::of(to, descriptor);
+        Ok(Self {
+            node: facts.map_or_else(|| node.clone(), |facts| node.clone().typed(facts)),
+            tags,
+            subject: facts.map(|facts| Subject::of(facts, &*outgoing.source, to)).transpose()?.flatten(),
+            count: plan.count(),
+        })
+    }
+}
+
+impl Answer for Copied {
+    fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        let name = self.tags.first().map_or_else(|| self.node.digest.to_string(), |tag| shown(tag).into_owned());
+        writeln!(out, "{}  {}", look.bold(&name), self.node.digest)?;
+        writeln!(out, "copied {} blobs, {}", self.count.blobs, bytes(self.count.bytes))
+    }
+
+    fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.node.digest)
     }
 }

@@ -1,13 +1,21 @@
-//! `export`
+//! `export` writes a bundle; what goes into one, shared with `plan`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
+use ocistow_graph::docker::docker_manifest;
+use ocistow_graph::{Asked, ManifestKind, Moved};
+use ocistow_layout::archive::Compression;
 use ocistow_layout::{Error, Kind, Result};
 
 use super::along::Along;
-use super::at::At;
+use super::at::{self, At};
+use crate::carried::Carried;
 use crate::code::Code;
+use crate::destination::{Cargo, Destination, Manner, write};
+use crate::location;
+use crate::outgoing::{Outgoing, outgoing};
 use crate::speak::Context;
 
 /// Write a bundle: what is named, and what goes along
@@ -29,7 +37,7 @@ EXAMPLES:
     ocistow export ./store:app --platform linux/arm64 -o - | ssh there ocistow import - ./store
 
   For docker load and podman load:
-    ocistow export ./store:app --platform linux/amd64 --as docker --name registry.example/app -o app.tar")]
+    ocistow export ./store:app --platform linux/amd64 --as docker -o app.tar")]
 pub struct Args {
     /// What goes into the bundle.
     #[command(flatten)]
@@ -58,7 +66,7 @@ pub struct Bundle {
     #[arg(long, value_name = "REPO")]
     pub name: Option<String>,
     /// How an archive is compressed: none, gzip[:LEVEL] or zstd[:LEVEL] [default: as its name says]
-    #[arg(long, value_name = "HOW", value_parser = compression)]
+    #[arg(long, value_name = "HOW", value_parser = str::parse::<Compression>)]
     pub compress: Option<Compression>,
     /// Replace an archive that is there, in one step
     #[arg(long)]
@@ -71,6 +79,22 @@ pub struct Bundle {
     pub link: bool,
 }
 
+impl Bundle {
+    /// The layout, and what is named in it; nothing named means every entry. Usage where a reference
+    /// cannot be read.
+    pub fn read(&self) -> Result<(PathBuf, Vec<Asked>)> {
+        let location = self.at.read()?;
+        let mut named = Vec::new();
+        if !location.pick.is_empty() {
+            named.push(at::asked(&location.pick));
+        }
+        for reference in &self.references {
+            named.push(at::asked(&location::parse_pick(reference)?));
+        }
+        Ok((location.path, named))
+    }
+}
+
 /// For whom a bundle is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -80,55 +104,120 @@ pub enum Form {
     Docker,
 }
 
-/// How an archive is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// With gzip, at a level of 1 to 9 if given.
-    Gzip(Option<u8>),
-    /// With zstd, at a level of 1 to 19 if given.
-    Zstd(Option<u8>),
-}
+impl Bundle {
+    /// Decides what goes into the bundle.
+    pub fn gather(&self, context: &Context<'_>) -> Result<Outgoing> {
+        let (path, asked) = self.read()?;
+        outgoing(context, &path, &asked, &self.along, self.name.as_deref())
+    }
 
-/// Reads `none`, `gzip[:LEVEL]` or `zstd[:LEVEL]`.
-fn compression(text: &str) -> std::result::Result<Compression, String> {
-    let (name, level) = match text.split_once(':') {
-        Some((name, level)) => (name, Some(level)),
-        None => (text, None),
-    };
-    let level = |most: u8| match level.map(str::parse::<u8>) {
-        None => Ok(None),
-        Some(Ok(level)) if (1..=most).contains(&level) => Ok(Some(level)),
-        Some(_) => Err(format!("the level of {name} is a number from 1 to {most}")),
-    };
-    match name {
-        "none" if text == "none" => Ok(Compression::None),
-        "gzip" => level(9).map(Compression::Gzip),
-        "zstd" => level(19).map(Compression::Zstd),
-        _ => Err("it is none of none, gzip[:LEVEL] and zstd[:LEVEL]".to_owned()),
+    /// The members that an archive gets beside the layout.
+    pub fn members(&self, context: &Context<'_>, outgoing: &Outgoing) -> Result<Vec<(String, Vec<u8>)>> {
+        if self.form == Form::Oci {
+            return Ok(Vec::new());
+        }
+        let Outgoing { plan, graph, source, .. } = outgoing;
+        let made = docker_manifest(plan, graph, &**source, &self.along.platforms)?;
+        if made.images == 0 {
+            let what = "could not make a manifest.json for docker load";
+            return Err(Error::new(Kind::Usage, what).because("there is no image in what is carried"));
+        }
+        if made.nameless > 0 {
+            context.note("docker load will give no name to what has no full name; --name REPO gives one");
+        }
+        Ok(vec![("manifest.json".to_owned(), made.bytes)])
+    }
+
+    fn manner(&self) -> Manner {
+        Manner { force: self.force, trust: self.trust, link: self.link }
     }
 }
 
 impl Args {
     /// Runs it.
-    pub fn run(&self, _context: &Context<'_>) -> Result<Code> {
-        Err(Error::new(Kind::Failed, "could not export").because("this build cannot do it yet"))
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let bundle = &self.bundle;
+        let to = Destination::read(&self.output, bundle.compress)?;
+        if matches!(to, Destination::Stream(_)) {
+            if context.content().terminal {
+                return Err(Error::new(Kind::Usage, "could not write an archive to a terminal")
+                    .hint("give -o a file, or let another program read it"));
+            }
+            context.set_aside();
+        }
+        if bundle.form == Form::Docker && !to.is_archive() {
+            return Err(Error::new(Kind::Usage, "could not use --as docker for a directory")
+                .because("docker load and podman load read archives"));
+        }
+        let outgoing = bundle.gather(context)?;
+        to.check(&*outgoing.source, bundle.manner())?;
+        if let Err(why) = bundle.along.judge(context, &outgoing.plan) {
+            context.answer_failed(&Carried::of(&outgoing, None, "would carry"), &why)?;
+            return Err(why);
+        }
+        let members = bundle.members(context, &outgoing)?;
+        let Outgoing { source, graph, plan, .. } = &outgoing;
+        let cargo = Cargo { source: &**source, graph, plan, members, renames: Vec::new() };
+        let written = write(context, &cargo, &to, bundle.manner())?;
+        moved(context, &written.moved);
+        context.answer(&Carried::of(&outgoing, written.bundle, "carried"))?;
+        if to.is_archive() && bundle.form == Form::Oci {
+            hint_at_docker(context, &outgoing);
+        }
+        Ok(Code::Done)
+    }
+}
+
+/// Tells of names that came to stand for something else.
+pub fn moved(context: &Context<'_>, moved: &[Moved]) {
+    for Moved { tag, name, from, to } in moved {
+        let name = name.as_deref().or(tag.as_deref()).unwrap_or_default();
+        let was = from.as_ref().map_or_else(String::new, |from| format!(", it was {from}"));
+        let is = to.as_ref().map_or_else(String::new, ToString::to_string);
+        context.note(&format!("{name} moved to {is}{was}"));
+    }
+}
+
+/// Some tools take an archive only if it holds one image and nothing else.
+pub fn hint_at_docker(context: &Context<'_>, outgoing: &Outgoing) {
+    let Outgoing { graph, plan, .. } = outgoing;
+    let images = plan
+        .roots
+        .iter()
+        .filter(|root| matches!(graph.kind(&root.digest), Some(ManifestKind::Image | ManifestKind::Index)));
+    if images.count() == 1 && plan.entries.len() > 1 {
+        context.note(
+            "podman load, skopeo without a tag and regctl image import without --name take only the image from \
+             an archive made with --as docker or --no-referrers",
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::Cli;
+    use crate::commands::Command;
 
     #[test]
-    fn compressions_are_names_with_levels() {
-        assert_eq!(compression("none"), Ok(Compression::None));
-        assert_eq!(compression("gzip"), Ok(Compression::Gzip(None)));
-        assert_eq!(compression("gzip:9"), Ok(Compression::Gzip(Some(9))));
-        assert_eq!(compression("zstd:19"), Ok(Compression::Zstd(Some(19))));
-        for text in ["", "none:1", "gzip:0", "gzip:10", "gzip:", "zstd:20", "zstd:-1", "xz"] {
-            assert!(compression(text).is_err(), "{text}");
-        }
+    fn references_are_those_of_the_location_and_further_ones() {
+        let read = |line: &str| {
+            let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
+            let Command::Plan(args) = cli.command else { panic!("it is another command") };
+            args.bundle.read().map_err(|error| error.kind())
+        };
+        let name = |text: &str| Asked::Name(text.to_owned(), None);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let by_digest = Asked::Digest(digest.parse().expect("it is valid"));
+        assert_eq!(read("ocistow plan store"), Ok(("store".into(), vec![])));
+        assert_eq!(
+            read(&format!("ocistow plan store:a b host/c:1 @{digest}")),
+            Ok(("store".into(), vec![name("a"), name("b"), name("host/c:1"), by_digest]))
+        );
+        assert_eq!(read("ocistow plan --path x:y a b"), Ok(("x:y".into(), vec![name("a"), name("b")])));
+        assert_eq!(read("ocistow plan --path x:y"), Ok(("x:y".into(), vec![])));
+        assert_eq!(read("ocistow plan -"), Err(Kind::Usage));
     }
 }

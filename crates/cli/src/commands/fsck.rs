@@ -1,10 +1,17 @@
-//! `fsck`
+//! `fsck` checks everything.
 
+use std::io::{self, Write};
+
+use ocistow_graph::fsck::{Checked, Options, Problem, Severity, examine};
+use ocistow_layout::lock::Locks;
 use ocistow_layout::{Error, Kind, Result};
+use serde::Serialize;
 
 use super::at::At;
 use crate::code::Code;
-use crate::speak::Context;
+use crate::look::Look;
+use crate::shown::{bytes, shown};
+use crate::speak::{Answer, Context};
 
 /// Check a layout or archive: every file, every link, every byte
 #[derive(Debug, clap::Args)]
@@ -18,16 +25,70 @@ pub struct Args {
     #[command(flatten)]
     pub at: At,
     /// Take platforms of an index that are not there as missing (5)
-    #[arg(long, conflicts_with = "allow_missing")]
+    #[arg(long)]
     pub complete: bool,
     /// Take missing content as a warning
     #[arg(long)]
     pub allow_missing: bool,
 }
 
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Findings {
+    ok: bool,
+    checked: Checked,
+    problems: Vec<Problem>,
+    repaired: [(); 0],
+}
+
+impl Answer for Findings {
+    fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        for problem in &self.problems {
+            let kind = serde_json::to_value(problem.kind)?;
+            let kind = kind.as_str().unwrap_or_default();
+            let severity = match problem.severity {
+                Severity::Error => look.bold("error"),
+                Severity::Warning => "warning".to_owned(),
+            };
+            writeln!(out, "{severity}: {kind}: {}", shown(&problem.message))?;
+        }
+        let Checked { manifests, blobs, bytes: all } = self.checked;
+        let verdict = if self.ok { "ok" } else { "not ok" };
+        writeln!(out, "{verdict}: checked {manifests} manifests, {blobs} blobs, {}", bytes(all))
+    }
+}
+
 impl Args {
     /// Runs it.
-    pub fn run(&self, _context: &Context<'_>) -> Result<Code> {
-        Err(Error::new(Kind::Failed, "could not check").because("this build cannot do it yet"))
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let location = self.at.read()?;
+        if !location.pick.is_empty() {
+            return Err(Error::new(Kind::Usage, "could not check one reference")
+                .because("fsck checks all of a layout")
+                .hint(format!("write ocistow fsck {}", location.path.display())));
+        }
+        let progress = context.progress("checking", None);
+        let archive = !location.path.is_dir();
+        let _held = match archive {
+            true => None,
+            false => Locks::found(&location.path, context.lock_timeout, &progress)
+                .map(|locks| locks.content())
+                .transpose()?,
+        };
+        // What is odd about its marker is among the findings.
+        let source = ocistow_layout::open(&location.path, &progress)?;
+        let threads = context.threads.get();
+        let options = Options { threads, archive, complete: self.complete, allow_missing: self.allow_missing };
+        let report = examine(&*source, options, &progress)?;
+        drop(progress);
+        let verdict = report.verdict();
+        let findings = Findings { ok: report.ok(), checked: report.checked, problems: report.problems, repaired: [] };
+        match verdict {
+            Ok(()) => context.answer(&findings).map(|()| Code::Done),
+            Err(why) => {
+                context.answer_failed(&findings, &why)?;
+                Err(why)
+            }
+        }
     }
 }

@@ -1,13 +1,23 @@
-//! `import`
+//! `import` brings bundles into a layout.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ocistow_layout::{Digest, Error, Kind, Result};
+use ocistow_graph::{Moved, Plan, import};
+use ocistow_layout::directory::Directory;
+use ocistow_layout::edit::{Edit, apply};
+use ocistow_layout::index::EMPTY_INDEX;
+use ocistow_layout::transaction::Transaction;
+use ocistow_layout::{Blob, Content, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::along::Along;
+use super::export;
+use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
+use crate::imported::Imported;
 use crate::location::{self, OnDisk};
+use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
 
 /// Bring bundles into a layout, every byte checked
@@ -16,15 +26,18 @@ use crate::speak::Context;
 /// layout is made if it is not there. No name is seen before everything under it has arrived and was
 /// checked; an import that fails changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "ocistow import [OPTIONS] <FILE|DIR|->... <LAYOUT>",
+    after_help = "\
 EXAMPLES:
   ocistow import app.tar ./store
   ocistow import app.tar ./store --tag app=app-new --no-move
   ssh there ocistow export ./store:app -o - | ocistow import - ./store
-  ocistow import app.tar.zst ./store --expect sha256:… --dry-run")]
+  ocistow import app.tar.zst ./store --expect sha256:… --dry-run"
+)]
 pub struct Args {
     /// The bundles, and behind them the layout they come into
-    #[arg(value_names = ["FILE|DIR|-", "LAYOUT"], num_args = 1.., required = true)]
+    #[arg(value_name = "FILE|DIR|-... LAYOUT", num_args = 1.., required = true)]
     words: Vec<OsString>,
     /// Take PATH as the layout as it is, whatever it contains, and all arguments as bundles
     #[arg(long, value_name = "PATH")]
@@ -56,15 +69,6 @@ fn renamed(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
-/// Where a bundle comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
-    /// Standard input.
-    Input,
-    /// An archive or a directory.
-    Path(PathBuf),
-}
-
 impl Args {
     /// The bundles, and the layout. Usage where one of them is not there or has a reference.
     pub fn read(&self) -> Result<(Vec<From>, PathBuf)> {
@@ -92,8 +96,247 @@ impl Args {
     }
 
     /// Runs it.
-    pub fn run(&self, _context: &Context<'_>) -> Result<Code> {
-        self.read()?;
-        Err(Error::new(Kind::Failed, "could not import").because("this build cannot do it yet"))
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let (bundles, layout) = self.read()?;
+        if self.expect.is_some() && bundles.len() > 1 {
+            return Err(Error::new(Kind::Usage, "could not use --expect for several bundles")
+                .hint("import them one by one, each with its own digest"));
+        }
+        let wanted = Wanted { along: &self.along, expect: self.expect.as_ref() };
+        // What can be decided before anything is written is: a bundle that is refused makes no layout.
+        let mut looked = Vec::new();
+        for from in &bundles {
+            let early = self.dry_run || from.in_place()?;
+            looked.push(if early { Some(Arrival::look(context, from, wanted)?) } else { None });
+        }
+        let target = existing(&layout)?;
+        if self.dry_run {
+            let arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
+            return self.tell(context, &layout, target.as_ref(), &arrivals);
+        }
+        if let Some(why) = self.refusal(context, looked.iter().flatten(), target.as_ref())? {
+            let arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
+            self.failed(context, &layout, &arrivals, &why)?;
+            return Err(why);
+        }
+        let progress = context.progress("importing", None);
+        let mut transaction = Transaction::begin(&layout, context.writing(&progress))?;
+        let mut arrivals = Vec::new();
+        for (from, looked) in bundles.iter().zip(looked) {
+            let arrival = match looked {
+                Some(arrival) => arrival,
+                None => Arrival::stream(context, from, wanted, &transaction, &progress)?,
+            };
+            arrival.bring(context, &transaction, &progress)?;
+            arrivals.push(arrival);
+        }
+        let published = self.publish(context, &layout, &mut transaction, &mut arrivals);
+        drop(transaction);
+        drop(progress);
+        published
+    }
+
+    /// Why what arrives is refused, as far as it can be told before it is brought in.
+    fn refusal<'a>(
+        &self,
+        context: &Context<'_>,
+        arrivals: impl Iterator<Item = &'a Arrival>,
+        target: Option<&Directory>,
+    ) -> Result<Option<Error>> {
+        for arrival in arrivals {
+            let plan = self.lacking(context, &arrival.plan, target)?;
+            if let Err(why) = plan.verdict(self.along.allow_missing, self.along.complete) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The plan without what is missing from it and there in the target.
+    fn lacking(&self, context: &Context<'_>, plan: &Plan, target: Option<&Directory>) -> Result<Plan> {
+        let mut plan = plan.clone();
+        let Some(target) = target else { return Ok(plan) };
+        let progress = context.progress("checking", None);
+        let lacks = |digests: &mut Vec<Digest>| -> Result<()> {
+            let mut left = Vec::new();
+            for digest in digests.drain(..) {
+                let there = match target.size(&digest)? {
+                    None => false,
+                    Some(size) if self.recheck => {
+                        let blob = Blob { digest: digest.clone(), size };
+                        let content = target.open(&digest)?;
+                        content.map(|content| checked::verify(&blob, content, &progress)).transpose()?.is_some()
+                    }
+                    Some(_) => true,
+                };
+                if !there {
+                    left.push(digest);
+                }
+            }
+            *digests = left;
+            Ok(())
+        };
+        lacks(&mut plan.missing)?;
+        lacks(&mut plan.absent_children)?;
+        Ok(plan)
+    }
+
+    /// Decides what becomes of index.json, and publishes; again for as long as somebody else changes what
+    /// it was decided on.
+    fn publish(
+        &self,
+        context: &Context<'_>,
+        layout: &Path,
+        transaction: &mut Transaction<'_>,
+        arrivals: &mut [Arrival],
+    ) -> Result<Code> {
+        for arrival in arrivals.iter_mut() {
+            arrival.plan = self.lacking(context, &arrival.plan, transaction.before())?;
+            if let Err(why) = self.along.judge(context, &arrival.plan) {
+                self.failed(context, layout, arrivals, &why)?;
+                return Err(why);
+            }
+        }
+        let mut tries = 0;
+        loop {
+            let target = existing(layout)?;
+            let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
+            if let Some(why) = self.moves(&decided.moved) {
+                self.failed(context, layout, arrivals, &why)?;
+                return Err(why);
+            }
+            for (digest, bytes) in &decided.made {
+                let blob = Blob { digest: digest.clone(), size: bytes.len() as u64 };
+                transaction.put(&blob, Content::Bytes(bytes))?;
+            }
+            match transaction.publish(&decided.order, &decided.edits) {
+                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
+                    tries += 1;
+                    context.log(&format!("{}: deciding again", why.chain()));
+                }
+                Err(why) => return Err(why),
+                Ok(done) => {
+                    context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
+                    export::moved(context, &decided.moved);
+                    context.answer(&Imported::of(layout, arrivals, done, decided.moved))?;
+                    return Ok(Code::Done);
+                }
+            }
+        }
+    }
+
+    fn moves(&self, moved: &[Moved]) -> Option<Error> {
+        let first = moved.first().filter(|_| self.no_move)?;
+        let name = first.name.as_deref().or(first.tag.as_deref()).unwrap_or_default();
+        let why = "it stands for something else in the layout";
+        Some(Error::new(Kind::Failed, format!("could not import {name}")).because(why).hint("--tag OLD=NEW renames it"))
+    }
+
+    /// What becomes of index.json and which blobs are published: one bundle after the other.
+    fn decide(&self, target: Option<&dyn Source>, arrivals: &[Arrival]) -> Result<Decided> {
+        let index = match target {
+            Some(target) => target.index()?,
+            None => IndexFile::parse(EMPTY_INDEX.to_vec())?,
+        };
+        let mut meanwhile = Meanwhile { index, made: BTreeMap::new(), under: target };
+        let mut decided = Decided::default();
+        let mut met = BTreeSet::new();
+        for arrival in arrivals {
+            let arriving = import(&arrival.plan, &arrival.graph, &meanwhile, &self.renames)?;
+            let outline = arrival.plan.outline_into(&arriving);
+            decided.order.extend(outline.blobs.into_iter().filter(|blob| met.insert(blob.digest.clone())));
+            meanwhile.index = IndexFile::parse(apply(&meanwhile.index, &arriving.edits)?)?;
+            meanwhile.made.extend(arriving.inline.clone());
+            decided.made.extend(arriving.inline);
+            decided.edits.extend(arriving.edits);
+            decided.moved.extend(arriving.moved);
+        }
+        Ok(decided)
+    }
+
+    /// Tells what would be done.
+    fn tell(
+        &self,
+        context: &Context<'_>,
+        layout: &Path,
+        target: Option<&Directory>,
+        arrivals: &[Arrival],
+    ) -> Result<Code> {
+        let mut left = Vec::new();
+        for arrival in arrivals {
+            left.push(self.lacking(context, &arrival.plan, target)?);
+        }
+        let decided = self.decide(target.map(|target| target as &dyn Source), arrivals)?;
+        let mut done = Done::default();
+        for blob in &decided.order {
+            match target.map(|target| target.size(&blob.digest)).transpose()?.flatten() {
+                None => done.new.add(blob.size),
+                Some(size) if size == blob.size => done.present.add(size),
+                Some(_) => done.repaired.add(blob.size),
+            }
+        }
+        let refused = left.iter().find_map(|plan| plan.verdict(self.along.allow_missing, self.along.complete).err());
+        let refused = refused.or_else(|| self.moves(&decided.moved));
+        let answer = Imported::of(layout, arrivals, done, decided.moved);
+        match refused {
+            None => context.answer(&answer).map(|()| Code::Done),
+            Some(why) => {
+                context.answer_failed(&answer, &why)?;
+                Err(why)
+            }
+        }
+    }
+
+    fn failed(&self, context: &Context<'_>, layout: &Path, arrivals: &[Arrival], why: &Error) -> Result<()> {
+        context.answer_failed(&Imported::of(layout, arrivals, Done::default(), Vec::new()), why)
+    }
+}
+
+/// How often somebody else may change what an import was decided on.
+const TRIES: usize = 20;
+
+/// What was decided of all bundles together.
+#[derive(Default)]
+struct Decided {
+    order: Vec<Blob>,
+    edits: Vec<Edit>,
+    moved: Vec<Moved>,
+    made: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// The layout at a path, if there is one.
+fn existing(layout: &Path) -> Result<Option<Directory>> {
+    match Directory::open(layout) {
+        Ok(target) => Ok(Some(target)),
+        Err(why) if why.kind() == Kind::NotFound => Ok(None),
+        Err(_) if layout.is_file() => Err(Error::new(Kind::Usage, format!("could not write to {}", layout.display()))
+            .because("it is a file, and bundles come into layouts in directories")),
+        Err(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::commands::Command;
+
+    fn read(line: &str) -> std::result::Result<(Vec<From>, PathBuf), Kind> {
+        let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
+        let Command::Import(args) = cli.command else { panic!("it is another command") };
+        args.read().map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_last_argument_is_the_layout_unless_a_path_is_given() {
+        let path = |text: &str| From::Path(PathBuf::from(text));
+        assert_eq!(read("ocistow import a.tar b.tar store"), Ok((vec![path("a.tar"), path("b.tar")], "store".into())));
+        assert_eq!(read("ocistow import - store"), Ok((vec![From::Input], "store".into())));
+        assert_eq!(read("ocistow import a.tar --path x:y"), Ok((vec![path("a.tar")], "x:y".into())));
+        assert_eq!(read("ocistow import a.tar"), Err(Kind::Usage), "no layout");
+        assert_eq!(read("ocistow import - - store"), Err(Kind::Usage), "standard input ends once");
+        assert_eq!(read("ocistow import a.tar store:v1"), Err(Kind::Usage), "a layout is written to as a whole");
     }
 }

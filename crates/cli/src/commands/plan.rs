@@ -1,10 +1,11 @@
-//! `plan`
+//! `plan` tells what `export` would carry.
 
 use std::ffi::OsString;
 
-use ocistow_layout::{Error, Kind, Result};
+use ocistow_layout::Result;
 
 use super::export::Bundle;
+use crate::carried::Carried;
 use crate::code::Code;
 use crate::speak::Context;
 
@@ -26,7 +27,16 @@ pub struct Args {
 
 impl Args {
     /// Runs it.
-    pub fn run(&self, _context: &Context<'_>) -> Result<Code> {
-        Err(Error::new(Kind::Failed, "could not plan").because("this build cannot do it yet"))
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let outgoing = self.bundle.gather(context)?;
+        self.bundle.members(context, &outgoing)?;
+        let bundle = Some(outgoing.plan.bundle());
+        match self.bundle.along.judge(context, &outgoing.plan) {
+            Ok(()) => context.answer(&Carried::of(&outgoing, bundle, "would carry")).map(|()| Code::Done),
+            Err(why) => {
+                context.answer_failed(&Carried::of(&outgoing, bundle, "would carry"), &why)?;
+                Err(why)
+            }
+        }
     }
 }

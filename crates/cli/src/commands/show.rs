@@ -1,12 +1,12 @@
-//! `show`
+//! `show` tells what a manifest is and needs, or prints its bytes.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
 use ocistow_graph::resolve::resolve_in;
-use ocistow_graph::{Facts, ManifestKind, Role, Selector, Target};
-use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source};
+use ocistow_graph::{ManifestKind, Role, Selector, Target};
+use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
@@ -14,7 +14,7 @@ use super::cat::{missing, send_described};
 use crate::chosen::{chosen, runs_on};
 use crate::code::Code;
 use crate::look::Look;
-use crate::node::{Node, reference};
+use crate::node::{Node, Subject};
 use crate::shown::{bytes, shown};
 use crate::speak::{Answer, Context};
 
@@ -57,20 +57,6 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Subject>,
     referrers: usize,
-}
-
-/// What a manifest says of its subject, which need not be there.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Subject {
-    reference: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    media_type: Option<String>,
-    digest: Digest,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    absent: bool,
 }
 
 impl Args {
@@ -142,7 +128,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         }
         Ok(Some(nodes).filter(|nodes| !nodes.is_empty()))
     };
-    let subject = subject(facts, source, path)?;
+    let subject = Subject::of(facts, source, path)?;
     Ok(Shown {
         node,
         tags,
@@ -154,17 +140,6 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         subject,
         referrers,
     })
-}
-
-fn subject(facts: &Facts, source: &dyn Source, path: &Path) -> Result<Option<Subject>> {
-    let Some(subject) = &facts.subject else { return Ok(None) };
-    Ok(Some(Subject {
-        reference: reference(path, &subject.digest),
-        media_type: subject.media_type.clone(),
-        digest: subject.digest.clone(),
-        size: subject.size,
-        absent: source.size(&subject.digest)?.is_none(),
-    }))
 }
 
 impl Answer for Shown {

@@ -1,0 +1,189 @@
+//! A bundle that arrives: read in place, or staged as it comes out of a stream, and planned.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use ocistow_graph::bundle::carries_mismatch;
+use ocistow_graph::{Graph, Plan, Request, plan};
+use ocistow_layout::archive::{Form, pass, sniff};
+use ocistow_layout::carry::carry;
+use ocistow_layout::index::CARRIES;
+use ocistow_layout::lock::{Held, Locks};
+use ocistow_layout::transaction::Transaction;
+use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Source, Writing};
+
+use crate::commands::along::Along;
+use crate::commands::at;
+use crate::progress::Progress;
+use crate::speak::Context;
+
+/// Where a bundle comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// Standard input.
+    Input,
+    /// An archive or a directory.
+    Path(PathBuf),
+}
+
+/// A bundle that arrives.
+pub struct Arrival {
+    /// Where its content still has to be taken from; `None` once it is staged.
+    source: Option<Box<dyn Source>>,
+    /// What points at what in it.
+    pub graph: Graph,
+    /// What of it comes in.
+    pub plan: Plan,
+    /// The bundle's digest.
+    pub bundle: Digest,
+    /// Nothing is deleted from a directory while this is held.
+    _held: Option<Held>,
+}
+
+/// What is wanted of a bundle.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What goes along.
+    pub along: &'a Along,
+    /// The digest it has to have.
+    pub expect: Option<&'a Digest>,
+}
+
+impl From {
+    /// Whether it can be planned before it is brought in: a directory, or a plain tar. NotFound where it
+    /// is not there.
+    pub fn in_place(&self) -> Result<bool> {
+        let From::Path(path) = self else { return Ok(false) };
+        let meta = fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
+        if !meta.is_file() {
+            return Ok(true);
+        }
+        let mut start = Vec::new();
+        let file = File::open(path).map_err(|why| Error::io("open", path, why))?;
+        file.take(512).read_to_end(&mut start).map_err(|why| Error::io("read", path, why))?;
+        Ok(!matches!(sniff(&start), Form::Gzip | Form::Zstd))
+    }
+
+    fn location(&self) -> String {
+        match self {
+            Self::Input => "standard input".to_owned(),
+            Self::Path(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl Arrival {
+    /// Plans a bundle where it lies; nothing of it is brought in yet. Standard input is put into a
+    /// temporary file first. Integrity where it is not what it declares, or not what was expected.
+    pub fn look(context: &Context<'_>, from: &From, wanted: Wanted<'_>) -> Result<Self> {
+        let progress = context.progress("reading", None);
+        let (source, held, archive) = match from {
+            From::Input => {
+                let failed = |why| Error::new(Kind::Failed, "could not read standard input").because(why);
+                let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+                io::copy(&mut *context.input(), &mut file).map_err(failed)?;
+                (ocistow_layout::open(file.path(), &progress)?, None, true)
+            }
+            From::Path(path) => {
+                let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, &progress)).flatten();
+                let held = locks.map(|locks| locks.content()).transpose()?;
+                (at::open(context, path)?, held, !path.is_dir())
+            }
+        };
+        drop(progress);
+        let (graph, plan, bundle) = planned(context, &*source, archive, wanted)?;
+        Ok(Self { source: Some(source), graph, plan, bundle, _held: held })
+    }
+
+    /// Stages everything that comes out of a stream, verified, and then plans it. On `Err` what was staged
+    /// is worth nothing.
+    pub fn stream(
+        context: &Context<'_>,
+        from: &From,
+        wanted: Wanted<'_>,
+        transaction: &Transaction<'_>,
+        progress: &Progress<'_>,
+    ) -> Result<Self> {
+        let location = from.location();
+        let mut each = |blob: Blob, content: Content<'_>| transaction.put(&blob, content);
+        let passed = match from {
+            From::Input => pass(&location, &mut *context.input(), progress, &mut each)?,
+            From::Path(path) => {
+                let file = File::open(path).map_err(|why| Error::io("open", path, why))?;
+                pass(&location, file, progress, &mut each)?
+            }
+        };
+        let aliases: Vec<(Digest, Digest)> =
+            passed.table.aliases().map(|(name, own)| (name.clone(), own.clone())).collect();
+        let marker = passed.marker();
+        at::judge(context, &location, &marker);
+        let view = transaction.view(&location, passed.index()?, marker);
+        for (name, own) in &aliases {
+            // What came by under another name is this one's content too, if it is: else the name is missing.
+            if let Some(content) = view.open(own)? {
+                let blob = Blob { digest: name.clone(), size: content.len() };
+                transaction.put(&blob, content).or_else(|why| match why.kind() {
+                    Kind::Integrity => Ok(()),
+                    _ => Err(why),
+                })?;
+            }
+        }
+        let (graph, plan, bundle) = planned(context, &view, true, wanted)?;
+        Ok(Self { source: None, graph, plan, bundle, _held: None })
+    }
+
+    /// Stages what of it comes in, verified, if it is not staged yet.
+    pub fn bring(&self, context: &Context<'_>, transaction: &Transaction<'_>, progress: &Progress<'_>) -> Result<()> {
+        let Some(source) = &self.source else { return Ok(()) };
+        let blobs: Vec<Blob> = self.plan.order().cloned().collect();
+        let incoming = Box::new(Incoming(transaction));
+        carry(&**source, incoming, &blobs, &self.plan.inline, context.threads.get(), progress).map(drop)
+    }
+}
+
+/// What arrives from a source, held against what the bundle itself declares and what was expected.
+fn planned(
+    context: &Context<'_>,
+    source: &dyn Source,
+    archive: bool,
+    wanted: Wanted<'_>,
+) -> Result<(Graph, Plan, Digest)> {
+    let progress = context.progress("reading manifests", None);
+    let graph = Graph::load(source, at::load(context, false), &progress)?;
+    drop(progress);
+    let bundle = Digest::of(graph.index().bytes());
+    if let Some(expected) = wanted.expect.filter(|expected| **expected != bundle) {
+        return Err(Error::new(Kind::Integrity, format!("{} is not the bundle {expected}", source.location()))
+            .because(format!("its digest is {bundle}")));
+    }
+    let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
+    if graph.index().annotation(CARRIES).is_some() {
+        let whole = Request { referrers: true, ..Request::default() };
+        if let Some(why) = carries_mismatch(graph.index(), plan::export(&graph, source, &whole)?.order()) {
+            let what = format!("{} does not hold what it declares", source.location());
+            if archive {
+                return Err(Error::new(Kind::Integrity, what).because(why));
+            }
+            context.warn(&format!("carries-mismatch: {what}: {why}"));
+        }
+    }
+    Ok((graph, plan, bundle))
+}
+
+/// A transaction that only takes blobs; it is published by somebody else.
+struct Incoming<'t, 'a>(&'t Transaction<'a>);
+
+impl Writing for Incoming<'_, '_> {
+    fn put(&self, blob: &Blob, content: Content<'_>) -> Result<()> {
+        self.0.put(blob, content)
+    }
+
+    fn ordered(&self) -> bool {
+        false
+    }
+
+    fn finish(self: Box<Self>) -> Result<Done> {
+        Ok(Done::default())
+    }
+}

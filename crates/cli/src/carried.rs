@@ -1,0 +1,108 @@
+//! What was carried, or would be: the answer of `export` and `plan`.
+
+use std::io::{self, Write};
+
+use ocistow_graph::Plan;
+use ocistow_graph::plan::Omitted;
+use ocistow_layout::{Count, Digest};
+use serde::Serialize;
+
+use crate::look::Look;
+use crate::node::Node;
+use crate::outgoing::Outgoing;
+use crate::shown::{bytes, shown};
+use crate::speak::Answer;
+
+/// What was carried.
+#[derive(Debug, Serialize)]
+pub struct Carried {
+    bundle: Option<Digest>,
+    roots: Vec<Node>,
+    manifests: u64,
+    blobs: u64,
+    bytes: u64,
+    omitted: Omitted,
+    missing: Vec<Digest>,
+    volumes: [(); 0],
+    #[serde(skip)]
+    said: Said,
+}
+
+#[derive(Debug)]
+struct Said {
+    /// "carried" or "would carry".
+    verb: &'static str,
+    /// The names of what was asked for.
+    names: Vec<String>,
+    /// Referrers among the manifests.
+    referrers: usize,
+}
+
+impl Carried {
+    /// What a plan carries: `verb` is "carried" or "would carry".
+    pub fn of(outgoing: &Outgoing, bundle: Option<Digest>, verb: &'static str) -> Self {
+        let Outgoing { path, graph, plan, .. } = outgoing;
+        let Count { blobs, bytes } = plan.count();
+        let node = |root| {
+            let node = Node::of(path, root);
+            match graph.facts(&root.digest) {
+                Some(facts) => node.typed(facts),
+                None => node,
+            }
+        };
+        let names = plan.roots.iter().map(|root| name(plan, &root.digest)).collect();
+        let refer = |blob: &&ocistow_layout::Blob| graph.edges().any(|edge| edge.referrer == blob.digest);
+        let referrers = plan.manifests.iter().filter(refer).count();
+        Self {
+            bundle,
+            roots: plan.roots.iter().map(node).collect(),
+            manifests: plan.manifests.len() as u64,
+            blobs,
+            bytes,
+            omitted: plan.omitted,
+            missing: plan.missing.clone(),
+            volumes: [],
+            said: Said { verb, names, referrers },
+        }
+    }
+}
+
+/// What people call a root.
+pub fn name(plan: &Plan, digest: &Digest) -> String {
+    let named = plan.entries.iter().find(|entry| entry.descriptor.digest == *digest && !entry.pair.is_empty());
+    let name = named.and_then(|entry| entry.pair.image.as_deref().or(entry.pair.tag()));
+    name.map_or_else(|| digest.to_string(), str::to_owned)
+}
+
+impl Answer for Carried {
+    fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        let Said { verb, names, referrers } = &self.said;
+        for (root, name) in self.roots.iter().zip(names) {
+            writeln!(out, "{}  {}", look.bold(&shown(name)), root.digest)?;
+        }
+        let with = if *referrers > 0 { format!(", {referrers} of them referrers") } else { String::new() };
+        writeln!(out, "{verb} {} blobs, {}: {} manifests{with}", self.blobs, bytes(self.bytes), self.manifests)?;
+        let left = [
+            ("other platforms", self.omitted.platform),
+            ("there already", self.omitted.lacking),
+            ("referrers", self.omitted.referrers),
+        ];
+        for (what, count) in left.iter().filter(|(_, count)| count.blobs > 0) {
+            writeln!(out, "left out: {what}, {} blobs, {}", count.blobs, bytes(count.bytes))?;
+        }
+        for digest in &self.missing {
+            writeln!(out, "missing: {digest}")?;
+        }
+        match &self.bundle {
+            Some(bundle) => writeln!(out, "bundle {bundle}"),
+            None => Ok(()),
+        }
+    }
+
+    fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.bundle {
+            Some(bundle) => writeln!(out, "{bundle}"),
+            None => Ok(()),
+        }
+    }
+}

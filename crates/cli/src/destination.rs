@@ -1,0 +1,175 @@
+//! Where content goes: a stream, an archive or a directory, told by the name.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use ocistow_graph::{Graph, Moved, Plan, import};
+use ocistow_layout::archive::{self, ArchiveSink, Compression, Existing, StreamSink};
+use ocistow_layout::carry::carry;
+use ocistow_layout::directory::Directory;
+use ocistow_layout::transaction::{Adopt, DirectorySink, Options};
+use ocistow_layout::{Digest, Done, Error, Kind, Outline, Result, Sink, Source};
+
+use crate::location::{self, OnDisk};
+use crate::speak::Context;
+
+/// Where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stream(Compression),
+    /// A new archive.
+    Archive(PathBuf, Compression),
+    /// A new layout, or one that is merged into.
+    Directory(PathBuf),
+}
+
+/// How it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Replace an archive that is there.
+    pub force: bool,
+    /// Between directories, take content unchecked.
+    pub trust: bool,
+    /// Between directories, make hard links.
+    pub link: bool,
+}
+
+impl Destination {
+    /// The destination of `-o`. Usage where a directory would be compressed.
+    pub fn read(output: &OsStr, compress: Option<Compression>) -> Result<Self> {
+        if output == "-" {
+            return Ok(Self::Stream(compress.unwrap_or(Compression::None)));
+        }
+        Self::at(location::parse_path(output, &OnDisk)?, compress)
+    }
+
+    /// The destination at a path.
+    pub fn at(path: PathBuf, compress: Option<Compression>) -> Result<Self> {
+        // What is a directory stays one, whatever it is called.
+        let named = Compression::by_name(&path).filter(|_| !path.is_dir());
+        match (named, compress) {
+            (Some(named), compress) => Ok(Self::Archive(path, compress.unwrap_or(named))),
+            (None, None | Some(Compression::None)) => Ok(Self::Directory(path)),
+            (None, Some(_)) => Err(Error::new(Kind::Usage, format!("could not compress {}", path.display()))
+                .because("its name is that of a directory")
+                .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst")),
+        }
+    }
+
+    /// Fails early where the destination cannot be written to, before long work is done for it.
+    pub fn check(&self, source: &dyn Source, manner: Manner) -> Result<()> {
+        if manner.trust || manner.link {
+            let flag = if manner.trust { "--trust" } else { "--link" };
+            let from_directory = fs::metadata(source.location()).is_ok_and(|meta| meta.is_dir());
+            if !from_directory || !matches!(self, Self::Directory(_)) {
+                return Err(Error::new(Kind::Usage, format!("could not use {flag}"))
+                    .because("it is for copies between directories"));
+            }
+        }
+        match self {
+            Self::Archive(path, _) if !manner.force && fs::symlink_metadata(path).is_ok() => {
+                Err(Error::new(Kind::Usage, format!("could not write {}", path.display()))
+                    .because("it is already there")
+                    .hint("--force replaces it"))
+            }
+            Self::Directory(path) if fs::symlink_metadata(path).is_ok() && !path.is_dir() => {
+                Err(Error::new(Kind::Usage, format!("could not write to {}", path.display()))
+                    .because("it is a file, and its name is not that of an archive")
+                    .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is an archive, to a file or a stream.
+    pub fn is_archive(&self) -> bool {
+        !matches!(self, Self::Directory(_))
+    }
+}
+
+/// What was written.
+pub struct Written {
+    /// The digest of the bundle, where one was made.
+    pub bundle: Option<Digest>,
+    /// Names that stood for something else before.
+    pub moved: Vec<Moved>,
+    /// What was new and what was not.
+    pub done: Done,
+}
+
+/// How often somebody else may change what a merging was decided on.
+const TRIES: usize = 20;
+
+/// What is written.
+pub struct Cargo<'a> {
+    /// Where content comes from.
+    pub source: &'a dyn Source,
+    /// What the plan was made from.
+    pub graph: &'a Graph,
+    /// What is carried.
+    pub plan: &'a Plan,
+    /// What an archive gets beside the layout.
+    pub members: Vec<(String, Vec<u8>)>,
+    /// What comes into a layout that exists under another name: (old, new).
+    pub renames: Vec<(String, String)>,
+}
+
+/// Carries the cargo to its destination. On `Err` the destination has no new name.
+pub fn write(context: &Context<'_>, cargo: &Cargo<'_>, to: &Destination, manner: Manner) -> Result<Written> {
+    for _ in 1..TRIES {
+        match once(context, cargo, to, manner) {
+            Err(why) if why.kind() == Kind::Conflict => context.log(&format!("{}: deciding again", why.chain())),
+            done => return done,
+        }
+    }
+    once(context, cargo, to, manner)
+}
+
+fn once(context: &Context<'_>, cargo: &Cargo<'_>, to: &Destination, manner: Manner) -> Result<Written> {
+    let Cargo { source, graph, plan, members, renames } = cargo;
+    let verb = if to.is_archive() { "exporting" } else { "copying" };
+    let progress = context.progress(verb, Some(plan.count()));
+    let threads = context.threads.get();
+    let packing =
+        |compression| archive::Options { compression, threads, medium: &*context.world.medium, watch: &progress };
+    let bundle = Some(plan.bundle());
+    let mut inline = plan.inline.clone();
+    let (sink, outline, bundle, moved): (Box<dyn Sink<'_> + '_>, Outline, _, Vec<Moved>) = match to {
+        Destination::Stream(compression) => {
+            if let Ok(pipe) = std::io::stdout().as_fd().try_clone_to_owned() {
+                archive::widen_pipe(&pipe);
+            }
+            let sink = StreamSink::new(Box::new(context.content().clone()), packing(*compression));
+            (Box::new(sink), plan.outline(members.clone()), bundle, Vec::new())
+        }
+        Destination::Archive(path, compression) => {
+            let existing = if manner.force { Existing::Replace } else { Existing::Keep };
+            let sink = ArchiveSink::new(path, existing, packing(*compression));
+            (Box::new(sink), plan.outline(members.clone()), bundle, Vec::new())
+        }
+        Destination::Directory(path) => {
+            let adopt = if manner.link { Adopt::Link } else { Adopt::Copy };
+            let options = Options { adopt, trust: manner.trust, ..context.writing(&progress) };
+            let sink = DirectorySink { path: path.clone(), options };
+            match Directory::open(path) {
+                Ok(target) => {
+                    let import = import(plan, graph, &target, renames)?;
+                    let outline = plan.outline_into(&import);
+                    inline.extend(import.inline);
+                    (Box::new(sink), outline, None, import.moved)
+                }
+                Err(why) if why.kind() == Kind::NotFound => {
+                    (Box::new(sink), plan.outline(members.clone()), bundle, Vec::new())
+                }
+                Err(why) => return Err(why),
+            }
+        }
+    };
+    let blobs = outline.blobs.clone();
+    let writing = sink.begin(outline)?;
+    let done = carry(*source, writing, &blobs, &inline, threads, &progress)?;
+    Ok(Written { bundle, moved, done })
+}

@@ -1,0 +1,110 @@
+//! What was imported, or would be: the answer of `import`.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::Path;
+
+use ocistow_graph::Moved;
+use ocistow_layout::{Digest, Done};
+use serde::Serialize;
+
+use crate::arrival::Arrival;
+use crate::carried::name;
+use crate::look::Look;
+use crate::node::Node;
+use crate::shown::{bytes, shown};
+use crate::speak::Answer;
+
+/// What was imported.
+#[derive(Debug, Serialize)]
+pub struct Imported {
+    bundle: Option<Digest>,
+    complete: bool,
+    roots: Vec<Node>,
+    manifests: u64,
+    blobs: Blobs,
+    bytes: Bytes,
+    absent: u64,
+    missing: Vec<Digest>,
+    moved: Vec<Moved>,
+    #[serde(skip)]
+    names: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Blobs {
+    new: u64,
+    present: u64,
+    repaired: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Bytes {
+    new: u64,
+    present: u64,
+}
+
+impl Imported {
+    /// What came into the layout at a path.
+    pub fn of(layout: &Path, arrivals: &[Arrival], done: Done, moved: Vec<Moved>) -> Self {
+        let mut roots = Vec::new();
+        let mut names = Vec::new();
+        for Arrival { plan, graph, .. } in arrivals {
+            for root in &plan.roots {
+                let node = Node::of(layout, root);
+                roots.push(graph.facts(&root.digest).map_or_else(|| node.clone(), |facts| node.clone().typed(facts)));
+                names.push(name(plan, &root.digest));
+            }
+        }
+        let missing: BTreeSet<Digest> = arrivals.iter().flat_map(|arrival| arrival.plan.missing.clone()).collect();
+        let absent: BTreeSet<&Digest> = arrivals.iter().flat_map(|arrival| &arrival.plan.absent_children).collect();
+        let bundle = match arrivals {
+            [one] => Some(one.bundle.clone()),
+            _ => None,
+        };
+        Self {
+            bundle,
+            complete: missing.is_empty(),
+            roots,
+            manifests: arrivals.iter().map(|arrival| arrival.plan.manifests.len() as u64).sum(),
+            blobs: Blobs { new: done.new.blobs, present: done.present.blobs, repaired: done.repaired.blobs },
+            bytes: Bytes { new: done.new.bytes + done.repaired.bytes, present: done.present.bytes },
+            absent: absent.len() as u64,
+            missing: missing.into_iter().collect(),
+            moved,
+            names,
+        }
+    }
+}
+
+impl Answer for Imported {
+    fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        for (root, name) in self.roots.iter().zip(&self.names) {
+            writeln!(out, "{}  {}", look.bold(&shown(name)), root.digest)?;
+        }
+        let Blobs { new, present, repaired } = self.blobs;
+        writeln!(
+            out,
+            "{new} blobs new, {}; {present} there already, {}",
+            bytes(self.bytes.new),
+            bytes(self.bytes.present)
+        )?;
+        if repaired > 0 {
+            writeln!(out, "{repaired} blobs were there and wrong, and were replaced")?;
+        }
+        for digest in &self.missing {
+            writeln!(out, "missing: {digest}")?;
+        }
+        match &self.bundle {
+            Some(bundle) => writeln!(out, "bundle {bundle}"),
+            None => Ok(()),
+        }
+    }
+
+    fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.bundle {
+            Some(bundle) => writeln!(out, "{bundle}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What leaves a location: the layout, its graph, and the plan of what is carried.
+
+use std::path::{Path, PathBuf};
+
+use ocistow_graph::resolve::{Asked, Target, resolve_in};
+use ocistow_graph::{Graph, Plan, Request, plan};
+use ocistow_layout::lock::{Held, Locks};
+use ocistow_layout::{Result, Source};
+
+use crate::commands::along::Along;
+use crate::commands::at;
+use crate::speak::Context;
+
+/// What leaves, decided and not yet carried.
+pub struct Outgoing {
+    /// Where it is, as the user said it.
+    pub path: PathBuf,
+    /// The layout.
+    pub source: Box<dyn Source>,
+    /// What points at what in it.
+    pub graph: Graph,
+    /// What was named.
+    pub targets: Vec<Target>,
+    /// What is carried.
+    pub plan: Plan,
+    /// Nothing is deleted from the layout while this is held.
+    _held: Option<Held>,
+}
+
+/// Decides what leaves the layout at `path`: what was asked for, every entry if nothing was, and what goes
+/// along.
+pub fn outgoing(
+    context: &Context<'_>,
+    path: &Path,
+    asked: &[Asked],
+    along: &Along,
+    repository: Option<&str>,
+) -> Result<Outgoing> {
+    let progress = context.progress("reading manifests", None);
+    let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, &progress)).flatten();
+    let held = locks.map(|locks| locks.content()).transpose()?;
+    let source = at::open(context, path)?;
+    let graph = Graph::load(&*source, at::load(context, false), &progress)?;
+    let mut targets = Vec::new();
+    for asked in asked {
+        targets.push(resolve_in(&graph, &*source, asked)?);
+    }
+    let request = along.request(targets.clone(), repository.map(str::to_owned));
+    let plan = plan::export(&graph, &*source, &request)?;
+    drop(progress);
+    Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, _held: held })
+}
+
+impl Along {
+    /// The flags as a request for these targets.
+    pub fn request(&self, targets: Vec<Target>, repository: Option<String>) -> Request {
+        Request {
+            targets,
+            platforms: self.platforms.clone(),
+            referrers: !self.no_referrers,
+            include_subject: self.include_subject,
+            repository,
+        }
+    }
+
+    /// Says what is absent, and fails where that is not allowed.
+    pub fn judge(&self, context: &Context<'_>, plan: &Plan) -> Result<()> {
+        plan.verdict(self.allow_missing, self.complete)?;
+        for digest in &plan.missing {
+            context.warn(&format!("missing-blob: {digest} is needed and not there"));
+        }
+        for digest in &plan.absent_children {
+            context.warn(&format!("absent-child: {digest} is listed by an index and was not carried here"));
+        }
+        Ok(())
+    }
+}
