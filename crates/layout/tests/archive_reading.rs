@@ -446,8 +446,8 @@ fn what_can_be_no_blob_is_reported_and_refused_to_who_needs_it() {
     let paths: BTreeSet<String> = view.found.into_iter().map(told).collect();
     let expected = [&*name.path(), "blobs/sha256/UPPER", "blobs/loose", "blobs/sha256/deep/er", "stray notes.txt"];
     assert_eq!(paths, expected.map(str::to_owned).into());
-    assert_eq!(sees(Tar::layout()).found, [Found::NoBlobs]);
-    assert_eq!(sees(Tar::layout().directory("blobs/")).found, []);
+    // Directories need no members of their own (4.11), so one without blobs lacks nothing.
+    assert_eq!(sees(Tar::layout()).found, []);
     let marker = sees(Tar::default().directory("oci-layout/").file("index.json", INDEX)).marker;
     assert!(matches!(marker, Marker::Wrong(_)), "{marker:?}");
     let long = sees(Tar::default().file("oci-layout", &[b' '; 70_000]).file("index.json", INDEX)).marker;
@@ -634,9 +634,11 @@ fn a_flipped_bit_in_a_header_never_changes_what_is_read() {
         for bit in 0..BLOCK * 8 {
             let mut flipped = tar.clone();
             flipped[start + bit / 8] ^= 1 << (bit % 8);
-            let place = read_file(&flipped, &[]);
-            assert!(place == Err(Kind::Integrity) || place.as_ref() == Ok(&good), "bit {bit} at {start}: {place:?}");
-            assert_eq!(read_stream(&flipped, &[]), place);
+            let read = read_stream(&flipped, &[]);
+            assert!(read == Err(Kind::Integrity) || read.as_ref() == Ok(&good), "bit {bit} at {start}: {read:?}");
+            if bit % 9 == 0 {
+                assert_eq!(read_file(&flipped, &[]), read, "bit {bit} at {start}");
+            }
         }
     }
 }
@@ -702,8 +704,11 @@ fn a_bomb_is_passed_over() {
 
 #[test]
 fn a_compressed_archive_keeps_its_documents_and_passes_again_for_the_rest() {
-    let large = vec![b'{'; archive::MAX_KEPT as usize + 1];
+    // Too long to be kept, and no two stretches of it alike.
+    let numbers = (0..archive::MAX_KEPT as u32 / 4).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
+    let large: Vec<u8> = [b'{'].into_iter().chain(numbers).collect();
     let tar = Tar::layout().blob(b"layer").blob(b" \n{\"m\":1}").blob(&large).blob(b"{}").blob(b"").end();
+    assert_eq!(read(&tar, &[]).unwrap().blobs[&Digest::of(&large)], large);
     for packed in [gzip(&tar), zstd(&tar)] {
         let file = Put::new(&packed);
         let archive = Archive::open(&file.0).unwrap();
@@ -866,4 +871,43 @@ proptest! {
             prop_assert_eq!(kind, Kind::Integrity);
         }
     }
+}
+
+/// The archives that other tools made, against a listing that is not ours.
+#[test]
+fn archives_of_other_tools_hold_what_another_reader_lists() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    let folders = std::fs::read_dir(fixtures).unwrap().map(|step| step.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|step| step.unwrap().path());
+    let mut layouts = 0;
+    for path in files.filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&path).unwrap();
+        let tar = match archive::sniff(&bytes) {
+            Form::PlainTar => bytes,
+            Form::Gzip => {
+                let mut tar = Vec::new();
+                flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut tar).unwrap();
+                tar
+            }
+            _ => continue,
+        };
+        let (mut blobs, mut index) = (BTreeMap::new(), Err(Kind::NotFound));
+        for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().to_str().unwrap().to_owned();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            if let (Some(name), true) = (name.strip_prefix("blobs/"), entry.header().entry_type().is_file()) {
+                blobs.insert(name.replace('/', ":").parse().unwrap(), content);
+            } else if name == "index.json" {
+                index = Ok(content);
+            }
+        }
+        let view = read(&tar, &[]).unwrap();
+        assert_eq!((&view.blobs, &view.index), (&blobs, &index), "{}", path.display());
+        let odd = view.found.iter().filter(|found| !matches!(found, Found::Blob(_)));
+        assert_eq!(odd.count(), usize::from(index.is_err()), "nothing odd but no blobs at all: {}", path.display());
+        layouts += usize::from(index.is_ok());
+    }
+    assert!(layouts >= 5, "only {layouts} archives were found");
 }
