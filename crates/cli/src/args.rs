@@ -68,8 +68,8 @@ EXIT CODES:
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// In which form the answer is printed
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    /// In which form the answer is printed: text, json, or tree where there is one
+    #[arg(long, global = true, value_enum, hide_possible_values = true, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
     /// Print only the result digest, or nothing
     #[arg(short, long, global = true)]
@@ -77,11 +77,11 @@ pub struct Global {
     /// Tell more; repeat for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// When to use colours; NO_COLOR is honoured
-    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    /// When to use colours: auto, always or never; NO_COLOR is honoured
+    #[arg(long, global = true, value_enum, hide_possible_values = true, default_value_t = When::Auto, value_name = "WHEN")]
     pub color: When,
-    /// When to show progress on stderr [auto: on a terminal, for work longer than a second]
-    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    /// When to show progress on stderr: auto (on a terminal, for work longer than a second), always or never
+    #[arg(long, global = true, value_enum, hide_possible_values = true, default_value_t = When::Auto, value_name = "WHEN")]
     pub progress: When,
     /// How many threads may work [default: all cores]; never changes any output
     #[arg(long, global = true, value_name = "N")]

@@ -160,7 +160,7 @@ fn planned(
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
     if graph.index().annotation(CARRIES).is_some() {
         let whole = Request { referrers: true, ..Request::default() };
-        if let Some(why) = carries_mismatch(graph.index(), &plan::export(&graph, source, &whole)?) {
+        if let Some(why) = carries_mismatch(graph.index(), plan::export(&graph, source, &whole)?.order()) {
             let what = format!("{} does not hold what it declares", source.location());
             if archive {
                 return Err(Error::new(Kind::Integrity, what).because(why));

@@ -69,11 +69,13 @@ pub struct Subject {
     reference: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_type: Option<String>,
-    digest: Digest,
+    /// Its digest.
+    pub digest: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    /// Whether it is not there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    absent: bool,
+    pub absent: bool,
 }
 
 impl Subject {
@@ -87,10 +89,5 @@ impl Subject {
             size: subject.size,
             absent: source.size(&subject.digest)?.is_none(),
         }))
-    }
-
-    /// The text that means it.
-    pub fn reference(&self) -> &str {
-        &self.reference
     }
 }

@@ -1,16 +1,14 @@
 //! What leaves a location: the layout, its graph, and the plan of what is carried.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ocistow_graph::resolve::{Target, resolve_in};
+use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Plan, Request, plan};
 use ocistow_layout::lock::{Held, Locks};
-use ocistow_layout::{Error, Kind, Result, Source};
+use ocistow_layout::{Result, Source};
 
 use crate::commands::along::Along;
 use crate::commands::at;
-use crate::location::{self, Location};
 use crate::speak::Context;
 
 /// What leaves, decided and not yet carried.
@@ -29,43 +27,28 @@ pub struct Outgoing {
     _held: Option<Held>,
 }
 
-/// Decides what leaves `location`: what it names, the further references, and what goes along. With
-/// `everything`, a location without a reference means every entry, else its one root.
+/// Decides what leaves the layout at `path`: what was asked for, every entry if nothing was, and what goes
+/// along.
 pub fn outgoing(
     context: &Context<'_>,
-    location: &Location,
-    references: &[OsString],
+    path: &Path,
+    asked: &[Asked],
     along: &Along,
     repository: Option<&str>,
-    everything: bool,
 ) -> Result<Outgoing> {
     let progress = context.progress("reading manifests", None);
-    let held = match location.path.is_dir() {
-        true => {
-            Locks::found(&location.path, context.lock_timeout, &progress).map(|locks| locks.content()).transpose()?
-        }
-        false => None,
-    };
-    let source = at::open(context, &location.path)?;
+    let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, &progress)).flatten();
+    let held = locks.map(|locks| locks.content()).transpose()?;
+    let source = at::open(context, path)?;
     let graph = Graph::load(&*source, at::load(context, false), &progress)?;
-    let mut asked = Vec::new();
-    if !(everything && location.pick == location::Pick::default()) {
-        asked.push(at::asked(&location.pick));
-    }
-    for reference in references {
-        asked.push(at::asked(&location::parse_pick(reference)?));
-    }
     let mut targets = Vec::new();
-    for asked in &asked {
+    for asked in asked {
         targets.push(resolve_in(&graph, &*source, asked)?);
-    }
-    if references.iter().any(|reference| reference.is_empty()) {
-        return Err(Error::new(Kind::Usage, "could not tell what is meant").because("a reference is empty"));
     }
     let request = along.request(targets.clone(), repository.map(str::to_owned));
     let plan = plan::export(&graph, &*source, &request)?;
     drop(progress);
-    Ok(Outgoing { path: location.path.clone(), source, graph, targets, plan, _held: held })
+    Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, _held: held })
 }
 
 impl Along {

@@ -1,5 +1,6 @@
 //! How a command speaks: results, warnings and errors, to people or to programs.
 
+use std::error::Error as StdError;
 use std::io::{self, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,9 +169,10 @@ impl<'w> Context<'w> {
         Options { medium: &*self.world.medium, watch, patience: self.lock_timeout, ..Options::default() }
     }
 
-    /// Tells why the command failed, and gives its code. A closed standard output is no failure.
+    /// Tells why the command failed, and gives its code. That nobody reads standard output any more is no
+    /// failure.
     pub(crate) fn fail(&self, error: &Error) -> Code {
-        if self.world.out.closed() {
+        if self.world.out.closed() && is_broken_pipe(error) {
             return Code::Done;
         }
         if self.format == Format::Json && !self.answered.load(Ordering::Relaxed) {
@@ -179,10 +181,7 @@ impl<'w> Context<'w> {
                 error: Failure,
             }
             // Where even that cannot be written, the line on stderr is what is left.
-            let told = self.tell(|out, _| document(out, &Only { error: Failure::of(error) }));
-            if told.is_err() && self.world.out.closed() {
-                return Code::Done;
-            }
+            let _ = self.tell(|out, _| document(out, &Only { error: Failure::of(error) }));
         }
         self.say("error:", RED, &error.chain());
         if let Some(hint) = error.advice() {
@@ -197,9 +196,11 @@ impl<'w> Context<'w> {
         let look = Look { color: self.colored(stream), verbose: self.verbose > 0 };
         self.clear_line();
         let mut out = BufWriter::with_capacity(64 << 10, stream);
-        write(&mut out, look)
-            .and_then(|()| out.flush())
-            .map_err(|why| Error::new(Kind::Failed, "could not write the answer").because(why))
+        match write(&mut out, look).and_then(|()| out.flush()) {
+            // Whoever stopped reading has what they wanted; how the command ends is still its own to say.
+            Err(_) if stream.closed() => Ok(()),
+            told => told.map_err(|why| Error::new(Kind::Failed, "could not write the answer").because(why)),
+        }
     }
 
     fn colored(&self, stream: &Stream) -> bool {
@@ -231,6 +232,18 @@ impl<'w> Context<'w> {
 const RED: &str = "\u{1b}[1;31m";
 const YELLOW: &str = "\u{1b}[1;33m";
 const CYAN: &str = "\u{1b}[1;36m";
+
+/// Whether writing to somebody who reads no more is what went wrong.
+fn is_broken_pipe(error: &Error) -> bool {
+    let mut next = StdError::source(error);
+    while let Some(cause) = next {
+        if cause.downcast_ref::<io::Error>().is_some_and(|why| why.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
 
 fn document(out: &mut dyn Write, answer: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, answer)?;

@@ -413,15 +413,18 @@ fn hostile_names_cannot_speak_to_the_terminal() {
 }
 
 #[test]
-fn a_closed_standard_output_ends_quietly() {
+fn a_closed_standard_output_ends_quietly_and_hides_no_failure() {
     let place = Place::new(SIGNED);
-    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "resolve STORE:nope --format json", "--help"]
-    {
+    let ended = |line: &str| {
         let err = Kept::default();
         let world = World::new(Closed, err.clone(), io::empty());
-        let code = ocistow::run(self::line(&place.words(line)), &world);
-        assert_eq!((code, err.text().as_str()), (0, ""), "{line}");
+        (ocistow::run(self::line(&place.words(line)), &world), err.text())
+    };
+    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "completions bash", "--help"] {
+        assert_eq!(ended(line), (0, String::new()), "{line}");
     }
+    let (code, err) = ended("resolve STORE:nope --format json");
+    assert!(code == 3 && err.starts_with("error: "), "{code} {err}");
 }
 
 #[test]
@@ -475,4 +478,46 @@ fn standard_input_is_never_read_by_looking() {
     let err = Kept::default();
     let world = World::new(io::sink(), err.clone(), Never);
     assert_eq!(ocistow::run(line(&place.words("ls STORE")), &world), 0, "{}", err.text());
+}
+
+#[test]
+fn discover_ends_where_cosign_tags_run_in_a_circle() {
+    let place = Place::new("image one:1 = base\nimage two:2 = base");
+    let tag = |name: &str| format!("sha256-{}.sig", &place.digest(name)["sha256:".len()..]);
+    place.run(&format!("tag STORE:1 {}", tag("two"))).done();
+    place.run(&format!("tag STORE:2 {}", tag("one"))).done();
+    place.run(&format!("tag STORE:2 {}", tag("two"))).done();
+    let tree = place.run("discover STORE:1 --format json").done().json();
+    assert_eq!(tree["referrers"][0]["digest"], place.digest("two"));
+}
+
+#[test]
+fn discover_cuts_a_tree_that_is_too_deep_for_those_who_read_it() {
+    let chain: Vec<String> = (1..80).map(|at| format!("refer r{at} -> r{} : application/x.sig", at - 1)).collect();
+    let place = Place::new(&format!("image r0:1 = base\n{}", chain.join("\n")));
+    let said = place.run("discover STORE:1 --format json").done();
+    assert!(said.err.starts_with("warning: ") && said.err.contains("50 levels"), "{}", said.err);
+    let (document, mut levels) = (said.json(), 0);
+    let mut node = &document;
+    while let Some(next) = node["referrers"].get(0) {
+        (node, levels) = (next, levels + 1);
+    }
+    assert_eq!(levels, 50);
+    assert_eq!(
+        place.run("discover STORE:1 --depth 2 --format json").done().err,
+        "",
+        "what was asked for is no warning"
+    );
+}
+
+#[test]
+fn untag_and_tag_wait_no_longer_than_they_are_told() {
+    let place = Place::new(SIGNED);
+    place.run("tag STORE:1.0 first").done();
+    let lock = std::fs::File::open(place.path.join(".ocistow/lock/gate")).expect("a writer has made it");
+    lock.lock().expect("nobody has it");
+    let said = place.run("tag STORE:1.0 second --lock-timeout 50ms");
+    assert_eq!(said.code, 1, "{}", said.err);
+    drop(lock);
+    assert_eq!(place.run("resolve STORE:second").code, 3);
 }

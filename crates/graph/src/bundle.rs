@@ -45,10 +45,10 @@ pub fn declared<'b>(blobs: impl Iterator<Item = &'b Blob>) -> String {
     format!("{} {bytes} {hash}", lines.len())
 }
 
-/// Compares what a bundle's index declares with what `plan`, an export of all its entries, reaches. `None`
-/// where nothing is declared or it agrees; else what differs, for people.
-pub fn carries_mismatch(index: &IndexFile, plan: &Plan) -> Option<String> {
+/// Compares what a bundle's index declares with the blobs its entries reach and it holds: those of a plan
+/// of all its entries. `None` where nothing is declared or it agrees; else what differs, for people.
+pub fn carries_mismatch<'b>(index: &IndexFile, blobs: impl Iterator<Item = &'b Blob>) -> Option<String> {
     let declared = index.annotation(CARRIES)?;
-    let found = self::declared(plan.order());
+    let found = self::declared(blobs);
     (declared != found).then(|| format!("index.json declares {declared:?}, but it reaches {found:?}"))
 }

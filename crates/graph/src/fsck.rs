@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use ocistow_layout::index::CARRIES;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::{
     Access, Blob, Content, Descriptor, Digest, Error, Found, IndexFile, Kind, Marker, Result, Source, Watch, checked,
@@ -14,7 +13,6 @@ use ocistow_layout::{
 use crate::bundle::carries_mismatch;
 use crate::facts::{Facts, Fault, Form, Role, Shape, is_nondistributable};
 use crate::graph::{About, Broken, Dialect, Graph, List, Load, Node};
-use crate::plan::{self, Request};
 
 /// How an examination is made.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +147,6 @@ pub fn examine(source: &dyn Source, options: Options, watch: &dyn Watch) -> Resu
         let graph = Graph::load(source, Load { threads: options.threads, scan_blobs: true }, watch)?;
         manifests = graph.nodes().values().filter(|node| matches!(node, Node::Present(_))).count() as u64;
         examination.graph(&graph);
-        examination.carries(&graph, source);
     }
     let hashed = hash(source, &examination.there, options.threads, watch)?;
     for (digest, why) in hashed.wrong {
@@ -322,6 +319,7 @@ impl Examination {
             self.list(graph, list);
         }
         let reached = reached(graph);
+        self.carries(graph.index(), &reached);
         let unreached: Vec<Digest> = self.there.keys().filter(|digest| !reached.contains(digest)).cloned().collect();
         for digest in unreached {
             self.warn(ProblemKind::UnreachableBlob, Some(&digest), "nothing leads to it").path(&digest.path());
@@ -458,15 +456,11 @@ impl Examination {
         }
     }
 
-    /// What a bundle declares against what it holds.
-    fn carries(&mut self, graph: &Graph, source: &dyn Source) {
-        if graph.index().annotation(CARRIES).is_none() {
-            return;
-        }
-        let request = Request { referrers: true, ..Request::default() };
-        // An index.json with entries that are none has findings of its own.
-        let Ok(plan) = plan::export(graph, source, &request) else { return };
-        if let Some(message) = carries_mismatch(graph.index(), &plan) {
+    /// What a bundle declares against what it holds of what its entries reach.
+    fn carries(&mut self, index: &IndexFile, reached: &HashSet<Digest>) {
+        let held = self.there.iter().filter(|(digest, _)| reached.contains(digest));
+        let held: Vec<Blob> = held.map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
+        if let Some(message) = carries_mismatch(index, held.iter()) {
             let severity = if self.options.archive { Severity::Error } else { Severity::Warning };
             self.enter(ProblemKind::CarriesMismatch, severity, None, message).path("index.json");
         }

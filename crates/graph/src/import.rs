@@ -142,7 +142,7 @@ fn set(index: &IndexFile, entry: &Entry, import: &mut Import) {
     import.edits.push(Edit::Set { entry: Box::new(entry.descriptor.clone()), pair: entry.pair.clone(), expect });
 }
 
-/// Keeps stored lists true: those that arrive, and those the target has for subjects of what arrives.
+/// Keeps stored lists true: those the target has for subjects of what arrives, and those that arrive.
 fn merge_lists(
     plan: &Plan,
     graph: &Graph,
@@ -229,10 +229,27 @@ fn merge_lists(
         }
         import.inline.insert(entry.digest, bytes);
     }
-    for entry in left.into_values().flatten() {
-        match entry.pair.is_empty() {
-            true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) }),
-            false => set(index, entry, import),
+    for (about, entries) in left {
+        let referrers = referring.get(&about).map_or(&[][..], Vec::as_slice);
+        for entry in entries {
+            let mut members = listed(plan, graph, &entry.descriptor);
+            let before = members.len();
+            let known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
+            let lacking = referrers.iter().filter(|facts| !known.contains(&facts.digest));
+            members.extend(lacking.map(|facts| (facts.digest.clone(), list::member(facts))));
+            let mut entry = entry.clone();
+            if members.len() > before {
+                let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
+                if !needed.contains(&entry.descriptor.digest) {
+                    import.dropped.push(entry.descriptor.digest.clone());
+                }
+                entry.descriptor = list::entry(&entry.descriptor, &bytes);
+                import.inline.insert(entry.descriptor.digest.clone(), bytes);
+            }
+            match entry.pair.is_empty() {
+                true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor) }),
+                false => set(index, &entry, import),
+            }
         }
     }
     Ok(())

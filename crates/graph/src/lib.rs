@@ -1,7 +1,29 @@
 //! What points at what in an OCI image layout: facts of manifests, referrers, closures, plans, findings.
 //!
 //! This crate decides and opens no file itself: it reads through [`ocistow_layout::Source`]. Everything it
-//! answers is a plain value.
+//! answers is a plain value: a [`Graph`], a [`Plan`], a list of findings.
+//!
+//! ```
+//! use ocistow_graph::{Graph, Load, Request, plan};
+//! use ocistow_layout::Unwatched;
+//!
+//! let world = ocistow_testkit::draw(
+//!     "image amd = base [linux/amd64]
+//!      image arm = base [linux/arm64]
+//!      index app:1.0 = amd, arm
+//!      refer sig -> app : application/vnd.example.signature",
+//! );
+//! let graph = Graph::load(&world.memory, Load { threads: 2, scan_blobs: false }, &Unwatched)?;
+//! // Who refers to the image?
+//! assert_eq!(graph.referrers(&world.digest("app"))[0].referrer, world.digest("sig"));
+//! // What would go into a bundle for one platform?
+//! let request = Request { referrers: true, platforms: vec!["linux/amd64".parse()?], ..Request::default() };
+//! let plan = plan::export(&graph, &world.memory, &request)?;
+//! plan.verdict(false, false)?;
+//! let carried: Vec<String> = plan.order().map(|blob| world.word(&blob.digest)).collect();
+//! assert!(carried.contains(&"sig".to_owned()) && !carried.contains(&"arm".to_owned()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 pub mod bundle;
 mod closure;
 pub mod docker;

@@ -151,17 +151,24 @@ pub fn entry_text(descriptor: &Descriptor, pair: &Pair) -> String {
         annotations.push_str(if annotations.is_empty() { "" } else { "," });
         annotations.push_str(&format!("{}:{value}", json::quote(key)));
     };
+    // A name that was there keeps its place, so that what is imported is exported with the same bytes.
+    let mut left = vec![(IMAGE_NAME, &pair.image), (REF_NAME, &pair.reference)];
     if let Some(old) = object.get("annotations") {
         let old: Object = json::parse(old.get()).expect("a descriptor's annotations are an object");
-        for (key, value) in old.0.iter().filter(|(key, _)| key != REF_NAME && key != IMAGE_NAME) {
-            push(key, value.get());
+        for (key, value) in &old.0 {
+            if let Some(at) = left.iter().position(|(name, _)| name == key) {
+                if let (_, Some(name)) = left.remove(at) {
+                    push(key, &json::quote(name));
+                }
+            } else if key != IMAGE_NAME && key != REF_NAME {
+                push(key, value.get());
+            }
         }
     }
-    if let Some(name) = &pair.image {
-        push(IMAGE_NAME, &json::quote(name));
-    }
-    if let Some(name) = &pair.reference {
-        push(REF_NAME, &json::quote(name));
+    for (key, name) in left {
+        if let Some(name) = name {
+            push(key, &json::quote(name));
+        }
     }
     let mut out = String::from("{");
     let mut members: Vec<(&str, String)> = Vec::new();

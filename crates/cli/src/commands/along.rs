@@ -18,6 +18,6 @@ pub struct Along {
     #[arg(long)]
     pub allow_missing: bool,
     /// Take platforms of an index that are not there as missing (5)
-    #[arg(long, conflicts_with = "allow_missing")]
+    #[arg(long)]
     pub complete: bool,
 }

@@ -1,4 +1,4 @@
-//! `cat`
+//! `cat` prints a blob's bytes, verified while they are written.
 
 use std::io::Write;
 

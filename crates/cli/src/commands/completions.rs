@@ -1,4 +1,4 @@
-//! `completions`
+//! `completions` prints a script for a shell.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `copy`
+//! `copy` carries one reference between two locations.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -79,7 +79,7 @@ impl Args {
         let (from, to) = self.read()?;
         let destination = Destination::at(to.path.clone(), self.compress)?;
         let manner = Manner { force: self.force, trust: self.trust, link: self.link };
-        let mut outgoing = outgoing(context, &from, &[], &self.along, None, false)?;
+        let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
         destination.check(&*outgoing.source, manner)?;
         let root = outgoing.targets.first().expect("a copy has one target").descriptor.digest.clone();
         let mut renames = Vec::new();

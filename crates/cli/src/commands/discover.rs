@@ -1,4 +1,4 @@
-//! `discover`
+//! `discover` tells the tree of what refers to a manifest.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};

@@ -1,18 +1,20 @@
-//! `export`
+//! `export` writes a bundle; what goes into one, shared with `plan`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use ocistow_graph::docker::docker_manifest;
-use ocistow_graph::{ManifestKind, Moved};
+use ocistow_graph::{Asked, ManifestKind, Moved};
 use ocistow_layout::archive::Compression;
 use ocistow_layout::{Error, Kind, Result};
 
 use super::along::Along;
-use super::at::At;
+use super::at::{self, At};
 use crate::carried::Carried;
 use crate::code::Code;
 use crate::destination::{Cargo, Destination, Manner, write};
+use crate::location;
 use crate::outgoing::{Outgoing, outgoing};
 use crate::speak::Context;
 
@@ -35,7 +37,7 @@ EXAMPLES:
     ocistow export ./store:app --platform linux/arm64 -o - | ssh there ocistow import - ./store
 
   For docker load and podman load:
-    ocistow export ./store:app --platform linux/amd64 --as docker --name registry.example/app -o app.tar")]
+    ocistow export ./store:app --platform linux/amd64 --as docker -o app.tar")]
 pub struct Args {
     /// What goes into the bundle.
     #[command(flatten)]
@@ -77,6 +79,22 @@ pub struct Bundle {
     pub link: bool,
 }
 
+impl Bundle {
+    /// The layout, and what is named in it; nothing named means every entry. Usage where a reference
+    /// cannot be read.
+    pub fn read(&self) -> Result<(PathBuf, Vec<Asked>)> {
+        let location = self.at.read()?;
+        let mut named = Vec::new();
+        if !location.pick.is_empty() {
+            named.push(at::asked(&location.pick));
+        }
+        for reference in &self.references {
+            named.push(at::asked(&location::parse_pick(reference)?));
+        }
+        Ok((location.path, named))
+    }
+}
+
 /// For whom a bundle is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -89,8 +107,8 @@ pub enum Form {
 impl Bundle {
     /// Decides what goes into the bundle.
     pub fn gather(&self, context: &Context<'_>) -> Result<Outgoing> {
-        let location = self.at.read()?;
-        outgoing(context, &location, &self.references, &self.along, self.name.as_deref(), true)
+        let (path, asked) = self.read()?;
+        outgoing(context, &path, &asked, &self.along, self.name.as_deref())
     }
 
     /// The members that an archive gets beside the layout.
@@ -172,5 +190,34 @@ pub fn hint_at_docker(context: &Context<'_>, outgoing: &Outgoing) {
             "podman load, skopeo without a tag and regctl image import without --name take only the image from \
              an archive made with --as docker or --no-referrers",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::commands::Command;
+
+    #[test]
+    fn references_are_those_of_the_location_and_further_ones() {
+        let read = |line: &str| {
+            let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
+            let Command::Plan(args) = cli.command else { panic!("it is another command") };
+            args.bundle.read().map_err(|error| error.kind())
+        };
+        let name = |text: &str| Asked::Name(text.to_owned(), None);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let by_digest = Asked::Digest(digest.parse().expect("it is valid"));
+        assert_eq!(read("ocistow plan store"), Ok(("store".into(), vec![])));
+        assert_eq!(
+            read(&format!("ocistow plan store:a b host/c:1 @{digest}")),
+            Ok(("store".into(), vec![name("a"), name("b"), name("host/c:1"), by_digest]))
+        );
+        assert_eq!(read("ocistow plan --path x:y a b"), Ok(("x:y".into(), vec![name("a"), name("b")])));
+        assert_eq!(read("ocistow plan --path x:y"), Ok(("x:y".into(), vec![])));
+        assert_eq!(read("ocistow plan -"), Err(Kind::Usage));
     }
 }

@@ -1,4 +1,4 @@
-//! `fsck`
+//! `fsck` checks everything.
 
 use std::io::{self, Write};
 
@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     pub at: At,
     /// Take platforms of an index that are not there as missing (5)
-    #[arg(long, conflicts_with = "allow_missing")]
+    #[arg(long)]
     pub complete: bool,
     /// Take missing content as a warning
     #[arg(long)]

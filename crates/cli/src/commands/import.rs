@@ -1,4 +1,4 @@
-//! `import`
+//! `import` brings bundles into a layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -26,15 +26,18 @@ use crate::speak::Context;
 /// layout is made if it is not there. No name is seen before everything under it has arrived and was
 /// checked; an import that fails changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "ocistow import [OPTIONS] <FILE|DIR|->... <LAYOUT>",
+    after_help = "\
 EXAMPLES:
   ocistow import app.tar ./store
   ocistow import app.tar ./store --tag app=app-new --no-move
   ssh there ocistow export ./store:app -o - | ocistow import - ./store
-  ocistow import app.tar.zst ./store --expect sha256:… --dry-run")]
+  ocistow import app.tar.zst ./store --expect sha256:… --dry-run"
+)]
 pub struct Args {
     /// The bundles, and behind them the layout they come into
-    #[arg(value_names = ["FILE|DIR|-", "LAYOUT"], num_args = 1.., required = true)]
+    #[arg(value_name = "FILE|DIR|-... LAYOUT", num_args = 1.., required = true)]
     words: Vec<OsString>,
     /// Take PATH as the layout as it is, whatever it contains, and all arguments as bundles
     #[arg(long, value_name = "PATH")]
@@ -309,5 +312,31 @@ fn existing(layout: &Path) -> Result<Option<Directory>> {
         Err(_) if layout.is_file() => Err(Error::new(Kind::Usage, format!("could not write to {}", layout.display()))
             .because("it is a file, and bundles come into layouts in directories")),
         Err(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::commands::Command;
+
+    fn read(line: &str) -> std::result::Result<(Vec<From>, PathBuf), Kind> {
+        let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
+        let Command::Import(args) = cli.command else { panic!("it is another command") };
+        args.read().map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_last_argument_is_the_layout_unless_a_path_is_given() {
+        let path = |text: &str| From::Path(PathBuf::from(text));
+        assert_eq!(read("ocistow import a.tar b.tar store"), Ok((vec![path("a.tar"), path("b.tar")], "store".into())));
+        assert_eq!(read("ocistow import - store"), Ok((vec![From::Input], "store".into())));
+        assert_eq!(read("ocistow import a.tar --path x:y"), Ok((vec![path("a.tar")], "x:y".into())));
+        assert_eq!(read("ocistow import a.tar"), Err(Kind::Usage), "no layout");
+        assert_eq!(read("ocistow import - - store"), Err(Kind::Usage), "standard input ends once");
+        assert_eq!(read("ocistow import a.tar store:v1"), Err(Kind::Usage), "a layout is written to as a whole");
     }
 }

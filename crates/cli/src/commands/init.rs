@@ -1,4 +1,4 @@
-//! `init`
+//! `init` makes an empty layout.
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! `ls`
+//! `ls` lists the entries of index.json.
 
 use std::io::{self, Write};
 use std::path::Path;

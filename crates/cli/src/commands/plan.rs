@@ -1,4 +1,4 @@
-//! `plan`
+//! `plan` tells what `export` would carry.
 
 use std::ffi::OsString;
 

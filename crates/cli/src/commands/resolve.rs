@@ -1,4 +1,4 @@
-//! `resolve`
+//! `resolve` prints the digest that a reference stands for.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `show`
+//! `show` tells what a manifest is and needs, or prints its bytes.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `tag`
+//! `tag` gives a manifest more names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `untag`
+//! `untag` removes names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,145 @@
+//! What manifests say, by the fixtures of the specification matrix.
+
+use ocistow_graph::facts::{FactsError, Fault, MAX_DESCRIPTORS};
+use ocistow_graph::{Facts, Form, ManifestKind, Role};
+use ocistow_layout::Digest;
+use ocistow_testkit::fixtures::*;
+
+fn read(fixture: Fixture) -> Facts {
+    Facts::read(fixture.media_type, &fixture.digest(), fixture.bytes)
+        .unwrap_or_else(|why| panic!("{}: {why}", fixture.name))
+}
+
+fn refused(media_type: &str, text: &str) -> FactsError {
+    Facts::read(media_type, &Digest::of(text.as_bytes()), text.as_bytes()).expect_err("it is refused")
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+#[test]
+fn images_indexes_and_artifacts_are_told_apart() {
+    let kinds = [
+        (IMG_AMD64, ManifestKind::Image, Form::OciManifest),
+        (INDEX, ManifestKind::Index, Form::OciIndex),
+        (DOCKER_S2, ManifestKind::Image, Form::DockerManifest),
+        (DOCKER_LIST, ManifestKind::Index, Form::DockerList),
+        (REF_ARTIFACT, ManifestKind::Artifact, Form::OciManifest),
+        (REF_OLD, ManifestKind::Artifact, Form::OciManifest),
+        (HELM_CHART, ManifestKind::Artifact, Form::OciManifest),
+        (ORAS_ARTIFACT, ManifestKind::Artifact, Form::OrasArtifact),
+        (OCI_ARTIFACT_RC1, ManifestKind::Artifact, Form::OciArtifact),
+        (OCI_ARTIFACT_RC2, ManifestKind::Artifact, Form::OciArtifact),
+    ];
+    for (fixture, kind, form) in kinds {
+        let facts = read(fixture);
+        assert_eq!((facts.kind, facts.form), (kind, form), "{}", fixture.name);
+        assert_eq!((facts.size, facts.faults.len()), (fixture.bytes.len() as u64, 0), "{}", fixture.name);
+    }
+}
+
+/// REFERRERS-5, MANIFEST-12, NOTATION-2.
+#[test]
+fn the_artifact_type_falls_back_to_the_configs() {
+    assert_eq!(read(REF_ARTIFACT).artifact_type.as_deref(), Some("application/vnd.example.sbom.v1"));
+    assert_eq!(read(REF_OLD).artifact_type.as_deref(), Some("application/vnd.example.sig.config.v1+json"));
+    assert_eq!(read(NOTATION_SIG_OLD).artifact_type.as_deref(), Some("application/vnd.cncf.notary.signature"));
+    assert_eq!(read(REF_INDEX).artifact_type, None);
+}
+
+/// ARTIFACT-6, ORAS-ARTIFACT-1, COSIGN-7.
+#[test]
+fn every_spelling_of_a_subject_is_read() {
+    for fixture in [REF_ARTIFACT, REF_INDEX, OCI_ARTIFACT_RC1, OCI_ARTIFACT_RC2, ORAS_ARTIFACT, REF_NO_SIZE] {
+        let subject = read(fixture).subject.unwrap_or_else(|| panic!("{}", fixture.name));
+        assert_eq!(subject.digest, IMG_AMD64.digest(), "{}", fixture.name);
+    }
+    assert_eq!(read(REF_NO_SIZE).subject.and_then(|subject| subject.size), None);
+    assert!(!read(REF_NO_SIZE).notes.is_empty());
+    assert_eq!(read(OCI_ARTIFACT_RC1).of_role(Role::Blob).count(), 1);
+}
+
+/// DOCKER-COMPAT-2.
+#[test]
+fn a_subject_in_a_docker_manifest_is_ignored() {
+    let subject = r#","subject":{"mediaType":"a/b","size":1,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}"#;
+    let docker = String::from_utf8(DOCKER_S2.bytes.to_vec()).unwrap();
+    let text = format!("{}{subject}", docker.trim_end().strip_suffix('}').unwrap());
+    let facts = Facts::read(DOCKER_S2.media_type, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+    assert_eq!((facts.form, facts.subject), (Form::DockerManifest, None));
+}
+
+/// MANIFEST-15.
+#[test]
+fn ambiguous_documents_are_refused() {
+    assert!(matches!(refused(MANIFEST, std::str::from_utf8(AMBIGUOUS.bytes).unwrap()), FactsError::Ambiguous(..)));
+    for text in [
+        r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#,
+        r#"{"schemaVersion":2,"manifests":[],"config":{}}"#,
+        r#"{"schemaVersion":2,"fsLayers":[],"config":{}}"#,
+        r#"{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[],"manifests":[]}"#,
+    ] {
+        for media_type in [MANIFEST, INDEX_TYPE, ""] {
+            assert!(matches!(refused(media_type, text), FactsError::Ambiguous(..)), "{text}");
+        }
+    }
+}
+
+/// MANIFEST-17.
+#[test]
+fn the_form_is_guessed_where_nothing_says_it() {
+    let guess = |fixture: Fixture| {
+        let text = std::str::from_utf8(fixture.bytes).unwrap();
+        let own = format!("\"mediaType\": \"{}\",", fixture.media_type);
+        let text = text.replacen(&own, "", 1).replacen(&own.replace(": ", ":"), "", 1);
+        assert!(!text.contains(fixture.media_type) || fixture == INDEX_NESTED, "{text}");
+        Facts::read("", &Digest::of(text.as_bytes()), text.as_bytes()).unwrap().form
+    };
+    assert_eq!(guess(IMG_NO_MEDIATYPE), Form::OciManifest);
+    assert_eq!(guess(IMG_AMD64), Form::OciManifest);
+    assert_eq!(guess(INDEX), Form::OciIndex);
+    assert_eq!(guess(DOCKER_S2), Form::DockerManifest);
+    let schema1 = r#"{"schemaVersion":1,"name":"a","tag":"b","fsLayers":[]}"#;
+    let facts = Facts::read("", &Digest::of(schema1.as_bytes()), schema1.as_bytes()).unwrap();
+    assert_eq!((facts.form, facts.kind), (Form::DockerSchema1, ManifestKind::Other));
+}
+
+/// MANIFEST-14: the shape decides; a type that belies it is a fault.
+#[test]
+fn a_media_type_of_another_shape_is_a_fault() {
+    let text = std::str::from_utf8(INDEX.bytes).unwrap().replacen(INDEX_TYPE, MANIFEST, 1);
+    let facts = Facts::read(INDEX_TYPE, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+    assert_eq!(facts.form, Form::OciIndex);
+    assert!(matches!(facts.faults[..], [Fault::MediaType(_)]));
+}
+
+/// 4.7, MANIFEST-3, MANIFEST-6.
+#[test]
+fn null_lists_are_empty_and_a_missing_config_is_refused() {
+    let null = r#"{"schemaVersion":2,"manifests":null}"#;
+    let facts = Facts::read(INDEX_TYPE, &Digest::of(null.as_bytes()), null.as_bytes()).unwrap();
+    assert_eq!((facts.kind, facts.parts.len(), facts.notes.len()), (ManifestKind::Index, 0, 1));
+    assert_eq!(read(IMG_NO_LAYERS).of_role(Role::Layer).count(), 0);
+    assert!(matches!(refused(MANIFEST, r#"{"schemaVersion":2,"layers":[]}"#), FactsError::Absent("config")));
+    assert!(matches!(refused(MANIFEST, r#"{"schemaVersion":2}"#), FactsError::Absent("config")));
+    assert!(matches!(refused("", "{}"), FactsError::Shapeless));
+}
+
+/// MANIFEST-18, MANIFEST-20, MANIFEST-21.
+#[test]
+fn hostile_json_is_refused() {
+    let deep = format!("{{\"manifests\":[],\"x\":{}1{}}}", "[".repeat(70), "]".repeat(70));
+    let trailing = r#"{"schemaVersion":2,"manifests":[]}{}"#;
+    for text in [deep.as_str(), trailing, "", "[]", "\u{feff}{}", "{\"manifests\":[}"] {
+        assert!(matches!(refused(INDEX_TYPE, text), FactsError::Json(_)), "{text:.40}");
+    }
+    let bad = r#"{"schemaVersion":2,"manifests":[{"mediaType":"a/b","digest":"sha256:../../x","size":1}]}"#;
+    assert!(matches!(refused(INDEX_TYPE, bad), FactsError::Part("manifests", _)));
+    let one = r#"{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}"#;
+    let many = format!("{{\"manifests\":[{}]}}", vec![one; MAX_DESCRIPTORS + 1].join(","));
+    assert!(matches!(refused(INDEX_TYPE, &many), FactsError::TooMany(_)));
+    assert!(Facts::read_list(INDEX_TYPE, &Digest::of(many.as_bytes()), many.as_bytes()).is_ok());
+    let twice = r#"{"schemaVersion":2,"schemaVersion":2,"manifests":[]}"#;
+    let facts = Facts::read(INDEX_TYPE, &Digest::of(twice.as_bytes()), twice.as_bytes()).unwrap();
+    assert!(matches!(facts.faults[..], [Fault::Member(_)]));
+}

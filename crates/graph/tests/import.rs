@@ -1,0 +1,139 @@
+//! How what arrives is entered.
+
+use std::sync::Mutex;
+
+use ocistow_graph::{Graph, Import, Load, Plan, Request, import, plan};
+use ocistow_layout::edit::apply;
+use ocistow_layout::memory::{Memory, MemorySink};
+use ocistow_layout::{Content, Digest, Kind, Result, Sink, Source, Unwatched, checked};
+use ocistow_testkit::draw;
+
+const PLAIN: Load = Load { threads: 1, scan_blobs: false };
+
+fn planned(source: &Memory) -> (Graph, Plan) {
+    let graph = Graph::load(source, PLAIN, &Unwatched).unwrap();
+    let plan = plan::export(&graph, source, &Request { referrers: true, ..Request::default() }).unwrap();
+    (graph, plan)
+}
+
+fn arrive(source: &Memory, target: &Memory, renames: &[(&str, &str)]) -> Result<(Import, Memory)> {
+    let (graph, plan) = planned(source);
+    let renames: Vec<(String, String)> = renames.iter().map(|(old, new)| ((*old).into(), (*new).into())).collect();
+    let import = import(&plan, &graph, target, &renames)?;
+    let memory = Mutex::new(target.clone());
+    let outline = plan.outline_into(&import);
+    let blobs = outline.blobs.clone();
+    let writing = Box::new(MemorySink(&memory)).begin(outline)?;
+    for blob in &blobs {
+        let inline = import.inline.get(&blob.digest).or_else(|| plan.inline.get(&blob.digest));
+        let bytes = match inline {
+            Some(bytes) => bytes.clone(),
+            None => checked::read(source, &blob.digest, u64::MAX)?.unwrap(),
+        };
+        writing.put(blob, Content::Bytes(&bytes))?;
+    }
+    writing.finish()?;
+    Ok((import, memory.into_inner().unwrap()))
+}
+
+fn names(layout: &Memory) -> Vec<(String, Digest)> {
+    let index = layout.index().unwrap();
+    let entries = index.entries().iter().filter(|entry| entry.tagged());
+    entries.map(|e| (e.pair.tag().unwrap().to_owned(), e.descriptor.as_ref().unwrap().digest.clone())).collect()
+}
+
+#[test]
+fn names_arrive_and_moves_are_told() {
+    let source = draw("image new:1 = base\nimage two:2 = base");
+    let target = draw("image old:1 = base\nimage kept:3 = base");
+    let (import, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+    let moved: Vec<_> =
+        import.moved.iter().map(|moved| (moved.tag.as_deref(), moved.from.clone(), moved.to.clone())).collect();
+    assert_eq!(moved, [(Some("1"), Some(target.digest("old")), Some(source.digest("new")))]);
+    let expected = [
+        ("1".to_owned(), source.digest("new")),
+        ("3".to_owned(), target.digest("kept")),
+        ("2".to_owned(), source.digest("two")),
+    ];
+    assert_eq!(names(&after), expected);
+    let (again, same) = arrive(&source.memory, &after, &[]).unwrap();
+    assert!(again.moved.is_empty());
+    assert_eq!(same.index, after.index);
+}
+
+#[test]
+fn a_name_changed_in_between_is_a_conflict() {
+    let source = draw("image new:1 = base");
+    let target = draw("image old:1 = base");
+    let other = draw("image other:1 = base");
+    let (graph, plan) = planned(&source.memory);
+    let import = import(&plan, &graph, &target.memory, &[]).unwrap();
+    assert_eq!(apply(&other.index(), &import.edits).unwrap_err().kind(), Kind::Conflict);
+}
+
+#[test]
+fn a_reference_can_arrive_under_another_name() {
+    let source = draw("image new:1 = base\nimage two:2 = base");
+    let target = draw("image old:1 = base");
+    let (import, after) = arrive(&source.memory, &target.memory, &[("1", "prod")]).unwrap();
+    assert!(import.moved.is_empty());
+    let expected = [
+        ("1".to_owned(), target.digest("old")),
+        ("2".to_owned(), source.digest("two")),
+        ("prod".to_owned(), source.digest("new")),
+    ];
+    let mut found = names(&after);
+    found.sort();
+    assert_eq!(found, expected);
+    let kind = |renames: &[(&str, &str)]| arrive(&source.memory, &target.memory, renames).unwrap_err().kind();
+    assert_eq!(kind(&[("nope", "x")]), Kind::NotFound);
+    assert_eq!(kind(&[("1", "")]), Kind::Usage);
+}
+
+#[test]
+fn an_untagged_referrer_arrives_once() {
+    let source = draw("image app:1 = base\nrefer sig -> app : application/x.sig");
+    let (_, after) = arrive(&source.memory, &Memory::default(), &[]).unwrap();
+    let (_, again) = arrive(&source.memory, &after, &[]).unwrap();
+    assert_eq!(after.index().unwrap().entries().len(), 2);
+    assert_eq!(again.index, after.index);
+}
+
+/// The target's own list is rewritten with what arrives, whatever dialect that came in.
+#[test]
+fn lists_the_target_has_are_kept_true() {
+    let app = "image app:1 = base\nrefer one -> app : application/x.one\nrefer two -> app : application/x.two\n";
+    for list in ["fallback", "olareg"] {
+        let target = draw(&format!("{app}{list} app = one\nhidden two\nabsent two"));
+        for how in ["", "fallback app = two", "fallback app = one, two", "olareg app = two"] {
+            let source = draw(&format!("{app}{how}"));
+            let (import, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+            assert!(!import.inline.is_empty(), "{list} {how}");
+            assert!(import.moved.is_empty(), "{list} {how}");
+            let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+            let found = graph.lists().iter().map(|list| graph.facts(&list.digest).unwrap().parts.len()).max();
+            assert_eq!(found, Some(2), "{list} {how}");
+            assert_eq!(graph.referrers(&source.digest("app")).len(), 2, "{list} {how}");
+            let (again, same) = arrive(&source.memory, &after, &[]).unwrap();
+            assert!(again.inline.is_empty(), "{list} {how}");
+            assert_eq!(same.index, after.index, "{list} {how}");
+        }
+    }
+}
+
+#[test]
+fn a_list_the_target_lacks_arrives_as_it_is() {
+    let source = draw("image app:1 = base\nrefer one -> app : application/x.one\nfallback app = one");
+    let (import, after) = arrive(&source.memory, &Memory::default(), &[]).unwrap();
+    assert!(import.inline.is_empty() && import.dropped.is_empty());
+    assert!(after.blobs.contains_key(&source.digest("app.fallback")));
+    assert_eq!(Graph::load(&after, PLAIN, &Unwatched).unwrap().lists().len(), 1);
+}
+
+#[test]
+fn a_broken_list_at_the_target_refuses_the_import() {
+    let text = "image app:1 = base\nrefer one -> app : application/x.one\nfallback app = one";
+    let source = draw("image app:1 = base\nrefer two -> app : application/x.two");
+    let target = draw(&format!("{text}\ndamage app.fallback"));
+    assert_eq!(arrive(&source.memory, &target.memory, &[]).unwrap_err().kind(), Kind::Integrity);
+}

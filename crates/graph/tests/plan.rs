@@ -1,0 +1,301 @@
+//! What goes along with what.
+
+use std::collections::BTreeSet;
+
+use ocistow_graph::bundle::carries_mismatch;
+use ocistow_graph::docker::docker_manifest;
+use ocistow_graph::resolve::{Asked, resolve};
+use ocistow_graph::{Graph, Load, Plan, Request, plan};
+use ocistow_layout::index::CARRIES;
+use ocistow_layout::memory::Memory;
+use ocistow_layout::{Digest, IndexFile, Kind, Result, Source, Unwatched, checked};
+use ocistow_testkit::fixtures::*;
+use ocistow_testkit::{Drawing, draw, odd};
+
+const PLAIN: Load = Load { threads: 1, scan_blobs: false };
+
+fn request() -> Request {
+    Request { referrers: true, ..Request::default() }
+}
+
+/// A request for named references, `@name` for a drawn thing by its digest.
+fn of(world: &Drawing, names: &[&str]) -> Request {
+    let asked = |name: &&str| match name.strip_prefix('@') {
+        Some(word) => Asked::Digest(world.digest(word)),
+        None => Asked::Name((*name).into(), None),
+    };
+    let target = |name| resolve(&world.memory, &asked(name), PLAIN, &Unwatched).unwrap();
+    Request { targets: names.iter().map(target).collect(), ..request() }
+}
+
+fn export(layout: &Memory, request: &Request) -> Result<Plan> {
+    plan::export(&Graph::load(layout, PLAIN, &Unwatched)?, layout, request)
+}
+
+/// The words for everything carried, sorted.
+fn words(world: &Drawing, plan: &Plan) -> String {
+    let mut words: Vec<String> = plan.order().map(|blob| world.word(&blob.digest)).collect();
+    words.sort();
+    words.join(" ")
+}
+
+/// The bundle a plan makes.
+fn carry(layout: &Memory, plan: &Plan) -> Memory {
+    let mut bundle = Memory { index: plan.bundle_index(), ..Memory::default() };
+    for blob in plan.order() {
+        let bytes = match plan.inline.get(&blob.digest) {
+            Some(bytes) => bytes.clone(),
+            None => checked::read(layout, &blob.digest, u64::MAX).unwrap().unwrap(),
+        };
+        assert_eq!(bytes.len() as u64, blob.size);
+        bundle.blobs.insert(blob.digest.clone(), bytes);
+    }
+    bundle
+}
+
+/// Every bundle reaches exactly what it declares, and makes itself again.
+fn sound(layout: &Memory, plan: &Plan) -> Memory {
+    let bundle = carry(layout, plan);
+    let again = export(&bundle, &request()).unwrap();
+    assert_eq!(carries_mismatch(&bundle.index().unwrap(), again.order()), None);
+    assert_eq!(again.bundle(), plan.bundle());
+    assert_eq!(again.missing, plan.missing);
+    bundle
+}
+
+const WORLD: &str = "
+    image amd = base + tools [linux/amd64]
+    image arm = base + other [linux/arm64/v8]
+    attest amdprov -> amd
+    attest armprov -> arm
+    index app:1.0 = amd, arm, amdprov, armprov
+    refer sbom -> app : application/spdx+json
+    refer sig -> sbom : application/x.sig
+    refer armsig -> arm : application/x.sig
+    cosign amd.sig
+    image lone:2.0 = base
+";
+
+#[test]
+fn a_reference_takes_its_parts_and_its_referrers_along() {
+    let world = draw(WORLD);
+    let plan = export(&world.memory, &of(&world, &["lone"].map(|_| "2.0"))).unwrap();
+    assert_eq!(words(&world, &plan), "base lone lone.config");
+    let plan = export(&world.memory, &of(&world, &["1.0"])).unwrap();
+    for word in ["app", "amd", "arm", "amdprov", "armprov", "sbom", "sig", "armsig", "amd.sig", "tools", "other"] {
+        assert!(words(&world, &plan).split(' ').any(|carried| carried == word), "{word}");
+    }
+    assert!(!words(&world, &plan).contains("lone"));
+    let entries: Vec<String> = plan.entries.iter().map(|entry| world.word(&entry.descriptor.digest)).collect();
+    let entries: BTreeSet<&str> = entries.iter().map(String::as_str).collect();
+    assert_eq!(entries, BTreeSet::from(["app", "sbom", "sig", "armsig", "amd.sig"]));
+    plan.verdict(false, true).unwrap();
+    sound(&world.memory, &plan);
+}
+
+#[test]
+fn without_referrers_attestation_children_stay() {
+    let world = draw(WORLD);
+    let plan = export(&world.memory, &Request { referrers: false, ..of(&world, &["1.0"]) }).unwrap();
+    let carried = words(&world, &plan);
+    assert!(carried.contains("amdprov") && !carried.contains("sbom") && !carried.contains("sig"), "{carried}");
+    assert!(plan.omitted.referrers.blobs >= 4);
+    sound(&world.memory, &plan);
+    let all = export(&world.memory, &Request { referrers: false, ..Request::default() }).unwrap();
+    assert_eq!(all.roots.len(), 2);
+    assert_eq!(all.entries.len(), 2);
+}
+
+#[test]
+fn a_platform_leaves_the_others_and_what_is_theirs() {
+    let world = draw(WORLD);
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    let named = Request { platforms: platforms.clone(), ..of(&world, &["1.0"]) };
+    let plan = export(&world.memory, &named).unwrap();
+    let carried = words(&world, &plan);
+    for there in ["app", "amd", "amdprov", "sbom", "sig", "amd.sig", "tools"] {
+        assert!(carried.split(' ').any(|word| word == there), "{there} in {carried}");
+    }
+    for gone in ["arm", "armprov", "armsig", "other", "arm.config"] {
+        assert!(!carried.split(' ').any(|word| word == gone), "{gone} in {carried}");
+    }
+    assert!(plan.absent_children.is_empty() && plan.omitted.platform.blobs > 0);
+    sound(&world.memory, &plan);
+    // Of everything: `lone` says linux/amd64 in its config alone.
+    let all = export(&world.memory, &Request { platforms, ..request() }).unwrap();
+    let carried = words(&world, &all);
+    assert!(carried.contains("lone") && !carried.contains("armsig") && carried.contains("amd.sig"), "{carried}");
+    sound(&world.memory, &all);
+    let none = Request { platforms: vec!["linux/s390x".parse().unwrap()], ..of(&world, &["1.0"]) };
+    assert_eq!(export(&world.memory, &none).unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_subject_is_followed_only_when_asked() {
+    let world = draw("image app:1 = base\nrefer sig:s -> app : application/x.sig");
+    let plan = export(&world.memory, &of(&world, &["s"])).unwrap();
+    assert!(!words(&world, &plan).contains("app"));
+    let plan = export(&world.memory, &Request { include_subject: true, ..of(&world, &["s"]) }).unwrap();
+    assert!(words(&world, &plan).contains("app"));
+    // The subject's own name was not asked for.
+    assert!(plan.entries.iter().any(|entry| entry.pair.is_empty()));
+    sound(&world.memory, &plan);
+}
+
+#[test]
+fn a_tagged_referrer_goes_along_without_its_name() {
+    let world = draw("image app:1 = base\nrefer sig:s -> app : application/x.sig");
+    let plan = export(&world.memory, &of(&world, &["1"])).unwrap();
+    let names: Vec<Option<&str>> = plan.entries.iter().map(|entry| entry.pair.tag()).collect();
+    assert_eq!(names, [None, Some("1")]);
+    let all = export(&world.memory, &request()).unwrap();
+    let names: Vec<Option<&str>> = all.entries.iter().map(|entry| entry.pair.tag()).collect();
+    assert_eq!(names, [Some("1"), Some("s")]);
+}
+
+#[test]
+fn a_child_named_alone_brings_what_only_its_index_knew() {
+    let world = draw(WORLD);
+    let plan = export(&world.memory, &of(&world, &["@amd"])).unwrap();
+    assert!(words(&world, &plan).contains("amdprov"));
+    let bundle = sound(&world.memory, &plan);
+    let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+    assert!(graph.referrers(&world.digest("amd")).iter().any(|edge| edge.referrer == world.digest("amdprov")));
+}
+
+/// C-FALLBACK: the list travels with unchanged bytes where nothing is left out, and is made new where something is.
+#[test]
+fn fallback_lists_are_kept_true() {
+    let layout = odd::fallback();
+    for request in
+        [request(), Request { targets: vec![resolve(&layout, &Asked::Root, PLAIN, &Unwatched).unwrap()], ..request() }]
+    {
+        let plan = export(&layout, &request).unwrap();
+        assert_eq!(plan.entries.len(), 2);
+        assert!(plan.manifests.iter().any(|blob| blob.digest == REFERRERS_RESPONSE.digest()));
+        assert!(plan.inline.is_empty());
+        sound(&layout, &plan);
+    }
+    let world = draw(
+        "image app:1 = base
+         image bad:2 = base
+         refer one -> app : application/x.sig
+         fallback app = one, bad",
+    );
+    let plan = export(&world.memory, &of(&world, &["1"])).unwrap();
+    assert_eq!(plan.inline.len(), 1);
+    assert!(!words(&world, &plan).contains("bad"));
+    let bundle = sound(&world.memory, &plan);
+    let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+    assert_eq!(graph.lists().len(), 1);
+    assert_eq!(graph.referrers(&world.digest("app")).len(), 1);
+}
+
+/// C-COSIGN-BLOB: what a scan found becomes an entry.
+#[test]
+fn a_hidden_referrer_becomes_an_entry() {
+    let layout = odd::cosign_blob();
+    let graph = Graph::load(&layout, Load { scan_blobs: true, ..PLAIN }, &Unwatched).unwrap();
+    let plan = plan::export(&graph, &layout, &request()).unwrap();
+    let entry = plan.entries.iter().find(|entry| entry.descriptor.digest == COSIGN_BUNDLE.digest()).unwrap();
+    assert_eq!(entry.descriptor.artifact_type.as_deref(), Some("application/vnd.dev.sigstore.bundle.v0.3+json"));
+    sound(&layout, &plan);
+}
+
+#[test]
+fn missing_content_absent_children_and_damage_are_told_apart() {
+    let kind = |text: &str, allow, complete| {
+        let world = draw(text);
+        export(&world.memory, &request()).and_then(|plan| plan.verdict(allow, complete)).map_err(|why| why.kind())
+    };
+    assert_eq!(kind("image a:1 = base\nabsent base", false, false), Err(Kind::Incomplete));
+    assert_eq!(kind("image a:1 = base\nabsent base", true, false), Ok(()));
+    assert_eq!(kind("image a:1 = base\nabsent a", false, false), Err(Kind::Incomplete));
+    assert_eq!(kind("image a:1 = base\ndamage a", true, false), Err(Kind::Integrity));
+    assert_eq!(kind("image a:1 = base\ncut base", true, false), Err(Kind::Integrity));
+    let sparse = "image a = base [linux/amd64]\nghost b 9\nindex i:1 = a, b";
+    assert_eq!(kind(sparse, false, false), Ok(()));
+    assert_eq!(kind(sparse, false, true), Err(Kind::Incomplete));
+    let foreign = "layer f 10 : application/vnd.oci.image.layer.nondistributable.v1.tar+gzip\nimage a:1 = f\nabsent f";
+    assert_eq!(kind(foreign, false, true), Ok(()));
+}
+
+#[test]
+fn nothing_to_carry_is_not_found() {
+    assert_eq!(export(&odd::empty(), &request()).unwrap_err().kind(), Kind::NotFound);
+}
+
+/// LAYERS-12 and DESCRIPTOR-9: a right `data` is content.
+#[test]
+fn data_is_content() {
+    let mut layout = Memory::default();
+    layout.add(IMG_DATA_FIELD.bytes);
+    let entry = IMG_DATA_FIELD.descriptor();
+    layout.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entry.text()).into_bytes();
+    let plan = export(&layout, &request()).unwrap();
+    plan.verdict(false, true).unwrap();
+    assert_eq!(plan.inline.get(&EMPTY_JSON.digest()).map(Vec::as_slice), Some(EMPTY_JSON.bytes));
+    assert_eq!((plan.configs.len(), plan.blobs.len()), (1, 0));
+    sound(&layout, &plan);
+}
+
+/// The exact bytes of the contract's "Bundles".
+#[test]
+fn a_bundles_index_is_sorted_compact_and_declares_what_it_carries() {
+    let mut layout = odd::strict();
+    let text = String::from_utf8(layout.index.clone()).unwrap();
+    let text = text.replacen("\"size\":633", " \"size\" : 633 , \"x-own\" : 1.0e2", 1);
+    let entry = REF_ARTIFACT.descriptor();
+    layout.index = format!("{},{}]}}", text.strip_suffix("]}").unwrap(), entry.text()).into_bytes();
+    let plan = export(&layout, &request()).unwrap();
+    let (index, sbom) = (INDEX.digest(), REF_ARTIFACT.digest());
+    let mut lines: Vec<String> = plan.order().map(|blob| format!("{} {}\n", blob.digest, blob.size)).collect();
+    lines.sort();
+    let bytes: u64 = plan.order().map(|blob| blob.size).sum();
+    let hash = Digest::of(lines.concat().as_bytes());
+    let expected = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{t}\",\"manifests\":[\
+         {{\"mediaType\":\"{m}\",\"digest\":\"{sbom}\",\"size\":633,\"x-own\":1.0e2,\"artifactType\":\"application/vnd.example.sbom.v1\"}},\
+         {{\"mediaType\":\"{m}\",\"digest\":\"{sbom}\",\"size\":633}},\
+         {{\"mediaType\":\"{t}\",\"digest\":\"{index}\",\"size\":491,\"annotations\":{{\"org.opencontainers.image.ref.name\":\"v1\"}}}}],\
+         \"annotations\":{{\"{CARRIES}\":\"{} {bytes} {hash}\"}}}}",
+        lines.len(),
+        t = INDEX.media_type,
+        m = REF_ARTIFACT.media_type,
+    );
+    assert_eq!(String::from_utf8(plan.bundle_index()).unwrap(), expected);
+    assert_eq!(plan.count().blobs, 9);
+    let mut bundle = sound(&layout, &plan);
+    bundle.blobs.remove(&LAYER_TAR.digest());
+    let less = export(&bundle, &request()).unwrap();
+    assert!(carries_mismatch(&IndexFile::parse(plan.bundle_index()).unwrap(), less.order()).is_some());
+}
+
+/// ARCHIVE-10, DOCKER-MANIFEST-JSON-NEW.
+#[test]
+fn dockers_manifest_names_images_by_their_full_names() {
+    let world = draw(WORLD);
+    let make = |request: &Request| {
+        let graph = Graph::load(&world.memory, PLAIN, &Unwatched).unwrap();
+        let plan = plan::export(&graph, &world.memory, request).unwrap();
+        docker_manifest(&plan, &graph, &world.memory, &request.platforms)
+    };
+    assert_eq!(make(&of(&world, &["1.0"])).unwrap_err().kind(), Kind::Usage);
+    let one = Request {
+        platforms: vec!["linux/amd64".parse().unwrap()],
+        repository: Some("example/app".into()),
+        ..of(&world, &["1.0"])
+    };
+    let made = make(&one).unwrap();
+    let (config, base, tools) = (world.digest("amd.config"), world.digest("base"), world.digest("tools"));
+    let expected = format!(
+        "[{{\"Config\":\"{}\",\"RepoTags\":[\"example/app:1.0\"],\"Layers\":[\"{}\",\"{}\"]}}]",
+        config.path(),
+        base.path(),
+        tools.path()
+    );
+    assert_eq!((String::from_utf8(made.bytes).unwrap(), made.images, made.nameless), (expected, 1, 0));
+    let made = make(&of(&world, &["2.0"])).unwrap();
+    assert!(String::from_utf8(made.bytes).unwrap().contains("\"RepoTags\":null"));
+    assert_eq!((made.images, made.nameless), (1, 1));
+}
