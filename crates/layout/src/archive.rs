@@ -3,6 +3,7 @@
 //!
 //! Every archive is taken as written by an enemy. No name of a member ever becomes a path on disk.
 
+mod ahead;
 mod compress;
 mod header;
 mod judge;
@@ -21,6 +22,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread::{self, Scope};
 
 use rustix::fs::OFlags;
 
@@ -29,6 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 
+use ahead::{Ahead, ahead};
 pub use compress::Compression;
 pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
@@ -81,7 +84,9 @@ impl Archive {
         let status = file.metadata().map_err(|why| Error::io("look at", path, why))?;
         if !status.is_file() {
             let what = format!("could not read archive {location}");
-            return Err(Error::new(Kind::Failed, what).because("it is not a regular file"));
+            return Err(Error::new(Kind::Failed, what)
+                .because("it is not a regular file")
+                .hint("a stream is read with `import -`"));
         }
         let mut start = [0; header::BLOCK as usize];
         let got = header::fill(&mut Place::new(&file, status.len()), &mut start);
@@ -116,7 +121,7 @@ impl Archive {
         let mut kept: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
         let (mut marker, mut index, mut all) = (None, None, 0);
         let unpacked = form.unpack(At { file: &file, at: 0 });
-        let mut tape = Stream::new(unpacked.map_err(|why| Error::io("read", &location, why))?);
+        let mut tape = Stream::buffered(unpacked.map_err(|why| Error::io("read", &location, why))?);
         let walked = walk(&location, &mut tape, watch, &mut |name, spot, mut body| {
             let place = match name {
                 Name::Marker if spot.size <= MAX_MARKER => &mut marker,
@@ -147,18 +152,22 @@ impl Archive {
         self.table = walked.table;
         let mut doubled: Vec<_> = walked.doubled.into_iter().collect();
         doubled.sort_by_key(|(_, doubled)| doubled.first.at);
-        let mut reel = Reel { archive: self, open: None };
-        for (name, doubled) in &doubled {
-            reel.hand(doubled.first, &mut |content| {
-                let found = walk::hash(hasher(name), &mut content.reader(), watch);
-                if found.map_err(|flaw| tell(&self.location, flaw))?? != doubled.digest {
-                    let flaw = table::differ(name, doubled.first.at - header::BLOCK, doubled.again.at - header::BLOCK);
-                    return Err(tell(&self.location, flaw));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
+        self.reel(|reel| {
+            doubled.iter().try_for_each(|(name, doubled)| {
+                reel.hand(doubled.first, &mut |content| {
+                    let found = walk::hash(hasher(name), &mut content.reader(), watch);
+                    if found.map_err(|flaw| tell(&self.location, flaw))?? != doubled.digest {
+                        return Err(tell(&self.location, doubled.differ(name)));
+                    }
+                    Ok(())
+                })
+            })
+        })
+    }
+
+    /// Lends a reel, which has threads that end with it.
+    fn reel<'a>(&'a self, f: impl for<'s> FnOnce(&mut Reel<'s, 'a>) -> Result<()>) -> Result<()> {
+        thread::scope(|scope| f(&mut Reel { archive: self, open: None, scope }))
     }
 
     /// NotFound where there is no layout in it: no index.json.
@@ -167,9 +176,9 @@ impl Archive {
     }
 
     /// The unpacked stream.
-    fn unpacked(&self) -> Result<Stream<Box<dyn Read + Send + '_>>> {
+    fn unpacked(&self) -> Result<Box<dyn Read + Send + '_>> {
         let unpacked = self.form.unpack(At { file: &self.file, at: 0 });
-        Ok(Stream::new(unpacked.map_err(|why| Error::io("read", &self.location, why))?))
+        unpacked.map_err(|why| Error::io("read", &self.location, why))
     }
 
     fn forward(&self, tape: &mut dyn Tape, n: u64) -> Result<()> {
@@ -230,7 +239,7 @@ impl Source for Archive {
         if self.form == Form::PlainTar {
             return Ok(Some(self.extent(spot)));
         }
-        let mut tape = self.unpacked()?;
+        let mut tape = Stream::buffered(self.unpacked()?);
         self.forward(&mut tape, spot.at)?;
         Ok(Some(Content::Stream(Box::new(tape.take(spot.size)), spot.size)))
     }
@@ -253,14 +262,15 @@ impl Source for Archive {
                 }
             }
             found = later;
-            let mut reel = Reel { archive: self, open: None };
-            for (spot, digest) in round {
-                let blob = Blob { digest: digest.clone(), size: spot.size };
-                match self.kept(digest) {
-                    Some(bytes) => f(blob, Content::Bytes(bytes))?,
-                    None => reel.hand(spot, &mut |content| f(blob.clone(), content))?,
-                }
-            }
+            self.reel(|reel| {
+                round.into_iter().try_for_each(|(spot, digest)| {
+                    let blob = Blob { digest: digest.clone(), size: spot.size };
+                    match self.kept(digest) {
+                        Some(bytes) => f(blob, Content::Bytes(bytes)),
+                        None => reel.hand(spot, &mut |content| f(blob.clone(), content)),
+                    }
+                })
+            })?;
         }
         Ok(())
     }
@@ -286,13 +296,15 @@ impl Archive {
 }
 
 /// Reads an archive's contents in their order, over one unpacking at most.
-struct Reel<'a> {
+struct Reel<'s, 'a> {
     archive: &'a Archive,
     /// The unpacked stream and where in it this stands, once something had to be unpacked.
-    open: Option<(Stream<Box<dyn Read + Send + 'a>>, u64)>,
+    open: Option<(Stream<Ahead>, u64)>,
+    /// Where unpacking has its own thread.
+    scope: &'s Scope<'s, 'a>,
 }
 
-impl Reel<'_> {
+impl Reel<'_, '_> {
     /// Hands out the content at `spot`, which must not lie before any handed out earlier.
     fn hand(&mut self, spot: Spot, f: &mut dyn FnMut(Content<'_>) -> Result<()>) -> Result<()> {
         let archive = self.archive;
@@ -301,7 +313,7 @@ impl Reel<'_> {
         }
         let (tape, at) = match &mut self.open {
             Some(open) => open,
-            closed => closed.insert((archive.unpacked()?, 0)),
+            closed => closed.insert((Stream::new(ahead(self.scope, archive.unpacked()?)), 0)),
         };
         archive.forward(tape, spot.at - *at)?;
         let mut content = tape.take(spot.size);
@@ -343,6 +355,7 @@ fn document(body: &mut dyn Read) -> io::Result<Option<Vec<u8>>> {
     }
     bytes.truncate(got);
     body.read_to_end(&mut bytes)?;
+    bytes.shrink_to_fit();
     Ok(Some(bytes))
 }
 

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::descriptor::{Descriptor, DescriptorError, IMAGE_NAME, REF_NAME};
+use serde_json::value::RawValue;
+
+use crate::descriptor::{Descriptor, DescriptorError, IMAGE_NAME, REF_NAME, annotations};
 use crate::error::{Error, Kind, Result};
 use crate::json::{self, Array, Object};
 use crate::name::Pair;
@@ -85,7 +87,7 @@ impl IndexFile {
                 entries.reserve(array.0.len());
                 for element in array.0 {
                     let descriptor = Descriptor::parse(element.get());
-                    let pair = descriptor.as_ref().map(Pair::of).unwrap_or_default();
+                    let pair = descriptor.as_ref().map_or_else(|_| name_of(element), Pair::of);
                     let descriptor = descriptor.map_err(|why: DescriptorError| why.to_string());
                     entries.push(Entry { span: json::span(&text, element), descriptor, pair });
                 }
@@ -124,8 +126,15 @@ impl IndexFile {
     /// One of its own annotations.
     pub fn annotation(&self, key: &str) -> Option<String> {
         let raw = serde_json::from_str(&self.text[self.annotations.clone()?]).ok();
-        crate::descriptor::annotations(raw)?.remove(key)
+        annotations(raw)?.remove(key)
     }
+}
+
+/// The name of an entry that is no descriptor: whoever asks for it learns what is wrong.
+fn name_of(entry: &RawValue) -> Pair {
+    let members: Option<Object> = json::parse(entry.get()).ok();
+    let annotations = members.and_then(|members| annotations(members.get("annotations")));
+    annotations.map(|annotations| Pair::in_annotations(&annotations)).unwrap_or_default()
 }
 
 impl Entry {
@@ -145,44 +154,44 @@ impl Entry {
 /// names. Everything else of the text stays as it is, but for white space.
 pub fn entry_text(descriptor: &Descriptor, pair: &Pair) -> String {
     let text = json::compact(descriptor.text());
+    if Pair::of(descriptor) == *pair {
+        return text;
+    }
     let object: Object = json::parse(&text).expect("a descriptor's text is an object");
-    let mut annotations = String::new();
-    let mut push = |key: &str, value: &str| {
-        annotations.push_str(if annotations.is_empty() { "" } else { "," });
-        annotations.push_str(&format!("{}:{value}", json::quote(key)));
-    };
-    // A name that was there keeps its place, so that what is imported is exported with the same bytes.
-    let mut left = vec![(IMAGE_NAME, &pair.image), (REF_NAME, &pair.reference)];
+    let mut names = vec![(IMAGE_NAME, pair.image.as_deref()), (REF_NAME, pair.reference.as_deref())];
+    let mut annotations: Vec<String> = Vec::new();
     if let Some(old) = object.get("annotations") {
         let old: Object = json::parse(old.get()).expect("a descriptor's annotations are an object");
         for (key, value) in &old.0 {
-            if let Some(at) = left.iter().position(|(name, _)| name == key) {
-                if let (_, Some(name)) = left.remove(at) {
-                    push(key, &json::quote(name));
-                }
-            } else if key != IMAGE_NAME && key != REF_NAME {
-                push(key, value.get());
-            }
+            // A new name stands where the old one stood.
+            let new = match names.iter().position(|(name, _)| name == key) {
+                Some(at) => names.swap_remove(at).1.map(json::quote),
+                None if key == IMAGE_NAME || key == REF_NAME => None,
+                None => Some(value.get().to_owned()),
+            };
+            annotations.extend(new.map(|new| format!("{}:{new}", json::quote(key))));
         }
     }
-    for (key, name) in left {
-        if let Some(name) = name {
-            push(key, &json::quote(name));
-        }
-    }
-    let mut out = String::from("{");
+    names.sort_unstable();
+    let missing = names.into_iter().filter_map(|(key, name)| Some((key, name?)));
+    annotations.extend(missing.map(|(key, name)| format!("{}:{}", json::quote(key), json::quote(name))));
+    let annotations = (!annotations.is_empty()).then(|| format!("{{{}}}", annotations.join(",")));
     let mut members: Vec<(&str, String)> = Vec::new();
     for (key, value) in &object.0 {
         if key != "annotations" {
             members.push((key, value.get().to_owned()));
-        } else if !annotations.is_empty() {
-            members.push((key, format!("{{{annotations}}}")));
+        } else if let Some(annotations) = &annotations
+            && members.iter().all(|(key, _)| *key != "annotations")
+        {
+            members.push((key, annotations.clone()));
         }
     }
-    if object.get("annotations").is_none() && !annotations.is_empty() {
-        members.retain(|(key, _)| *key != "annotations");
-        members.push(("annotations", format!("{{{annotations}}}")));
+    if let Some(annotations) = annotations
+        && members.iter().all(|(key, _)| *key != "annotations")
+    {
+        members.push(("annotations", annotations));
     }
+    let mut out = String::from("{");
     for (at, (key, value)) in members.iter().enumerate() {
         out.push_str(if at == 0 { "" } else { "," });
         out.push_str(&format!("{}:{value}", json::quote(key)));

@@ -1,5 +1,7 @@
 //! Names of entries: tags, full names, and how a reference finds its entry.
 
+use std::collections::BTreeMap;
+
 use crate::descriptor::{Descriptor, IMAGE_NAME, REF_NAME};
 use crate::digest::Digest;
 use crate::index::IndexFile;
@@ -15,11 +17,17 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The name of an entry.
+    /// The name of an entry. A name that is the entry's own digest is none (4.0).
     pub fn of(entry: &Descriptor) -> Self {
-        let full = |key| entry.annotation(key).filter(|name| !name.is_empty()).map(str::to_owned);
-        let reference = full(REF_NAME).filter(|name| *name != entry.digest.to_string());
-        Self { image: full(IMAGE_NAME), reference }
+        let mut pair = Self::in_annotations(&entry.annotations);
+        pair.reference = pair.reference.filter(|name| *name != entry.digest.to_string());
+        pair
+    }
+
+    /// The name in an entry's annotations.
+    pub fn in_annotations(annotations: &BTreeMap<String, String>) -> Self {
+        let full = |key| annotations.get(key).filter(|name| !name.is_empty()).cloned();
+        Self { image: full(IMAGE_NAME), reference: full(REF_NAME) }
     }
 
     /// How we write a reference given by a user: a full name as its tag and the full name beside it,

@@ -162,7 +162,7 @@ pub enum Found {
     Unfit(String, String),
     /// A file no specification or known tool puts there.
     Stray(String),
-    /// The layout has no `blobs` directory (LAYOUT-1).
+    /// A directory has no `blobs` in it (LAYOUT-1); in an archive, directories need no members.
     NoBlobs,
 }
 

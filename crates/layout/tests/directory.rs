@@ -460,6 +460,7 @@ fn content_of_another_directory_is_copied_or_linked_and_verified() {
         let mut transaction = Transaction::begin(&to, Options { adopt, ..Options::default() }).unwrap();
         transaction.put(&blob, source.open(&digest).unwrap().unwrap()).unwrap();
         transaction.publish(std::slice::from_ref(&blob), &[name("v1", &digest)]).unwrap();
+        drop(transaction);
         assert_eq!(fs::read(to.join(digest.path())).unwrap(), world.memory.blobs[&digest]);
         let links = fs::metadata(to.join(digest.path())).unwrap().nlink();
         assert_eq!(links > 1, adopt == Adopt::Link);

@@ -148,11 +148,16 @@ impl Headers {
 /// Whether the block starts like a tar: its checksum is right.
 pub(super) fn sums_up(block: &[u8; BLOCK as usize]) -> bool {
     let Ok(stated) = number(&block[148..156]) else { return false };
-    let bytes = || block[..148].iter().chain([b' '; 8].iter()).chain(&block[156..]);
-    let unsigned: u64 = bytes().map(|byte| u64::from(*byte)).sum();
+    // The checksum's own field counts as spaces.
+    let field = &block[148..156];
+    let spaces = 8 * u32::from(b' ');
+    let unsigned = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    if stated == u64::from(unsigned(block) - unsigned(field) + spaces) {
+        return true;
+    }
     // Some old writers summed signed characters.
-    let signed: i64 = bytes().map(|byte| i64::from(*byte as i8)).sum();
-    stated == unsigned || i64::try_from(stated) == Ok(signed)
+    let signed = |bytes: &[u8]| bytes.iter().map(|byte| i64::from(*byte as i8)).sum::<i64>();
+    i64::try_from(stated) == Ok(signed(block) - signed(field) + i64::from(spaces))
 }
 
 /// A number field: octal digits, or base-256 where the first bit is set (ARCHIVE-20).

@@ -47,7 +47,9 @@ pub(super) enum Verdict {
 
 /// Says what the member is, or why the archive is refused because of it.
 pub(super) fn judge(header: &Header) -> Result<Verdict, String> {
-    let path = clean(&header.name)?;
+    // Python calls the root of a tree so.
+    let root = header.name == b"/" && header.flag == b'5';
+    let path = clean(if root { b"" } else { &header.name })?;
     // Old tars mark a directory by a slash alone.
     let slash = header.name.last() == Some(&b'/');
     let flag = match header.flag {
@@ -146,7 +148,7 @@ fn blob(path: &[u8]) -> Option<Result<Digest, String>> {
     if parts.next().is_some() {
         return None;
     }
-    let text = format!("{}:{}", String::from_utf8_lossy(algorithm), String::from_utf8_lossy(encoded));
+    let text = [String::from_utf8_lossy(algorithm), String::from_utf8_lossy(encoded)].join(":");
     Some(text.parse::<Digest>().map_err(|why| why.to_string()))
 }
 

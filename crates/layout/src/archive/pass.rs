@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::thread;
 
+use crate::archive::ahead::ahead;
 use crate::archive::header::{BLOCK, fill};
 use crate::archive::judge::Name;
-use crate::archive::table::{Table, differ};
+use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
-use crate::archive::unpack::sniff;
+use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, Body, hasher, tell, walk};
 use crate::archive::{MAX_MARKER, no_layout, unmarked};
 use crate::digest::{Digest, Hasher};
@@ -55,18 +57,17 @@ pub fn pass(
     each: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>,
 ) -> Result<Passed> {
     let unread = |why: io::Error| Error::new(Kind::Failed, format!("could not read archive {location}")).because(why);
-    let mut raw = Stream::new(reader);
+    let mut raw = Stream::buffered(reader);
     let mut start = vec![0; BLOCK as usize];
     let got = fill(&mut raw, &mut start).map_err(unread)?;
     start.truncate(got);
     let form = sniff(&start);
     form.readable(location)?;
     let unpacked = form.unpack(io::Cursor::new(start).chain(raw)).map_err(unread)?;
-    let mut tape = Stream::new(unpacked);
     let (mut marker, mut index) = (None, None);
     // Names of algorithms nobody here knows: without this nobody could tell whether a second one is the same.
     let mut unverifiable: BTreeMap<Digest, Digest> = BTreeMap::new();
-    let walked = walk(location, &mut tape, watch, &mut |name, spot, mut body| match name {
+    let mut take = |name: &Name, spot: Spot, mut body: Body<'_>| match name {
         Name::Marker if spot.size > MAX_MARKER => Ok(()),
         Name::Marker => {
             marker = Some(keep(location, spot.at, body)?);
@@ -88,7 +89,11 @@ pub fn pass(
             unverifiable.insert(digest.clone(), all);
             Ok(())
         }
-    })?;
+    };
+    let walked = match form {
+        Form::PlainTar => walk(location, &mut Stream::buffered(unpacked), watch, &mut take),
+        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)), watch, &mut take)),
+    }?;
     for (name, doubled) in &walked.doubled {
         let first = match name {
             Name::Marker => marker.as_deref().map(Digest::of),
@@ -96,8 +101,7 @@ pub fn pass(
             Name::Blob(digest) => unverifiable.get(digest).cloned(),
         };
         if first.is_some_and(|first| first != doubled.digest) {
-            let flaw = differ(name, doubled.first.at - BLOCK, doubled.again.at - BLOCK);
-            return Err(tell(location, flaw));
+            return Err(tell(location, doubled.differ(name)));
         }
     }
     let table = walked.table;

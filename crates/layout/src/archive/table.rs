@@ -39,7 +39,6 @@ pub struct Table {
     blocks: BTreeMap<Cleaned, &'static str>,
     odd: Vec<Found>,
     more: u64,
-    has_blobs: bool,
     pub(super) docker: bool,
     /// The directory in which a layout seems to lie.
     pub(super) below: Option<String>,
@@ -109,9 +108,6 @@ impl Table {
         if self.more > 0 {
             f(Found::Stray(format!("and {} more", self.more)));
         }
-        if !self.has_blobs {
-            f(Found::NoBlobs);
-        }
     }
 }
 
@@ -150,10 +146,7 @@ impl Maker {
                 let first = match &name {
                     Name::Marker => *table.marker.get_or_insert(spot),
                     Name::Index => *table.index.get_or_insert(spot),
-                    Name::Blob(digest) => {
-                        table.has_blobs = true;
-                        *table.blobs.entry(digest.clone()).or_insert(spot)
-                    }
+                    Name::Blob(digest) => *table.blobs.entry(digest.clone()).or_insert(spot),
                 };
                 if first == spot {
                     return Ok(Fate::First(name));
@@ -193,7 +186,6 @@ impl Maker {
 
     fn passed(&mut self, path: &[u8], found: Option<Found>, file: bool) {
         let table = &mut self.table;
-        table.has_blobs |= path == b"blobs" || path.starts_with(b"blobs/");
         if file {
             table.docker |= path == b"manifest.json";
             let below = path.strip_suffix(b"/oci-layout").or_else(|| path.strip_suffix(b"/index.json"));
@@ -238,7 +230,6 @@ impl Maker {
                     return Err(Flaw::wrong(link.at, format!("{name} is there twice, as a link and as a directory")));
                 }
                 (Name::Blob(digest), Ok(Name::Blob(own))) => {
-                    table.has_blobs = true;
                     let count = uses.entry(own.clone()).or_default();
                     *count += 1;
                     if *count <= MAX_ALIASES {

@@ -68,21 +68,28 @@ impl Tape for Place<'_> {
 }
 
 /// A stream that is read once.
-pub(super) struct Stream<R>(BufReader<R>);
+pub(super) struct Stream<R>(R);
 
-impl<R: Read> Stream<R> {
+impl<R: BufRead> Stream<R> {
     pub fn new(reader: R) -> Self {
+        Self(reader)
+    }
+}
+
+impl<R: Read> Stream<BufReader<R>> {
+    /// Of a reader that hands out little, or is costly to ask.
+    pub fn buffered(reader: R) -> Self {
         Self(BufReader::with_capacity(128 << 10, reader))
     }
 }
 
-impl<R: Read> Read for Stream<R> {
+impl<R: BufRead> Read for Stream<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read(buf)
     }
 }
 
-impl<R: Read + Send> Tape for Stream<R> {
+impl<R: BufRead + Send> Tape for Stream<R> {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         let mut left = n;
         while left > 0 {

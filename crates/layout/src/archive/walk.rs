@@ -24,6 +24,13 @@ pub(super) struct Doubled {
     pub digest: Digest,
 }
 
+impl Doubled {
+    /// The flaw that the two contents are not the same.
+    pub fn differ(&self, name: &Name) -> Flaw {
+        differ(name, self.first.at - BLOCK, self.again.at - BLOCK)
+    }
+}
+
 /// What a walk found.
 pub(super) struct Walked {
     pub table: Table,
