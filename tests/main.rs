@@ -2,6 +2,7 @@
 
 mod interop;
 mod odd;
+mod readme;
 mod run;
 mod samples;
 mod tidy;

@@ -77,12 +77,14 @@ refs=(amd64 arm64)
 time "$ocistow" export L:1.0 "${refs[@]}" -o x.tar
 ls -l x.tar
 time "$ocistow" import x.tar L2
-"$ocistow" export L:1.0 "${refs[@]}" -o - | "$ocistow" import - L3
-"$ocistow" export L:1.0 "${refs[@]}" -o - | cmp - x.tar
-"$ocistow" export L2:1.0 "${refs[@]}" -o - | cmp - x.tar || fail "the second hop is not the first"
+"$ocistow" export -q L:1.0 "${refs[@]}" -o - | "$ocistow" import -q - L3
+"$ocistow" export -q L:1.0 "${refs[@]}" -o - | cmp - x.tar
+# Not x.tar again: regctl's list in L does not name what oras attached to the same index; in L2 it does.
+"$ocistow" export -q L2:1.0 "${refs[@]}" -o y.tar
+"$ocistow" export -q L3:1.0 "${refs[@]}" -o - | cmp - y.tar || fail "one bundle became two different layouts"
 for end in tar.gz tar.zst; do
-  "$ocistow" export L:1.0 "${refs[@]}" -o x.$end
-  "$ocistow" import x.$end L.$end
+  "$ocistow" export -q L:1.0 "${refs[@]}" -o x.$end
+  "$ocistow" import -q x.$end L.$end
   "$ocistow" fsck L.$end
   cmp L2/index.json L.$end/index.json
   rm -rf x.$end L.$end

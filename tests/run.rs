@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -81,9 +83,21 @@ impl Peer {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let go = std::env::var_os("HOME").map(|home| Path::new(&home).join("go/bin"));
         let found = std::env::split_paths(&path).chain(go).map(|folder| folder.join(name)).find(|tool| tool.is_file());
+        Self::or_skip(found, &format!("{name} is not on this machine"))
+    }
+
+    /// Finds a tool that works here only as root: without, it wants user namespaces and ranges of users,
+    /// which few machines that build things have.
+    pub fn find_for_root(name: &str) -> Option<Self> {
+        let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        Self::or_skip(root.then_some(PathBuf::new()), &format!("{name} needs root"))?;
+        Self::find(name)
+    }
+
+    fn or_skip(found: Option<PathBuf>, why: &str) -> Option<Self> {
         if found.is_none() {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{name} is not on this machine");
-            eprintln!("skipped: {name} is not on this machine");
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
+            eprintln!("skipped: {why}");
         }
         found.map(Self)
     }

@@ -29,6 +29,7 @@ pub fn to_tar(layout: &Memory) -> Vec<u8> {
     let names: Vec<String> = layout.blobs.keys().map(|digest| digest.path()).collect();
     let marker = layout.marker.iter().map(|bytes| ("oci-layout", bytes.as_slice()));
     let index = [("index.json", layout.index.as_slice())];
+    let folders = [("blobs/", &[][..]), ("blobs/sha256/", &[])];
     let blobs = names.iter().map(String::as_str).zip(layout.blobs.values().map(Vec::as_slice));
-    tar(marker.chain(index).chain(blobs))
+    tar(marker.chain(index).chain(folders).chain(blobs))
 }

@@ -48,7 +48,7 @@ pub struct Args {
     /// What goes along.
     #[command(flatten)]
     pub along: Along,
-    /// How an archive is compressed: none, gzip[:LEVEL] or zstd[:LEVEL] [default: as its name says]
+    /// How an archive is compressed: none, gzip, zstd, gzip:LEVEL, zstd:LEVEL [default: as its name says]
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Compression>,
     /// Replace an archive that is there, in one step

@@ -65,7 +65,7 @@ pub struct Bundle {
     /// With --as docker, the repository of entries that have no full name
     #[arg(long, value_name = "REPO")]
     pub name: Option<String>,
-    /// How an archive is compressed: none, gzip[:LEVEL] or zstd[:LEVEL] [default: as its name says]
+    /// How an archive is compressed: none, gzip, zstd, gzip:LEVEL, zstd:LEVEL [default: as its name says]
     #[arg(long, value_name = "HOW", value_parser = str::parse::<Compression>)]
     pub compress: Option<Compression>,
     /// Replace an archive that is there, in one step
