@@ -9,7 +9,7 @@
 //!
 //! `mixed`: one index of eight platforms, tagged `mixed`, of MIB (1024) mebibytes: a quarter in layers of
 //! 64 KiB, a quarter of 4 MiB, a half of 64 MiB. `words`: the same, of content that compresses to about
-//! 40 %. `sizes`: one image, tagged `sizes`, with a layer of every power of two from 1 KiB to LARGEST
+//! half. `sizes`: one image, tagged `sizes`, with a layer of every power of two from 1 KiB to LARGEST
 //! (2147483648) bytes. `referrers`: M images, tagged `s0` to `s<M-1>`, and N manifests that refer to them in
 //! turn. WHERE is made new: an archive where its name says so (`.tar`, `.tar.gz`, …), else a directory.
 

@@ -280,35 +280,36 @@ impl Facts {
             _ if matches!(shape, Shape::Artifact | Shape::Schema1) => {}
             _ => faults.push(Fault::Member("its schemaVersion is not 2".into())),
         }
-        let mut parts = Vec::new();
-        let mut list = |member: &'static str, role: Role, required: bool| -> Result<(), FactsError> {
-            let Some(raw) = object.get(member) else {
-                if required {
+        // Room for exactly what there is: a layout has many manifests.
+        let mut list =
+            |member: &'static str, role: Role, config: Option<Descriptor>| -> Result<Vec<Part>, FactsError> {
+                let array = match object.get(member) {
+                    Some(raw) => json::parse(raw.get()).map_err(|_| FactsError::Wrong(member))?,
+                    None => Array(Vec::new()),
+                };
+                let mut parts = Vec::with_capacity(array.0.len() + usize::from(config.is_some()));
+                parts.extend(config.map(|descriptor| Part { role: Role::Config, descriptor }));
+                for element in array.0 {
+                    let descriptor = Descriptor::parse(element.get()).map_err(|why| FactsError::Part(member, why))?;
+                    parts.push(Part { role, descriptor });
+                }
+                if object.get(member).is_none() && role != Role::Blob {
                     notes.push(format!("it has no list of {member}"));
                 }
-                return Ok(());
+                Ok(parts)
             };
-            let array: Array = json::parse(raw.get()).map_err(|_| FactsError::Wrong(member))?;
-            parts.reserve(array.0.len());
-            for element in array.0 {
-                let descriptor = Descriptor::parse(element.get()).map_err(|why| FactsError::Part(member, why))?;
-                parts.push(Part { role, descriptor });
-            }
-            Ok(())
-        };
         let mut config_type = None;
-        match shape {
+        let parts = match shape {
             Shape::Manifest => {
                 let raw = object.get("config").ok_or(FactsError::Absent("config"))?;
                 let config = Descriptor::parse(raw.get()).map_err(|why| FactsError::Part("config", why))?;
                 config_type = Some(config.media_type.clone());
-                list("layers", Role::Layer, true)?;
-                parts.insert(0, Part { role: Role::Config, descriptor: config });
+                list("layers", Role::Layer, Some(config))?
             }
-            Shape::Index => list("manifests", Role::Child, true)?,
-            Shape::Artifact => list("blobs", Role::Blob, false)?,
-            Shape::Schema1 => {}
-        }
+            Shape::Index => list("manifests", Role::Child, None)?,
+            Shape::Artifact => list("blobs", Role::Blob, None)?,
+            Shape::Schema1 => Vec::new(),
+        };
         let declared = string(&object, "artifactType")?.filter(|text| !text.is_empty());
         let kind = match shape {
             Shape::Index => ManifestKind::Index,
@@ -327,7 +328,7 @@ impl Facts {
             Form::OciArtifact => object.get("subject").or_else(|| object.get("refers")),
             _ => object.get("subject"),
         };
-        let subject = subject.map(|raw| self::subject(raw, &mut notes)).transpose()?;
+        let subject = subject.map(self::subject).transpose()?;
         Ok(Self {
             digest: digest.clone(),
             size: bytes.len() as u64,
@@ -405,13 +406,10 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
     }
 }
 
-fn subject(raw: &RawValue, notes: &mut Vec<String>) -> Result<Subject, FactsError> {
+fn subject(raw: &RawValue) -> Result<Subject, FactsError> {
     let object: Object = json::parse(raw.get()).map_err(|_| FactsError::Wrong("subject"))?;
     let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;
     let digest = digest.parse().map_err(FactsError::Subject)?;
     let size = object.get("size").and_then(|raw| json::parse::<u64>(raw.get()).ok());
-    if size.is_none() {
-        notes.push("its subject has no size".into());
-    }
     Ok(Subject { digest, size, media_type: string(&object, "mediaType").unwrap_or_default() })
 }

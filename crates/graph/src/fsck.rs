@@ -288,9 +288,17 @@ impl Examination {
                 self.pointed(graph, descriptor, Held::Entry { manifest }, "index.json");
             }
         }
+        let reached = reached(graph);
         for (digest, node) in &nodes {
             match node {
-                Node::Present(facts) => self.manifest(graph, facts, lists.contains(digest)),
+                Node::Present(facts) => {
+                    self.manifest(facts);
+                    // What nothing leads to needs nothing: a writer that was interrupted leaves such.
+                    if reached.contains(*digest) {
+                        self.parts(graph, facts, lists.contains(digest));
+                    }
+                    self.subject(graph, facts);
+                }
                 Node::Broken(Broken::Malformed(why)) => {
                     self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&digest.path());
                 }
@@ -318,7 +326,6 @@ impl Examination {
         for list in graph.lists() {
             self.list(graph, list);
         }
-        let reached = reached(graph);
         self.carries(graph.index(), &reached);
         let unreached: Vec<Digest> = self.there.keys().filter(|digest| !reached.contains(digest)).cloned().collect();
         for digest in unreached {
@@ -326,7 +333,7 @@ impl Examination {
         }
     }
 
-    fn manifest(&mut self, graph: &Graph, facts: &Facts, is_list: bool) {
+    fn manifest(&mut self, facts: &Facts) {
         let (digest, path) = (&facts.digest, facts.digest.path());
         for fault in &facts.faults {
             match fault {
@@ -341,7 +348,10 @@ impl Examination {
         for note in &facts.notes {
             self.warn(ProblemKind::BadManifest, Some(digest), note.as_str()).path(&path);
         }
-        let from = digest.to_string();
+    }
+
+    fn parts(&mut self, graph: &Graph, facts: &Facts, is_list: bool) {
+        let from = facts.digest.to_string();
         for part in &facts.parts {
             let nondistributable = part.role == Role::Layer && is_nondistributable(&part.descriptor.media_type);
             let held = match part.role {
@@ -353,7 +363,15 @@ impl Examination {
             };
             self.pointed(graph, &part.descriptor, held, &from);
         }
+    }
+
+    fn subject(&mut self, graph: &Graph, facts: &Facts) {
+        let from = facts.digest.to_string();
         let Some(subject) = &facts.subject else { return };
+        if subject.size.is_none() {
+            let message = "its referrer does not say its size";
+            self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
+        }
         if let Some(real) = graph.facts(&subject.digest) {
             let size = subject.size.filter(|size| *size != real.size);
             let media_type = subject.media_type.as_deref().filter(|said| *said != real.form.media_type());

@@ -179,7 +179,7 @@ impl Graph {
         }
         let Walk { nodes, inline, .. } = walk;
         let edges = edges(&index, &lists, &nodes);
-        let standings = standings(&index, &edges);
+        let standings = standings(&index, &lists, &edges);
         Ok(Self { index, nodes, opaque, edges, lists, standings, inline })
     }
 
@@ -323,9 +323,9 @@ fn tag(pair: &Pair) -> Option<&str> {
 
 /// The subject and suffix, if an entry has one of cosign's tags.
 pub(crate) fn cosign(pair: &Pair) -> Option<(Digest, &'static str)> {
-    let pair = Pair { image: None, reference: tag(pair).map(str::to_owned) };
-    let (subject, suffix) = pair.cosign()?;
-    Some((subject, ["sig", "att", "sbom"].into_iter().find(|known| *known == suffix)?))
+    let (stem, suffix) = tag(pair)?.rsplit_once('.')?;
+    let suffix = ["sig", "att", "sbom"].into_iter().find(|known| *known == suffix)?;
+    Some((name::fallback_subject(stem)?, suffix))
 }
 
 /// What an entry is a list about, if it is one.
@@ -468,13 +468,12 @@ impl<'s> Walk<'s> {
     /// Remembers a manifest that has to be read, unless it was met before. Opaque content is passed over.
     fn want(&mut self, descriptor: &Descriptor) {
         let Some(form) = Form::of(&descriptor.media_type) else { return };
-        if self.seen.contains(&descriptor.digest) {
+        if !self.seen.insert(descriptor.digest.clone()) {
             if descriptor.data.is_some() {
                 self.spare.insert(descriptor.digest.clone(), descriptor.clone());
             }
             return;
         }
-        self.seen.insert(descriptor.digest.clone());
         self.next.push(Want {
             digest: descriptor.digest.clone(),
             media_type: form.media_type(),
@@ -639,16 +638,21 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
         _ => None,
     };
     let list_places: HashSet<usize> = lists.iter().map(|list| list.place).collect();
-    // In which dialects each manifest was found, the first of them.
-    let mut ways: HashMap<&Digest, Dialect> = HashMap::new();
-    let mut way = |digest, dialect: Dialect| {
-        let known = ways.entry(digest).or_insert(dialect);
-        *known = dialect.min(*known);
+    // In which dialects each manifest that says its subject was found, the first of them.
+    let with_subject = nodes.iter().filter_map(|(digest, node)| match node {
+        Node::Present(facts) if facts.subject.is_some() => Some((digest, Dialect::Scan)),
+        _ => None,
+    });
+    let mut ways: HashMap<&Digest, Dialect> = with_subject.collect();
+    let mut way = |digest: &Digest, dialect: Dialect| {
+        if let Some(known) = ways.get_mut(digest) {
+            *known = dialect.min(*known);
+        }
     };
-    let mut edges: BTreeSet<Edge> = BTreeSet::new();
+    let mut edges: Vec<Edge> = Vec::new();
     let mut said = |subject: Digest, referrer: &Digest, dialect, cosign| {
         if subject != *referrer && present(referrer).is_some_and(|facts| facts.subject.is_none()) {
-            edges.insert(Edge { subject, referrer: referrer.clone(), dialect, cosign });
+            edges.push(Edge { subject, referrer: referrer.clone(), dialect, cosign });
         }
     };
     // An index that is only there as a list says nothing about platforms.
@@ -684,7 +688,8 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             way(&child.digest, dialect);
         }
     }
-    for facts in nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present) {
+    let holders = nodes.values().filter_map(|node| if let Node::Present(facts) = node { Some(facts) } else { None });
+    for facts in holders.filter(|facts| facts.kind == ManifestKind::Index && !only_lists.contains(&facts.digest)) {
         for child in facts.children() {
             match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
                 Some(subject) => {
@@ -695,15 +700,14 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             }
         }
     }
-    for (digest, node) in nodes {
-        if let Node::Present(facts) = node
-            && let Some(subject) = &facts.subject
-            && subject.digest != *digest
+    for (referrer, dialect) in ways {
+        if let Some(subject) = present(referrer).and_then(|facts| facts.subject.as_ref())
+            && subject.digest != *referrer
         {
-            let dialect = ways.get(digest).copied().unwrap_or(Dialect::Scan);
-            edges.insert(Edge { subject: subject.digest.clone(), referrer: digest.clone(), dialect, cosign: None });
+            edges.push(Edge { subject: subject.digest.clone(), referrer: referrer.clone(), dialect, cosign: None });
         }
     }
+    edges.sort_unstable();
     let mut by_subject: BTreeMap<Digest, Vec<Edge>> = BTreeMap::new();
     for edge in edges {
         let known = by_subject.entry(edge.subject.clone()).or_default();
@@ -716,9 +720,9 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
 }
 
 /// What each entry is there for.
-fn standings(index: &IndexFile, edges: &BTreeMap<Digest, Vec<Edge>>) -> Vec<Standing> {
+fn standings(index: &IndexFile, lists: &[List], edges: &BTreeMap<Digest, Vec<Edge>>) -> Vec<Standing> {
     let referrers: HashSet<&Digest> = edges.values().flatten().map(|edge| &edge.referrer).collect();
-    let lists: HashSet<usize> = lists(index).into_iter().map(|list| list.place).collect();
+    let lists: HashSet<usize> = lists.iter().map(|list| list.place).collect();
     let standing = |(place, entry): (usize, &ocistow_layout::index::Entry)| match &entry.descriptor {
         Ok(_) if lists.contains(&place) => Standing::List,
         Ok(_) if cosign(&entry.pair).is_some() => Standing::Cosign,

@@ -18,7 +18,7 @@ pub fn entry(old: &Descriptor, bytes: &[u8]) -> Descriptor {
     let object: Object = json::parse(&text).expect("a descriptor's text is an object");
     let mut members = Vec::new();
     for (key, value) in &object.0 {
-        let value = match key.as_str() {
+        let value = match &**key {
             "mediaType" => json::quote(INDEX_TYPE),
             "digest" => json::quote(&Digest::of(bytes).to_string()),
             "size" => bytes.len().to_string(),

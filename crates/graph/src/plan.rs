@@ -204,12 +204,15 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
     }
     // What refers to something that is not here at all goes along; what refers to something left out does not.
     let subjects = subjects(graph);
+    let there = |digest: &&Digest| graph.node(digest).is_some_and(|node| *node != Node::Absent);
+    let roots: HashSet<&Digest> =
+        graph.roots().into_iter().filter_map(|place| own(graph, place)).map(|own| &own.digest).filter(there).collect();
     let waits = |digest: &Digest| {
         let mut met = BTreeSet::new();
         let mut stack = vec![digest];
         while let Some(digest) = stack.pop() {
             for subject in subjects.get(digest).into_iter().flatten() {
-                if children.contains(subject) || roots_have(graph, subject) {
+                if children.contains(subject) || roots.contains(subject) {
                     return false;
                 }
                 if met.insert(*subject) {
@@ -225,13 +228,6 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
         }
     }
     Ok(())
-}
-
-fn roots_have(graph: &Graph, digest: &Digest) -> bool {
-    graph.node(digest).is_some_and(|node| *node != Node::Absent)
-        && graph.index().entries().iter().enumerate().any(|(place, _)| {
-            graph.standing(place) == Standing::Root && own(graph, place).is_some_and(|own| own.digest == *digest)
-        })
 }
 
 /// All children of indexes that are there, lists of referrers aside.

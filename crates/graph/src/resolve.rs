@@ -1,13 +1,15 @@
 //! From what a user wrote to the entry, manifest or blob that is meant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::index::{Entry, IndexFile};
 use ocistow_layout::name::{self, Steps};
-use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source, Watch};
+use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
-use crate::facts::Form;
-use crate::graph::{Graph, Load};
+use crate::closure::{config_platform, is_attestation};
+use crate::facts::{Form, ManifestKind, Shape};
+use crate::graph::{self, Graph, Load};
+use crate::platform::Selector;
 
 /// How many candidates an error names before it says how many more there are.
 const MOST_NAMED: usize = 20;
@@ -160,6 +162,67 @@ fn reachable(graph: &Graph, source: &dyn Source, digest: &Digest) -> Result<Targ
             Ok(Target { descriptor, places: Vec::new(), manifest: false })
         }
         None => Err(not_found(source.location(), &format!("@{digest}"))),
+    }
+}
+
+/// The one manifest for a platform: the exact match, else the first in index order, also inside nested
+/// indexes. What says no platform is judged by its config; a root that is no index is judged alike.
+///
+/// NotFound where nothing is for the platform (what there is is the hint); Integrity or Incomplete where an
+/// index on the way cannot be read. The manifest that is named may itself be absent.
+pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) -> Result<Descriptor> {
+    let mut root = root.clone();
+    let mut met = HashSet::new();
+    loop {
+        let mut candidates: Vec<(Descriptor, Option<Platform>)> = Vec::new();
+        let mut nested = HashSet::new();
+        // Own stack, in index order: the last child first.
+        let mut stack = vec![root.clone()];
+        while let Some(descriptor) = stack.pop() {
+            let at_root = descriptor.digest == root.digest;
+            if descriptor.platform.is_some() && !at_root {
+                candidates.push((descriptor.clone(), descriptor.platform.clone()));
+                continue;
+            }
+            if Form::of(&descriptor.media_type).is_none() || !nested.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            let (node, _) = graph::read(source, &descriptor);
+            let facts = match node.facts(&descriptor.digest) {
+                Ok(facts) => facts,
+                Err(why) if at_root => return Err(why),
+                // A child that is not there and says no platform cannot be meant.
+                Err(_) => continue,
+            };
+            match facts.kind {
+                ManifestKind::Index => {
+                    let children: Vec<Descriptor> = facts.children().cloned().collect();
+                    stack.extend(children.into_iter().rev().filter(|child| !is_attestation(child)));
+                }
+                _ => {
+                    let platform = match &descriptor.platform {
+                        Some(platform) => Some(platform.clone()),
+                        None => config_platform(source, facts)?,
+                    };
+                    candidates.push((descriptor, platform));
+                }
+            }
+        }
+        let Some(at) = selector.choose(candidates.iter().map(|(_, platform)| platform.as_ref())) else {
+            let what = format!("could not find {selector} in {}", root.digest);
+            let there: BTreeSet<String> =
+                candidates.iter().filter_map(|(_, p)| Some(p.as_ref()?.to_string())).collect();
+            let there: Vec<String> = there.into_iter().take(MOST_NAMED).collect();
+            let error = Error::new(Kind::NotFound, what);
+            return Err(if there.is_empty() { error } else { error.hint(format!("there are {}", there.join(", "))) });
+        };
+        let (chosen, _) = candidates.swap_remove(at);
+        let is_index = Form::of(&chosen.media_type).is_some_and(|form| form.shape() == Shape::Index);
+        // An index with a platform of its own is looked into in turn; one that leads back to itself is not.
+        if !is_index || !met.insert(chosen.digest.clone()) {
+            return Ok(chosen);
+        }
+        root = chosen;
     }
 }
 

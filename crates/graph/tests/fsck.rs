@@ -1,5 +1,7 @@
 //! What is wrong with a layout.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use ocistow_graph::fsck::{Options, ProblemKind, ProblemKind::*, Report, Severity, examine};
 use ocistow_graph::{Graph, Load, Request, plan};
 use ocistow_layout::memory::Memory;
@@ -10,7 +12,7 @@ use ocistow_testkit::{draw, odd};
 const PLAIN: Options = Options { threads: 2, archive: false, complete: false, allow_missing: false };
 
 fn check(layout: &Memory, options: Options) -> Report {
-    examine(layout, options, &Unwatched).unwrap()
+    examine(layout, options, &Unwatched).expect("it can be examined")
 }
 
 fn kinds(layout: &Memory) -> Vec<(ProblemKind, Severity)> {
@@ -20,12 +22,14 @@ fn kinds(layout: &Memory) -> Vec<(ProblemKind, Severity)> {
     kinds
 }
 
+type Case = (&'static str, Memory, &'static [(ProblemKind, Severity)]);
+
 const ERROR: Severity = Severity::Error;
 const WARNING: Severity = Severity::Warning;
 
 #[test]
 fn odd_layouts_have_the_findings_of_the_contract() {
-    let cases: [(&str, Memory, &[(ProblemKind, Severity)]); 17] = [
+    let cases: [Case; 18] = [
         ("C-EMPTY", odd::empty(), &[]),
         ("C-STRICT", odd::strict(), &[]),
         ("C-ALLREFS", odd::all_referrers(), &[(DanglingSubject, WARNING)]),
@@ -41,6 +45,7 @@ fn odd_layouts_have_the_findings_of_the_contract() {
         ("C-CORRUPT cut", odd::cut(), &[(DigestMismatch, ERROR), (SizeMismatch, ERROR)]),
         ("C-AMBIG", odd::ambiguous(), &[(BadManifest, ERROR), (UnreachableBlob, WARNING)]),
         ("C-DOCKER", odd::docker(), &[]),
+        ("C-NOSIZE", odd::no_subject_size(), &[(SubjectMismatch, WARNING)]),
         ("C-512", odd::sha512(), &[]),
         ("C-TRAVERSAL", odd::traversal(), &[(BadDigest, ERROR), (UnreachableBlob, WARNING)]),
     ];
@@ -150,4 +155,11 @@ fn subjects_that_are_not_as_described_are_warned_of() {
     let index = String::from_utf8(layout.index.clone()).unwrap();
     layout.index = index.replacen("\"manifests\":[", &format!("\"manifests\":[{},", entry.text()), 1).into_bytes();
     assert_eq!(kinds(&layout), [(SubjectMismatch, WARNING)]);
+}
+
+/// A writer that lost its power may leave a manifest without its parts; nothing leads there.
+#[test]
+fn what_nothing_leads_to_needs_nothing() {
+    let world = draw("image app:1 = base\nrefer sig -> app = content : application/x.sig\nhidden sig\nabsent content");
+    assert_eq!(kinds(&world.memory), [(UnreachableBlob, WARNING), (UnlistedReferrer, WARNING)]);
 }

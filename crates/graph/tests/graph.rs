@@ -1,5 +1,7 @@
 //! What points at what, in the layouts of other tools and in hostile ones.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::collections::BTreeSet;
 
 use ocistow_graph::graph::Standing;

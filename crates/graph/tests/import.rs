@@ -1,5 +1,7 @@
 //! How what arrives is entered.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::sync::Mutex;
 
 use ocistow_graph::{Graph, Import, Load, Plan, Request, import, plan};

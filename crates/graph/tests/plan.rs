@@ -1,5 +1,7 @@
 //! What goes along with what.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::collections::BTreeSet;
 
 use ocistow_graph::bundle::carries_mismatch;
@@ -298,4 +300,71 @@ fn dockers_manifest_names_images_by_their_full_names() {
     let made = make(&of(&world, &["2.0"])).unwrap();
     assert!(String::from_utf8(made.bytes).unwrap().contains("\"RepoTags\":null"));
     assert_eq!((made.images, made.nameless), (1, 1));
+}
+
+/// A drawing of images, indexes, attestations and referrers of all sorts, from numbers.
+fn world_of(steps: &[(u8, usize)]) -> String {
+    let mut text =
+        String::from("image i0:t0 = base [linux/amd64]\nimage i1 = base + more [linux/arm64]\nindex x0:x = i0, i1\n");
+    let mut things = vec!["i0".to_owned(), "i1".to_owned(), "x0".to_owned()];
+    let (mut listed, mut signed) = (BTreeSet::new(), BTreeSet::new());
+    for (n, (what, pick)) in steps.iter().enumerate() {
+        let subject = things[pick % things.len()].clone();
+        let line = match what % 7 {
+            0 => format!("refer r{n} -> {subject} : application/x.{n}"),
+            1 => format!("refer r{n}:tag{n} -> {subject} : application/x.{n}"),
+            2 => format!("containerd r{n} -> {subject} : application/x.{n}"),
+            3 => format!("image r{n}:t{n} = base + l{n} [linux/s390x]"),
+            4 => format!("index r{n}:t{n} = {subject}"),
+            5 if signed.insert(subject.clone()) => {
+                text.push_str(&format!("cosign {subject}.sig\n"));
+                continue;
+            }
+            _ if listed.insert(subject.clone()) => {
+                text.push_str(&format!("refer r{n} -> {subject} : application/x.{n}\nfallback {subject} = r{n}\n"));
+                continue;
+            }
+            _ => continue,
+        };
+        text.push_str(&line);
+        text.push('\n');
+        things.push(format!("r{n}"));
+    }
+    text
+}
+
+proptest::proptest! {
+    /// Whatever is asked of whatever layout: the bundle reaches what it declares and makes itself again, and
+    /// every edge between things carried is still there.
+    #[test]
+    fn every_bundle_is_sound(
+        steps in proptest::collection::vec((0u8..7, 0usize..100), 0..12),
+        named: bool,
+        platform: bool,
+        referrers: bool,
+        subjects: bool,
+    ) {
+        let text = world_of(&steps);
+        let world = draw(&text);
+        let mut request = if named { of(&world, &["x"]) } else { request() };
+        request.referrers = referrers;
+        request.include_subject = subjects;
+        if platform {
+            request.platforms = vec!["linux/amd64".parse().unwrap()];
+        }
+        let graph = Graph::load(&world.memory, PLAIN, &Unwatched).unwrap();
+        match plan::export(&graph, &world.memory, &request) {
+            Err(why) => proptest::prop_assert_eq!(why.kind(), Kind::NotFound),
+            Ok(plan) => {
+                let bundle = sound(&world.memory, &plan);
+                let after = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+                for edge in graph.edges().filter(|_| referrers) {
+                    if after.facts(&edge.subject).is_some() && graph.facts(&edge.referrer).is_some() {
+                        let kept = after.referrers(&edge.subject).iter().any(|kept| kept.referrer == edge.referrer);
+                        proptest::prop_assert!(kept, "{} -> {}", world.word(&edge.referrer), world.word(&edge.subject));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Which platform is meant.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use ocistow_graph::Selector;
 use ocistow_layout::{Kind, Platform};
 

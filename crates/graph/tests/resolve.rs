@@ -1,6 +1,8 @@
 //! From words to entries.
 
-use ocistow_graph::resolve::{Asked, resolve, shortest};
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
+use ocistow_graph::resolve::{Asked, of_platform, resolve, shortest};
 use ocistow_graph::{Graph, Load, Target};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Digest, Error, Kind, Result, Source, Unwatched};
@@ -94,4 +96,30 @@ fn each_entry_has_a_shortest_text_that_means_it_alone() {
             None => assert_eq!(*text, format!("@{digest}")),
         }
     }
+}
+
+#[test]
+fn a_platform_picks_one_manifest() {
+    let world = draw(
+        "image v6 = base [linux/arm/v6]
+         image v7 = base [linux/arm/v7]
+         image plain = base
+         attest prov -> v6
+         index inner = v7, plain
+         index app:1 = prov, v6, inner",
+    );
+    let of = |name: &str, platform: &str| {
+        let found = of_platform(&world.memory, world.descriptor(name), &platform.parse().unwrap());
+        found.map(|found| world.word(&found.digest)).map_err(|why| why.kind())
+    };
+    assert_eq!(of("app", "linux/arm/v7").as_deref(), Ok("v7"));
+    assert_eq!(of("app", "linux/arm").as_deref(), Ok("v6"));
+    // Only its config says so.
+    assert_eq!(of("app", "linux/amd64").as_deref(), Ok("plain"));
+    assert_eq!(of("plain", "linux/amd64").as_deref(), Ok("plain"));
+    assert_eq!(of("plain", "linux/arm64"), Err(Kind::NotFound));
+    assert_eq!(of("app", "unknown/unknown"), Err(Kind::NotFound));
+    let absent = draw("image a = base [linux/amd64]\nindex app:1 = a\nabsent app");
+    let found = of_platform(&absent.memory, absent.descriptor("app"), &"linux".parse().unwrap());
+    assert_eq!(kind(found), Kind::Incomplete);
 }

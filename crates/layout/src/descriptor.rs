@@ -1,13 +1,15 @@
 //! Descriptors: what a document says of the content it points to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::digest::{Digest, DigestError};
-use crate::json::{self, JsonError, Object};
+use crate::json::{self, JsonError, Name, Object};
 
 /// The annotation that names an entry of index.json.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -98,26 +100,24 @@ impl std::error::Error for DescriptorError {}
 impl Descriptor {
     /// Reads a descriptor from its JSON text.
     pub fn parse(text: &str) -> Result<Self, DescriptorError> {
-        let members: Object = json::parse(text).map_err(DescriptorError::Json)?;
-        let string = |name: &'static str| match members.get(name) {
-            None => Ok(None),
-            Some(raw) => json::parse::<String>(raw.get()).map(Some).map_err(|_| DescriptorError::Wrong(name)),
-        };
-        let media_type = string("mediaType")?.ok_or(DescriptorError::Absent("mediaType"))?;
-        let digest = string("digest")?.ok_or(DescriptorError::Absent("digest"))?;
+        let members: Members = json::parse(text).map_err(DescriptorError::Json)?;
+        let media_type = members.media_type.string("mediaType")?.ok_or(DescriptorError::Absent("mediaType"))?;
+        let digest = members.digest.text("digest")?.ok_or(DescriptorError::Absent("digest"))?;
         let digest = digest.parse().map_err(DescriptorError::Digest)?;
-        let size = members.get("size").ok_or(DescriptorError::Absent("size"))?;
         // Signed 64-bit and never negative (DESCRIPTOR-3).
-        let size: i64 = json::parse(size.get()).map_err(|_| DescriptorError::Wrong("size"))?;
-        let size = u64::try_from(size).map_err(|_| DescriptorError::Wrong("size"))?;
+        let size = match members.size {
+            Value::Absent => return Err(DescriptorError::Absent("size")),
+            Value::Number(size) if i64::try_from(size).is_ok() => size,
+            _ => return Err(DescriptorError::Wrong("size")),
+        };
         Ok(Self {
             media_type,
             digest,
             size,
-            artifact_type: string("artifactType")?,
-            annotations: annotations(members.get("annotations")).ok_or(DescriptorError::Wrong("annotations"))?,
-            platform: platform(members.get("platform"))?,
-            data: string("data")?,
+            artifact_type: members.artifact_type.string("artifactType")?,
+            annotations: annotations(members.annotations).ok_or(DescriptorError::Wrong("annotations"))?,
+            platform: platform(members.platform)?,
+            data: members.data.string("data")?,
             text: text.into(),
         })
     }
@@ -151,12 +151,123 @@ impl Descriptor {
     }
 }
 
+/// The members of a descriptor, the last of each name; `null` counts as absent. Read in one pass: layouts
+/// have many descriptors.
+#[derive(Default)]
+struct Members<'a> {
+    media_type: Value<'a>,
+    digest: Value<'a>,
+    size: Value<'a>,
+    artifact_type: Value<'a>,
+    data: Value<'a>,
+    annotations: Option<&'a RawValue>,
+    platform: Option<&'a RawValue>,
+}
+
+/// The value of a member that should be a string or a number.
+#[derive(Default)]
+enum Value<'a> {
+    #[default]
+    Absent,
+    Text(Cow<'a, str>),
+    Number(u64),
+    Other,
+}
+
+impl<'a> Value<'a> {
+    fn text(self, member: &'static str) -> Result<Option<Cow<'a, str>>, DescriptorError> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Number(_) | Self::Other => Err(DescriptorError::Wrong(member)),
+        }
+    }
+
+    fn string(self, member: &'static str) -> Result<Option<String>, DescriptorError> {
+        Ok(self.text(member)?.map(Cow::into_owned))
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Value::Absent)
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Value::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Value::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Value::Number(number))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Value::Other)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Value::Other)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Value::Other)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Value::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Value::Other)
+            }
+        }
+        from.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Members::default();
+                let known = |raw: &'de RawValue| (raw.get() != "null").then_some(raw);
+                while let Some(Name(name)) = map.next_key()? {
+                    match &*name {
+                        "mediaType" => members.media_type = map.next_value()?,
+                        "digest" => members.digest = map.next_value()?,
+                        "size" => members.size = map.next_value()?,
+                        "artifactType" => members.artifact_type = map.next_value()?,
+                        "data" => members.data = map.next_value()?,
+                        "annotations" => members.annotations = known(map.next_value()?),
+                        "platform" => members.platform = known(map.next_value()?),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(members)
+            }
+        }
+        from.deserialize_map(Fields)
+    }
+}
+
 /// Reads annotations; those that are no strings are passed over (4.8). `None` where it is no object.
 pub fn annotations(raw: Option<&RawValue>) -> Option<BTreeMap<String, String>> {
     let Some(raw) = raw else { return Some(BTreeMap::new()) };
     let members: Object = json::parse(raw.get()).ok()?;
     let pairs = members.0.into_iter();
-    Some(pairs.filter_map(|(key, value)| Some((key, json::parse::<String>(value.get()).ok()?))).collect())
+    Some(pairs.filter_map(|(key, value)| Some((key.into_owned(), json::parse::<String>(value.get()).ok()?))).collect())
 }
 
 /// Reads a platform; absent members are empty. `Err` where it is no platform.

@@ -76,7 +76,7 @@ impl IndexFile {
         }
         let mut members = Vec::with_capacity(object.0.len());
         for (name, value) in &object.0 {
-            members.push((name.clone(), json::span(&text, value)));
+            members.push((name.to_string(), json::span(&text, value)));
         }
         let manifests = members.iter().rev().find(|(name, _)| name == "manifests").map(|(_, span)| span.clone());
         let mut entries = Vec::new();

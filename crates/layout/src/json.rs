@@ -1,5 +1,6 @@
 //! JSON read as text with spans, so that what nobody touched keeps its bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 pub const MAX_DEPTH: usize = 64;
 
 /// The members of one JSON object, in order, duplicates included, each value as its own text.
-pub struct Object<'a>(pub Vec<(String, &'a RawValue)>);
+pub struct Object<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// The elements of one JSON array, each as its own text.
 pub struct Array<'a>(pub Vec<&'a RawValue>);
@@ -25,7 +26,7 @@ impl<'a> Object<'a> {
 
     /// The first name that stands twice.
     pub fn duplicate(&self) -> Option<&str> {
-        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
         names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
     }
@@ -35,19 +36,42 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                // Most objects of ours have few members.
+                let mut members = Vec::with_capacity(8);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
                 }
                 Ok(members)
             }
         }
         from.deserialize_map(Members).map(Object)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+pub struct Name<'a>(pub Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 
@@ -95,6 +119,12 @@ impl std::error::Error for JsonError {}
 /// whoever parses it.
 pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|why| JsonError::Syntax(why.to_string()))?;
+    // What opens so seldom cannot be too deep, whatever stands in strings; most documents end here. `[` and
+    // `{` differ in one bit; counted in bytes, so that the compiler can take many at a time.
+    let opens = |chunk: &[u8]| usize::from(chunk.iter().fold(0, |n: u8, byte| n + u8::from(byte | 0x20 == b'{')));
+    if bytes.chunks(usize::from(u8::MAX)).map(opens).sum::<usize>() <= MAX_DEPTH {
+        return Ok(text);
+    }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in text.bytes() {
         match byte {

@@ -61,11 +61,11 @@ impl<'a> Locks<'a> {
         Ok(locks)
     }
 
-    /// The locks of a layout that is only looked at; `None` where they were never made or cannot be
-    /// opened for writing (read-only media).
+    /// The locks of a layout that is only looked at; `None` where they were never all made or
+    /// cannot be opened for writing (read-only media).
     pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Option<Self> {
         let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
-        locks.open("content").is_ok().then_some(locks)
+        ["gate", "content"].iter().all(|name| locks.open(name).is_ok()).then_some(locks)
     }
 
     /// For whoever writes, or walks through the content: nothing is deleted while this is held.

@@ -256,6 +256,27 @@ fn frames_are_of_one_to_two_mebibytes_and_start_with_a_member_where_they_can() {
     }
 }
 
+#[test]
+fn content_that_is_compressed_already_costs_next_to_nothing_and_hides_nothing_else() {
+    let mut state = 1_u64;
+    let mut random = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let noise: Vec<u8> = (0..3_000_000).map(&mut random).collect();
+    let mut half = noise.clone();
+    half.iter_mut().skip(1_000_000).for_each(|byte| *byte %= 4);
+    let packed = |content: &[u8]| {
+        let mut layout = Memory::default();
+        layout.add(content);
+        let packed = stream(&layout, Options { compression: Compression::GZIP, ..Options::default() });
+        assert!(frames(&packed).concat() == plain(&layout));
+        packed.len()
+    };
+    assert!((3_000_000..3_010_000).contains(&packed(&noise)));
+    assert!(packed(&half) < 2_000_000);
+}
+
 /// ARCHIVE-20. No byte of such a blob is needed to see its header.
 #[test]
 fn sizes_of_eight_gibibytes_and_names_too_long_for_ustar_are_in_pax_records() {

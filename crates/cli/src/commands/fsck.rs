@@ -50,7 +50,10 @@ impl Answer for Findings {
                 Severity::Error => look.bold("error"),
                 Severity::Warning => "warning".to_owned(),
             };
-            writeln!(out, "{severity}: {kind}: {}", shown(&problem.message))?;
+            let digest = problem.digest.as_ref().map(ToString::to_string);
+            let what = problem.path.as_deref().or(digest.as_deref()).unwrap_or("index.json");
+            let from = problem.from.as_ref().map_or_else(String::new, |from| format!(" (from {from})"));
+            writeln!(out, "{severity}: {kind}: {}: {}{}", shown(what), shown(&problem.message), shown(&from))?;
         }
         let Checked { manifests, blobs, bytes: all } = self.checked;
         let verdict = if self.ok { "ok" } else { "not ok" };

@@ -143,8 +143,7 @@ impl<'a> InPlace<'a> {
                 target.write_at(piece, at)?;
                 at += piece.len() as u64;
             }
-            // Padding is left out: what was never written to reads as zeros.
-            at = at.next_multiple_of(BLOCK);
+            at += pad(&target, at);
         }
         let mut blobs = BTreeMap::new();
         for (blob, start) in shape.blobs.into_iter().zip(shape.starts) {
@@ -162,6 +161,7 @@ impl Writing for InPlace<'_> {
         self.target.write_at(&head, slot.start)?;
         let start = slot.start + head.len() as u64;
         pump(blob, content, self.watch, &mut |piece, at| self.target.write_at(piece, start + at))?;
+        pad(&self.target, start + blob.size);
         slot.put.store(true, Ordering::Release);
         Ok(())
     }
@@ -182,6 +182,13 @@ impl Writing for InPlace<'_> {
         self.target.publish()?;
         Ok(done)
     }
+}
+
+/// Leaves out the padding of a member that ends there: what was never written to reads as zeros. How much it was.
+fn pad(target: &Target<'_>, end: u64) -> u64 {
+    let padding = end.next_multiple_of(BLOCK) - end;
+    target.done(end, padding);
+    padding
 }
 
 /// The failure of a caller that does not keep to its outline.
