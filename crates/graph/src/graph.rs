@@ -8,7 +8,7 @@ use std::thread;
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
-use ocistow_layout::{Access, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
+use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind};
 
@@ -378,6 +378,14 @@ impl Want<'_> {
         }
     }
 
+    /// The node that content is.
+    fn node(&self, content: Content<'_>) -> Node {
+        match checked::whole(&self.digest, content, self.limit) {
+            Ok(bytes) => self.judge(&bytes),
+            Err(why) => Node::Broken(Broken::Damaged(why.chain())),
+        }
+    }
+
     /// A right `data` stands in for an absent blob (DESCRIPTOR-9).
     fn elsewhere(&self) -> (Node, Vec<u8>) {
         match self.data.as_deref().and_then(embedded) {
@@ -534,24 +542,55 @@ impl<'s> Walk<'s> {
             self.ahead = Some(ahead);
             return nodes;
         }
-        let (source, watch) = (self.source, self.watch);
-        let read = |part: &[Want<'_>]| -> Vec<Node> {
-            part.iter().take_while(|_| !watch.stop()).map(|want| want.read(source).0).collect()
-        };
+        // In order of their digests, as they lie in our bundles: each thread has a stretch of its own.
+        let mut order: Vec<usize> = (0..level.len()).collect();
+        order.sort_unstable_by_key(|at| &level[*at].digest);
         let threads = self.threads.clamp(1, level.len().div_ceil(WORTH_A_THREAD));
-        let nodes: Vec<Node> = if threads == 1 {
-            read(level)
-        } else {
-            thread::scope(|scope| {
-                let parts = level.chunks(level.len().div_ceil(threads));
-                let running: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
-                let join = |thread: thread::ScopedJoinHandle<'_, Vec<Node>>| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                };
-                running.into_iter().flat_map(join).collect()
-            })
-        };
-        if nodes.len() < level.len() { self.stopped().map(|()| nodes) } else { Ok(nodes) }
+        let parts = order.chunks(level.len().div_ceil(threads).max(1));
+        let read = |part: &[usize]| self.stretch(level, part);
+        let mut nodes: Vec<Option<Node>> = vec![None; level.len()];
+        thread::scope(|scope| {
+            let mut parts = parts;
+            let own = parts.next();
+            let running: Vec<_> = parts.map(|part| scope.spawn(move || (part, read(part)))).collect();
+            let mut found: Vec<_> = own.map(|part| (part, read(part))).into_iter().collect();
+            for thread in running {
+                found.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            for (part, read) in found {
+                for (at, node) in part.iter().zip(read) {
+                    nodes[*at] = node;
+                }
+            }
+        });
+        if nodes.contains(&None) {
+            self.stopped()?;
+        }
+        Ok(nodes.into_iter().map(|node| node.unwrap_or(Node::Absent)).collect())
+    }
+
+    /// The nodes of a stretch of one level, which is in order of digests; some are left out where the
+    /// watcher asked to stop.
+    fn stretch(&self, level: &[Want<'_>], stretch: &[usize]) -> Vec<Option<Node>> {
+        let mut nodes: Vec<Option<Node>> = vec![None; stretch.len()];
+        let place = |digest: &Digest| stretch.binary_search_by_key(&digest, |at| &level[*at].digest).ok();
+        let want: BTreeSet<Digest> = stretch.iter().map(|at| level[*at].digest.clone()).collect();
+        let visited = self.source.visit(&want, &mut |blob, content| {
+            self.stopped()?;
+            if let Some(place) = place(&blob.digest) {
+                nodes[place] = Some(level[stretch[place]].node(content));
+            }
+            Ok(())
+        });
+        // What cannot even be opened ends a visit, but is nobody's trouble but its own.
+        let left = nodes.iter_mut().zip(stretch).filter(|(node, _)| node.is_none());
+        for (node, at) in left.take_while(|_| !self.watch.stop()) {
+            *node = Some(match visited {
+                Ok(()) => level[*at].elsewhere().0,
+                Err(_) => level[*at].read(self.source).0,
+            });
+        }
+        nodes
     }
 
     /// The nodes of one level of a source of one pass.
@@ -576,10 +615,7 @@ impl<'s> Walk<'s> {
             self.source.visit(&left, &mut |blob, content| {
                 self.stopped()?;
                 let at = places[&blob.digest];
-                nodes[at] = Some(match checked::whole(&blob.digest, content, level[at].limit) {
-                    Ok(bytes) => level[at].judge(&bytes),
-                    Err(why) => Node::Broken(Broken::Damaged(why.chain())),
-                });
+                nodes[at] = Some(level[at].node(content));
                 Ok(())
             })?;
         }
