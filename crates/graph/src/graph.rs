@@ -11,6 +11,7 @@ use ocistow_layout::name::{self, Pair};
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind};
+use crate::manifest::Manifest;
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
 pub const MAX_LIST: u64 = 256 << 20;
@@ -44,7 +45,7 @@ pub struct Load {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// Read and checked.
-    Present(Box<Facts>),
+    Present(Manifest),
     /// Not in the source.
     Absent,
     /// There, but wrong or unreadable. Whoever needs it fails, others go on.
@@ -219,7 +220,7 @@ impl Graph {
     /// or broken.
     pub fn kind(&self, digest: &Digest) -> Option<ManifestKind> {
         match self.nodes.get(digest) {
-            Some(Node::Present(facts)) => Some(facts.kind),
+            Some(Node::Present(manifest)) => Some(manifest.kind()),
             Some(_) => None,
             None => self.opaque.get(digest).filter(|there| **there).map(|_| ManifestKind::Other),
         }
@@ -372,7 +373,7 @@ struct Want<'t> {
 impl Want<'_> {
     fn read(&self, source: &dyn Source) -> (Node, Vec<u8>) {
         match checked::read(source, &self.digest, self.limit) {
-            Ok(Some(bytes)) => (self.judge(&bytes), bytes),
+            Ok(Some(bytes)) => (self.judge(bytes.clone()), bytes),
             Ok(None) => self.elsewhere(),
             Err(why) => (Node::Broken(Broken::Damaged(why.chain())), Vec::new()),
         }
@@ -381,7 +382,7 @@ impl Want<'_> {
     /// The node that content is.
     fn node(&self, content: Content<'_>) -> Node {
         match checked::whole(&self.digest, content, self.limit) {
-            Ok(bytes) => self.judge(&bytes),
+            Ok(bytes) => self.judge(bytes),
             Err(why) => Node::Broken(Broken::Damaged(why.chain())),
         }
     }
@@ -389,18 +390,18 @@ impl Want<'_> {
     /// A right `data` stands in for an absent blob (DESCRIPTOR-9).
     fn elsewhere(&self) -> (Node, Vec<u8>) {
         match self.data.as_deref().and_then(embedded) {
-            Some(bytes) => (self.judge(&bytes), bytes),
+            Some(bytes) => (self.judge(bytes.clone()), bytes),
             None => (Node::Absent, Vec::new()),
         }
     }
 
-    fn judge(&self, bytes: &[u8]) -> Node {
-        let facts = match self.limit {
-            MAX_LIST => Facts::read_list(self.media_type, &self.digest, bytes),
-            _ => Facts::read(self.media_type, &self.digest, bytes),
+    fn judge(&self, bytes: Vec<u8>) -> Node {
+        let manifest = match self.limit {
+            MAX_LIST => Facts::read_list(self.media_type, &self.digest, &bytes).map(Manifest::from),
+            _ => Manifest::read(self.media_type, &self.digest, bytes),
         };
-        match facts {
-            Ok(facts) => Node::Present(Box::new(facts)),
+        match manifest {
+            Ok(manifest) => Node::Present(manifest),
             Err(FactsError::Json(JsonError::Depth)) => Node::Broken(Broken::TooDeep),
             Err(why) => Node::Broken(Broken::Malformed(why.to_string())),
         }
@@ -519,7 +520,7 @@ impl<'s> Walk<'s> {
             {
                 let media_type = descriptor.media_type.clone();
                 let want = Want { digest: digest.clone(), media_type: &media_type, data: None, limit: MAX_MANIFEST };
-                let node = want.judge(&bytes);
+                let node = want.judge(bytes.clone());
                 self.inline.insert(digest.clone(), bytes);
                 self.keep(digest, node);
             }
@@ -527,8 +528,10 @@ impl<'s> Walk<'s> {
     }
 
     fn keep(&mut self, digest: Digest, node: Node) {
-        if let Node::Present(facts) = &node {
-            for part in facts.parts.iter().filter(|part| part.is_manifest()) {
+        if let Node::Present(manifest) = &node
+            && manifest.kind() == ManifestKind::Index
+        {
+            for part in manifest.parts.iter().filter(|part| part.is_manifest()) {
                 self.want(&part.descriptor);
             }
         }
@@ -598,7 +601,7 @@ impl<'s> Walk<'s> {
         let mut nodes: Vec<Option<Node>> = Vec::with_capacity(level.len());
         let mut left = BTreeSet::new();
         for want in level {
-            let node = ahead.remove(&want.digest).map(|facts| Node::Present(Box::new(facts)));
+            let node = ahead.remove(&want.digest).map(|facts| Node::Present(Manifest::from(facts)));
             match (&node, self.source.size(&want.digest)) {
                 (Some(_), _) => nodes.push(node),
                 (None, Ok(None)) => nodes.push(Some(want.elsewhere().0)),
@@ -625,8 +628,8 @@ impl<'s> Walk<'s> {
     /// Looks in blobs that nothing reaches for manifests that say a subject (dialect 7), and reads what
     /// those need.
     fn scan(&mut self) -> Result<()> {
-        let found: Vec<Facts> = match &mut self.ahead {
-            Some(ahead) => ahead.drain().map(|(_, facts)| facts).collect(),
+        let found: Vec<Manifest> = match &mut self.ahead {
+            Some(ahead) => ahead.drain().map(|(_, facts)| Manifest::from(facts)).collect(),
             None => {
                 let mut names = Vec::new();
                 self.source.names(&mut |digest| names.push(digest))?;
@@ -635,17 +638,17 @@ impl<'s> Walk<'s> {
                     self.stopped()?;
                     if !self.seen.contains(&digest) && may_be_manifest(self.source, &digest) {
                         let want = Want { digest, media_type: "", data: None, limit: MAX_MANIFEST };
-                        if let (Node::Present(facts), _) = want.read(self.source) {
-                            found.push(*facts);
+                        if let (Node::Present(manifest), _) = want.read(self.source) {
+                            found.push(manifest);
                         }
                     }
                 }
                 found
             }
         };
-        for facts in found {
-            if facts.subject.is_some() && self.seen.insert(facts.digest.clone()) {
-                self.keep(facts.digest.clone(), Node::Present(Box::new(facts)));
+        for manifest in found {
+            if manifest.about().is_some() && self.seen.insert(manifest.digest.clone()) {
+                self.keep(manifest.digest.clone(), Node::Present(manifest));
             }
         }
         self.run()
@@ -670,13 +673,15 @@ fn may_be_manifest(source: &dyn Source, digest: &Digest) -> bool {
 /// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).
 fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BTreeMap<Digest, Vec<Edge>> {
     let present = |digest: &Digest| match nodes.get(digest) {
-        Some(Node::Present(facts)) => Some(facts),
+        Some(Node::Present(manifest)) => Some(manifest),
         _ => None,
     };
+    // Only those have children.
+    let is_index = |manifest: &&Manifest| manifest.kind() == ManifestKind::Index;
     let list_places: HashSet<usize> = lists.iter().map(|list| list.place).collect();
     // In which dialects each manifest that says its subject was found, the first of them.
     let with_subject = nodes.iter().filter_map(|(digest, node)| match node {
-        Node::Present(facts) if facts.subject.is_some() => Some((digest, Dialect::Scan)),
+        Node::Present(manifest) if manifest.about().is_some() => Some((digest, Dialect::Scan)),
         _ => None,
     });
     let mut ways: HashMap<&Digest, Dialect> = with_subject.collect();
@@ -687,7 +692,7 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     };
     let mut edges: Vec<Edge> = Vec::new();
     let mut said = |subject: Digest, referrer: &Digest, dialect, cosign| {
-        if subject != *referrer && present(referrer).is_some_and(|facts| facts.subject.is_none()) {
+        if subject != *referrer && present(referrer).is_some_and(|manifest| manifest.about().is_none()) {
             edges.push(Edge { subject, referrer: referrer.clone(), dialect, cosign });
         }
     };
@@ -709,8 +714,8 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     }
     if !only_lists.is_empty() {
         let by_entry = only_lists.clone();
-        for facts in nodes.keys().filter(|digest| !by_entry.contains(digest)).filter_map(present) {
-            for child in facts.children() {
+        for index in nodes.keys().filter(|digest| !by_entry.contains(digest)).filter_map(present).filter(is_index) {
+            for child in index.children() {
                 only_lists.remove(&child.digest);
             }
         }
@@ -720,13 +725,13 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             About::Tag(_) => Dialect::FallbackTag,
             About::Subject(_) => Dialect::Olareg,
         };
-        for child in present(&list.digest).into_iter().flat_map(|facts| facts.children()) {
+        for child in present(&list.digest).into_iter().filter(is_index).flat_map(|list| list.children()) {
             way(&child.digest, dialect);
         }
     }
-    let holders = nodes.values().filter_map(|node| if let Node::Present(facts) = node { Some(facts) } else { None });
-    for facts in holders.filter(|facts| facts.kind == ManifestKind::Index && !only_lists.contains(&facts.digest)) {
-        for child in facts.children() {
+    let holders = nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present);
+    for index in holders.filter(is_index) {
+        for child in index.children() {
             match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
                 Some(subject) => {
                     way(&child.digest, Dialect::Attestation);
@@ -737,10 +742,10 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
         }
     }
     for (referrer, dialect) in ways {
-        if let Some(subject) = present(referrer).and_then(|facts| facts.subject.as_ref())
-            && subject.digest != *referrer
+        if let Some(subject) = present(referrer).and_then(Manifest::about)
+            && subject != referrer
         {
-            edges.push(Edge { subject: subject.digest.clone(), referrer: referrer.clone(), dialect, cosign: None });
+            edges.push(Edge { subject: subject.clone(), referrer: referrer.clone(), dialect, cosign: None });
         }
     }
     edges.sort_unstable();

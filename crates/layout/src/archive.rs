@@ -300,11 +300,7 @@ impl Source for Archive {
 impl Archive {
     /// Hands out contents of a plain tar, in the order of their spots. Small ones that lie close together
     /// are read at once: a layout's manifests, for one.
-    fn together(
-        &self,
-        found: &[(Spot, &Digest)],
-        f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn together(&self, found: &[(Spot, &Digest)], f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
         let mut window = Vec::new();
         let mut rest = found;
         while let Some((first, _)) = rest.first() {
@@ -325,7 +321,8 @@ impl Archive {
                     window.resize(len, 0);
                 }
                 let mut place = At { file: &self.file, at: first.at };
-                let got = checked::fill(&mut place, &mut window[..len]).map_err(|why| Error::io("read", &self.location, why))?;
+                let got = checked::fill(&mut place, &mut window[..len])
+                    .map_err(|why| Error::io("read", &self.location, why))?;
                 read = &window[..got];
             }
             for (spot, digest) in near {
