@@ -163,6 +163,8 @@ impl Graph {
         let index = source.index()?;
         let lists = lists(&index);
         let mut walk = Walk::new(source, load.threads, watch, &lists)?;
+        walk.seen.reserve(index.entries().len());
+        walk.nodes.reserve(index.entries().len());
         let mut opaque = HashMap::new();
         let mut cosign = false;
         for entry in index.entries() {
