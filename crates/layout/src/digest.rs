@@ -134,11 +134,6 @@ impl Digest {
         let encoded: String = self.encoded().chars().take(64).map(legal).collect();
         format!("{algorithm}-{encoded}")
     }
-
-    /// The first twelve characters of the encoded part, for people.
-    pub fn short(&self) -> String {
-        self.encoded().chars().take(12).collect()
-    }
 }
 
 /// Lowercase hex.

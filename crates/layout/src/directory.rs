@@ -1,6 +1,5 @@
 //! A layout in a directory, looked at.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -245,15 +244,6 @@ impl Source for Directory {
             Lies::File(file, size) => Ok(Some(Content::Owned(file, size))),
             Lies::Unfit(what) => Err(self.unfit(digest, what)),
         }
-    }
-
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
-        for digest in want {
-            if let Some(content) = self.open(digest)? {
-                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
-            }
-        }
-        Ok(())
     }
 
     fn access(&self) -> Access {

@@ -57,18 +57,6 @@ impl Pair {
     pub fn tag(&self) -> Option<&str> {
         self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
     }
-
-    /// Whether the name is the fallback tag of a list of referrers: `sha256-<64 hex>`.
-    pub fn is_fallback(&self) -> bool {
-        self.reference.as_deref().and_then(fallback_subject).is_some()
-    }
-
-    /// The subject and the suffix (`sig`, `att`, `sbom`) if the name is one of cosign's tags.
-    pub fn cosign(&self) -> Option<(Digest, &str)> {
-        let (stem, suffix) = self.reference.as_deref()?.rsplit_once('.')?;
-        let known = matches!(suffix, "sig" | "att" | "sbom");
-        known.then(|| fallback_subject(stem)).flatten().map(|subject| (subject, suffix))
-    }
 }
 
 /// The digest whose fallback tag this is, where it can be told: sha256 only, since longer ones are cut

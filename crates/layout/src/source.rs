@@ -141,8 +141,16 @@ pub trait Source: Send + Sync {
     /// Opens a blob; `None` where it is absent. The content is not verified.
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>>;
 
-    /// Hands out the wanted blobs that are there in the source's own order, in one pass, each once.
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()>;
+    /// Hands out the wanted blobs that are there in the source's own order, in one pass, each once. A source
+    /// of random access has no order of its own.
+    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
+        for digest in want {
+            if let Some(content) = self.open(digest)? {
+                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
+            }
+        }
+        Ok(())
+    }
 
     /// How it can be read.
     fn access(&self) -> Access;

@@ -11,7 +11,6 @@ use ocistow_layout::{Descriptor, Digest, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
-use crate::chosen::chosen;
 use crate::code::Code;
 use crate::look::Look;
 use crate::node::{Node, reference};
@@ -107,7 +106,7 @@ impl Args {
 
     fn from(&self, walk: &mut Walk<'_>, source: &dyn Source, target: Target) -> Result<Tree> {
         let target = match &self.platform {
-            Some(selector) => chosen(source, target, selector)?,
+            Some(selector) => at::for_platform(source, target, selector)?,
             None => target,
         };
         let mut tree = walk.tree(&target.descriptor, None, 0);
