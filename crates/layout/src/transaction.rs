@@ -473,8 +473,7 @@ impl<'a> Transaction<'a> {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
         if before.bytes() != after || self.old.is_none() {
-            self.swap(&new, before, after, change)?;
-            self.sync_dir(&self.root)?;
+            self.swap(new, before, after, change)?;
         }
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
@@ -617,35 +616,61 @@ impl<'a> Transaction<'a> {
         medium.rename(&path, &to).map_err(failed)
     }
 
-    /// Puts the new index.json in the place of the old one, and looks at what came out: as long as that
-    /// is not what the change was made on, the change is made again on what came out.
+    /// Puts the new index.json in the place of the old one, and waits until that is on the disk. On `Err` the old
+    /// one is back in its place, as far as the file system lets it.
     fn swap(
         &self,
-        new: &Path,
+        new: PathBuf,
+        before: IndexFile,
+        after: Vec<u8>,
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let mut out = Out::Nothing;
+        let swapped = self.swap_and_look(new, before, after, change, &mut out).and_then(|()| self.sync_dir(&self.root));
+        if swapped.is_err() {
+            self.take_back(&out);
+        }
+        swapped
+    }
+
+    /// Swaps, and looks at what came out: as long as that is not what the change was made on, the change is made
+    /// again on what came out. `out` tells what came out last, on `Err` too.
+    fn swap_and_look(
+        &self,
+        mut new: PathBuf,
         mut before: IndexFile,
         mut after: Vec<u8>,
         change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+        out: &mut Out,
     ) -> Result<()> {
         let medium = self.options.medium;
         let at = self.root.join("index.json");
         let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
-        let mut new = new.to_owned();
         // index.json as it would be without us.
         let mut theirs = before.clone();
         if self.old.is_none() {
             match medium.rename_new(&new, &at) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    *out = Out::None;
+                    return Ok(());
+                }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(why) => return Err(failed(why)),
             }
         }
         for _ in 0..REPLAYS {
             let came_out = match medium.exchange(&new, &at) {
-                Ok(()) => File::open(&new).map_err(failed)?,
+                Ok(()) => {
+                    *out = Out::At(new.clone());
+                    File::open(&new).map_err(failed)?
+                }
                 Err(why) if cannot(&why) => {
                     // The old file stays open: what is in it can be read after it lost its name.
                     let old = File::open(&at).map_err(failed)?;
+                    let kept = self.usual().join(format!("index.json-{}", unique()));
+                    let kept = medium.link(&at, &kept).is_ok().then_some(kept);
                     medium.rename(&new, &at).map_err(failed)?;
+                    *out = kept.map_or(Out::Nothing, Out::At);
                     old
                 }
                 Err(why) => return Err(failed(why)),
@@ -655,23 +680,11 @@ impl<'a> Transaction<'a> {
                 return Ok(());
             }
             // Somebody who does not know our locks wrote in between: his change first, then ours. What he
-            // changed may be what we wrote a moment ago, without what he wrote before that.
-            let again = IndexFile::parse(found.clone())
-                .and_then(|found| merge(&before, found, &theirs))
-                .and_then(|merged| Ok((change(&merged)?, merged)));
-            let ours = match again {
-                Ok((ours, merged)) => {
-                    theirs = merged;
-                    ours
-                }
-                Err(why) => {
-                    // Ours cannot be made on theirs: theirs goes back.
-                    let back = self.staged_index(&found)?;
-                    medium.rename(&back, &at).map_err(failed)?;
-                    self.sync_dir(&self.root)?;
-                    return Err(why);
-                }
-            };
+            // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
+            // be made on his, his goes back.
+            let merged = merge(&before, IndexFile::parse(found)?, &theirs)?;
+            let ours = change(&merged)?;
+            theirs = merged;
             new = self.staged_index(&ours)?;
             before = IndexFile::parse(after)?;
             after = ours;
@@ -679,6 +692,31 @@ impl<'a> Transaction<'a> {
         let what = format!("could not write {}", at.display());
         Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))
     }
+
+    /// Undoes the last swap. What keeps that from being done has kept something before, and was told.
+    fn take_back(&self, out: &Out) {
+        let medium = self.options.medium;
+        let at = self.root.join("index.json");
+        let undone = match out {
+            Out::Nothing => Ok(()),
+            Out::None => medium.unlink(&at),
+            Out::At(old) => match medium.exchange(old, &at) {
+                Err(why) if cannot(&why) => medium.rename(old, &at),
+                undone => undone,
+            },
+        };
+        let _ = undone.and_then(|()| medium.sync_dir(&self.root));
+    }
+}
+
+/// What came out when index.json was swapped.
+enum Out {
+    /// It was not swapped, or what came out is lost.
+    Nothing,
+    /// There was none before.
+    None,
+    /// A file that lies here.
+    At(PathBuf),
 }
 
 /// What is in a file that lost its name, once it parses: tools that write in place may still be at it.
