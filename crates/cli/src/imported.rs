@@ -67,7 +67,7 @@ impl Imported {
             roots,
             manifests: arrivals.iter().map(|arrival| arrival.plan.manifests.len() as u64).sum(),
             blobs: Blobs { new: done.new.blobs, present: done.present.blobs, repaired: done.repaired.blobs },
-            bytes: Bytes { new: done.new.bytes + done.repaired.bytes, present: done.present.bytes },
+            bytes: Bytes { new: done.new.bytes, present: done.present.bytes },
             absent: absent.len() as u64,
             missing: missing.into_iter().collect(),
             moved,
