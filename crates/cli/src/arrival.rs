@@ -122,8 +122,9 @@ impl Arrival {
         let aliases: Vec<(Digest, Digest)> =
             passed.table.aliases().map(|(name, own)| (name.clone(), own.clone())).collect();
         let marker = passed.marker();
+        let index = passed.index()?;
         at::judge(context, &location, &marker);
-        let view = transaction.view(&location, passed.index()?, marker);
+        let view = transaction.view(&location, index, marker);
         for (name, own) in &aliases {
             // What came by under another name is this one's content too, if it is: else the name is missing.
             if let Some(content) = view.open(own)? {

@@ -245,8 +245,8 @@ impl Reading<'_> {
         if let Some(config) = self.configs.get(&spot.at) {
             return Ok(Rc::clone(config));
         }
-        self.spend(spot.size)?;
         let text = self.document(path, spot)?;
+        self.spend(spot.size)?;
         let bad = |why: String| self.unreadable(path, why);
         let members: Object = json::parse(&text).map_err(|why| bad(why.to_string()))?;
         let rootfs = members.get("rootfs").map(|raw| json::parse::<Object>(raw.get())).transpose();
