@@ -310,3 +310,18 @@ impl Directory {
         Ok(())
     }
 }
+
+/// Whether there is a directory. Failed where there is something else, a link to one included: nothing
+/// is written through links.
+pub(crate) fn is_dir(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(true),
+        Ok(_) => {
+            let what = format!("could not write below {}", path.display());
+            Err(Error::new(Kind::Failed, what)
+                .because("it is no directory of its own; nothing is written through a link"))
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(why) => Err(Error::io("look at", path, why)),
+    }
+}

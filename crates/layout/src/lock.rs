@@ -6,12 +6,14 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::directory::OURS;
+use rustix::fs::OFlags;
+
+use crate::directory::{OURS, is_dir};
 use crate::error::{Error, Kind, Result};
 use crate::medium::Medium;
 use crate::source::Watch;
@@ -46,11 +48,14 @@ enum Mode {
 }
 
 impl<'a> Locks<'a> {
-    /// The locks of the layout at `root`; makes their files where they are not there.
+    /// The locks of the layout at `root`; makes their files where they are not there. Failed where a link leads
+    /// to them.
     pub fn make(root: &Path, patience: Option<Duration>, medium: &dyn Medium, watch: &'a dyn Watch) -> Result<Self> {
         let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
         for dir in [root.join(OURS), locks.dir.clone()] {
-            there(&dir, medium.make_dir(&dir))?;
+            if !is_dir(&dir)? {
+                there(&dir, medium.make_dir(&dir))?;
+            }
         }
         for name in ["gate", "content", "index"] {
             let path = locks.dir.join(name);
@@ -65,7 +70,8 @@ impl<'a> Locks<'a> {
     /// cannot be opened for writing (read-only media).
     pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Option<Self> {
         let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
-        ["gate", "content"].iter().all(|name| locks.open(name).is_ok()).then_some(locks)
+        let real = [root.join(OURS), locks.dir.clone()].iter().all(|dir| is_dir(dir).is_ok_and(|is| is));
+        (real && ["gate", "content"].iter().all(|name| locks.open(name).is_ok())).then_some(locks)
     }
 
     /// For whoever writes, or walks through the content: nothing is deleted while this is held.
@@ -89,7 +95,8 @@ impl<'a> Locks<'a> {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.dir.join(name))
+        let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        OpenOptions::new().read(true).write(true).custom_flags(careful).open(self.dir.join(name))
     }
 
     fn take(&self, name: &str, mode: Mode) -> Result<Held> {

@@ -11,13 +11,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::checked::{CHUNK, pump, verify, wrong_size};
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS};
+use crate::directory::{Directory, OURS, is_dir};
 use crate::edit::{Edit, apply, merge};
 use crate::error::{Error, Kind, Result};
 use crate::index::{EMPTY_INDEX, IndexFile};
@@ -93,17 +93,32 @@ pub struct Transaction<'a> {
     /// Whether there was no layout before, and is none yet.
     unmade: bool,
     id: String,
-    /// Where blobs of an algorithm are staged.
-    stagings: Mutex<BTreeMap<String, PathBuf>>,
+    stagings: Mutex<Stagings>,
     staged: Mutex<Staged>,
-    /// A handle from before the first write, for a sync of the whole file system that sees every error;
-    /// `None` where such a sync cannot be trusted.
-    whole: Option<File>,
+    /// What was made of a layout that was none before, in that order: all that is taken away if it never becomes one.
+    made: Mutex<Vec<PathBuf>>,
     no_share: AtomicBool,
     no_link: AtomicBool,
     barrier: AtomicU64,
     locks: Locks<'a>,
     _content: Held,
+}
+
+/// Directories for staged files.
+#[derive(Default)]
+struct Stagings {
+    /// By the directory they were made in.
+    made: BTreeMap<PathBuf, Staging>,
+    /// That of each algorithm whose blobs were staged: on the file system they will lie on.
+    of: BTreeMap<String, Staging>,
+}
+
+#[derive(Clone)]
+struct Staging {
+    at: PathBuf,
+    /// A handle from before the first write, for a sync of the whole file system that sees every error;
+    /// `None` where such a sync cannot be trusted.
+    whole: Option<Arc<File>>,
 }
 
 #[derive(Default)]
@@ -148,16 +163,14 @@ impl<'a> Transaction<'a> {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
             Err(why) => return Err(Error::io("make", path, why)),
         };
-        let mut begun = match Self::in_directory(path, made_root, options) {
+        let begun = match Self::in_directory(path, made_root, options) {
             Err(why) if made_root => {
-                unmake(path, true, medium);
+                unmake(path, &[], true, medium);
                 return Err(why);
             }
             begun => begun?,
         };
-        let at = begun.stage_below(&begun.root.join(OURS).join("staging"))?;
-        locked(&begun.stagings).insert(String::new(), at.clone());
-        begun.whole = whole_sync(&at);
+        begun.stage_below(&mut locked(&begun.stagings), &begun.root.join(OURS).join("staging"))?;
         Ok(begun)
     }
 
@@ -176,7 +189,7 @@ impl<'a> Transaction<'a> {
             id: unique(),
             stagings: Mutex::default(),
             staged: Mutex::default(),
-            whole: None,
+            made: Mutex::default(),
             no_share: AtomicBool::new(false),
             no_link: AtomicBool::new(false),
             barrier: AtomicU64::new(0),
@@ -256,13 +269,13 @@ impl<'a> Transaction<'a> {
                 Err(why) => return Err(why),
             }
         }
-        let dir = self.staging(blob.digest.algorithm())?;
-        let path = dir.join(format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded()));
+        let Staging { at, whole } = self.staging(blob.digest.algorithm())?;
+        let path = at.join(format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded()));
         let file = self.fill(&path, blob, content).inspect_err(|_| drop(self.options.medium.unlink(&path)))?;
-        if self.whole.is_none() {
+        if whole.is_none() {
             self.options.medium.sync_file(&file).map_err(|why| Error::io("sync", &path, why))?;
         }
-        let keep = self.whole.is_some() && locked(&self.staged).count < SYNC_EACH;
+        let keep = whole.is_some() && locked(&self.staged).count < SYNC_EACH;
         Ok((Is::At(path, blob.size, over), keep.then_some(file)))
     }
 
@@ -334,26 +347,25 @@ impl<'a> Transaction<'a> {
     }
 
     /// Where blobs of an algorithm are staged: on the file system they will lie on.
-    fn staging(&self, algorithm: &str) -> Result<PathBuf> {
+    fn staging(&self, algorithm: &str) -> Result<Staging> {
         let mut stagings = locked(&self.stagings);
-        if let Some(at) = stagings.get(algorithm) {
-            return Ok(at.clone());
+        if let Some(staging) = stagings.of.get(algorithm) {
+            return Ok(staging.clone());
         }
-        let usual = stagings.get("").expect("begin puts the usual staging here").clone();
+        let mut staging = stagings.made[&self.root.join(OURS).join("staging")].clone();
         let blobs = self.root.join("blobs");
         let own = blobs.join(algorithm);
-        let mut at = usual.clone();
         // A name is moved to where the blobs will be moved: a mount in between says so now.
-        for (dir, inside) in [(&blobs, blobs.clone()), (&own, own.clone())] {
-            if !is_dir(dir)? {
+        for dir in [blobs, own] {
+            if !is_dir(&dir)? {
                 break;
             }
-            if !self.can_move(&at, dir)? {
-                at = self.stage_below(&inside)?;
+            if !self.can_move(&staging.at, &dir)? {
+                staging = self.stage_below(&mut stagings, &dir)?;
             }
         }
-        stagings.insert(algorithm.to_owned(), at.clone());
-        Ok(at)
+        stagings.of.insert(algorithm.to_owned(), staging.clone());
+        Ok(staging)
     }
 
     fn can_move(&self, from: &Path, to: &Path) -> Result<bool> {
@@ -378,12 +390,15 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Makes a directory for staged files.
-    fn stage_below(&self, dir: &Path) -> Result<PathBuf> {
+    /// The directory for staged files in `dir`, made where it is not there yet.
+    fn stage_below(&self, stagings: &mut Stagings, dir: &Path) -> Result<Staging> {
+        if let Some(staging) = stagings.made.get(dir) {
+            return Ok(staging.clone());
+        }
         let medium = self.options.medium;
         let failed = |path: &Path, why| Error::io("make", path, why).of_kind(Kind::Failed);
         let ours = dir.starts_with(self.root.join(OURS));
-        if ours {
+        if ours && !is_dir(dir)? {
             match medium.make_dir(dir) {
                 Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(failed(dir, why)),
                 _ => {}
@@ -391,7 +406,9 @@ impl<'a> Transaction<'a> {
         }
         let at = if ours { dir.join(&self.id) } else { dir.join(format!(".ocistow-{}", self.id)) };
         medium.make_dir(&at).map_err(|why| failed(&at, why))?;
-        Ok(at)
+        let staging = Staging { whole: whole_sync(&at).map(Arc::new), at };
+        stagings.made.insert(dir.to_owned(), staging.clone());
+        Ok(staging)
     }
 
     /// What was put, as a source with this index.json: for planning on what came out of a pipe.
@@ -473,8 +490,7 @@ impl<'a> Transaction<'a> {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
         if before.bytes() != after || self.old.is_none() {
-            self.swap(&new, before, after, change)?;
-            self.sync_dir(&self.root)?;
+            self.swap(new, before, after, change)?;
         }
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
@@ -500,12 +516,14 @@ impl<'a> Transaction<'a> {
         let started = Instant::now();
         let medium = self.options.medium;
         let failed = |why| Error::io("sync", &self.root, why).of_kind(Kind::Failed);
-        if let Some(whole) = &self.whole {
-            if staged.count <= SYNC_EACH {
-                for file in &staged.open {
-                    medium.sync_file(file).map_err(failed)?;
-                }
-            } else {
+        if staged.count <= SYNC_EACH {
+            for file in &staged.open {
+                medium.sync_file(file).map_err(failed)?;
+            }
+        } else {
+            let stagings = locked(&self.stagings);
+            let used: BTreeMap<&Path, &Staging> = stagings.of.values().map(|staging| (&*staging.at, staging)).collect();
+            for whole in used.values().filter_map(|staging| staging.whole.as_deref()) {
                 medium.sync_all(whole).map_err(failed)?;
             }
         }
@@ -543,7 +561,7 @@ impl<'a> Transaction<'a> {
     }
 
     fn usual(&self) -> PathBuf {
-        locked(&self.stagings).get("").expect("begin puts the usual staging here").clone()
+        self.root.join(OURS).join("staging").join(&self.id)
     }
 
     /// Gives staged blobs their names, in this order; gives back the directories that have to be synced.
@@ -575,14 +593,20 @@ impl<'a> Transaction<'a> {
                 }),
             };
             match linked {
-                Ok(()) => {}
+                Ok(()) => self.note(&to),
                 // Another writer was faster: every writer verifies, foreign ones may not have.
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
                     if self.exact(blob) != Some(blob.size) {
                         medium.rename(path, &to).map_err(failed)?;
                     }
                 }
-                Err(why) if cannot(&why) => medium.rename(path, &to).map_err(failed)?,
+                Err(why) if cannot(&why) => {
+                    let new = self.exact(blob).is_none();
+                    medium.rename(path, &to).map_err(failed)?;
+                    if new {
+                        self.note(&to);
+                    }
+                }
                 Err(why) => return Err(failed(why)),
             }
         }
@@ -599,11 +623,19 @@ impl<'a> Transaction<'a> {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(Error::io("make", dir, why).of_kind(Kind::Failed));
             }
-            _ => {}
+            Err(_) => {}
+            Ok(()) => self.note(dir),
         }
         touched.insert(dir.to_owned());
         touched.extend(dir.parent().map(Path::to_owned));
         Ok(())
+    }
+
+    /// Remembers what is made of a layout that was none before.
+    fn note(&self, made: &Path) {
+        if self.old.is_none() {
+            locked(&self.made).push(made.to_owned());
+        }
     }
 
     fn place_marker(&self) -> Result<()> {
@@ -614,38 +646,70 @@ impl<'a> Transaction<'a> {
         let file = medium.create(&path).map_err(failed)?;
         medium.write_at(&file, OCI_LAYOUT, 0).map_err(failed)?;
         medium.sync_file(&file).map_err(failed)?;
-        medium.rename(&path, &to).map_err(failed)
+        match medium.rename_new(&path, &to) {
+            Ok(()) => self.note(&to),
+            // One that was left by a making that was interrupted.
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => medium.rename(&path, &to).map_err(failed)?,
+            Err(why) => return Err(failed(why)),
+        }
+        Ok(())
     }
 
-    /// Puts the new index.json in the place of the old one, and looks at what came out: as long as that
-    /// is not what the change was made on, the change is made again on what came out.
+    /// Puts the new index.json in the place of the old one, and waits until that is on the disk. On `Err` the old
+    /// one is back in its place, as far as the file system lets it.
     fn swap(
         &self,
-        new: &Path,
+        new: PathBuf,
+        before: IndexFile,
+        after: Vec<u8>,
+        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let mut out = Out::Nothing;
+        let swapped = self.swap_and_look(new, before, after, change, &mut out).and_then(|()| self.sync_dir(&self.root));
+        if swapped.is_err() {
+            self.take_back(&out);
+        }
+        swapped
+    }
+
+    /// Swaps, and looks at what came out: as long as that is not what the change was made on, the change is made
+    /// again on what came out. `out` tells what came out last, on `Err` too.
+    fn swap_and_look(
+        &self,
+        mut new: PathBuf,
         mut before: IndexFile,
         mut after: Vec<u8>,
         change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+        out: &mut Out,
     ) -> Result<()> {
         let medium = self.options.medium;
         let at = self.root.join("index.json");
         let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
-        let mut new = new.to_owned();
         // index.json as it would be without us.
         let mut theirs = before.clone();
         if self.old.is_none() {
             match medium.rename_new(&new, &at) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    *out = Out::None;
+                    return Ok(());
+                }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(why) => return Err(failed(why)),
             }
         }
         for _ in 0..REPLAYS {
             let came_out = match medium.exchange(&new, &at) {
-                Ok(()) => File::open(&new).map_err(failed)?,
+                Ok(()) => {
+                    *out = Out::At(new.clone());
+                    File::open(&new).map_err(failed)?
+                }
                 Err(why) if cannot(&why) => {
                     // The old file stays open: what is in it can be read after it lost its name.
                     let old = File::open(&at).map_err(failed)?;
+                    let kept = self.usual().join(format!("index.json-{}", unique()));
+                    let kept = medium.link(&at, &kept).is_ok().then_some(kept);
                     medium.rename(&new, &at).map_err(failed)?;
+                    *out = kept.map_or(Out::Nothing, Out::At);
                     old
                 }
                 Err(why) => return Err(failed(why)),
@@ -655,23 +719,11 @@ impl<'a> Transaction<'a> {
                 return Ok(());
             }
             // Somebody who does not know our locks wrote in between: his change first, then ours. What he
-            // changed may be what we wrote a moment ago, without what he wrote before that.
-            let again = IndexFile::parse(found.clone())
-                .and_then(|found| merge(&before, found, &theirs))
-                .and_then(|merged| Ok((change(&merged)?, merged)));
-            let ours = match again {
-                Ok((ours, merged)) => {
-                    theirs = merged;
-                    ours
-                }
-                Err(why) => {
-                    // Ours cannot be made on theirs: theirs goes back.
-                    let back = self.staged_index(&found)?;
-                    medium.rename(&back, &at).map_err(failed)?;
-                    self.sync_dir(&self.root)?;
-                    return Err(why);
-                }
-            };
+            // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
+            // be made on his, his goes back.
+            let merged = merge(&before, IndexFile::parse(found)?, &theirs)?;
+            let ours = change(&merged)?;
+            theirs = merged;
             new = self.staged_index(&ours)?;
             before = IndexFile::parse(after)?;
             after = ours;
@@ -679,6 +731,31 @@ impl<'a> Transaction<'a> {
         let what = format!("could not write {}", at.display());
         Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))
     }
+
+    /// Undoes the last swap. What keeps that from being done has kept something before, and was told.
+    fn take_back(&self, out: &Out) {
+        let medium = self.options.medium;
+        let at = self.root.join("index.json");
+        let undone = match out {
+            Out::Nothing => Ok(()),
+            Out::None => medium.unlink(&at),
+            Out::At(old) => match medium.exchange(old, &at) {
+                Err(why) if cannot(&why) => medium.rename(old, &at),
+                undone => undone,
+            },
+        };
+        let _ = undone.and_then(|()| medium.sync_dir(&self.root));
+    }
+}
+
+/// What came out when index.json was swapped.
+enum Out {
+    /// It was not swapped, or what came out is lost.
+    Nothing,
+    /// There was none before.
+    None,
+    /// A file that lies here.
+    At(PathBuf),
 }
 
 /// What is in a file that lost its name, once it parses: tools that write in place may still be at it.
@@ -700,15 +777,14 @@ impl Drop for Transaction<'_> {
     /// Takes the staged files away, and a directory that was made for nothing.
     fn drop(&mut self) {
         let medium = self.options.medium;
-        let stagings: BTreeSet<PathBuf> = locked(&self.stagings).values().cloned().collect();
-        for staging in &stagings {
-            empty(staging, medium);
+        for staging in locked(&self.stagings).made.values() {
+            empty(&staging.at, medium);
         }
         if self.unmade && existing(&self.root, false).is_ok_and(|old| old.is_none()) {
             // Only if nobody else has come to use it meanwhile; our own hold on it has to go first.
             self._content = Held::none();
             if let Some(_alone) = self.locks.everything_now() {
-                unmake(&self.root, self.made_root, medium);
+                unmake(&self.root, &locked(&self.made), self.made_root, medium);
             }
         }
     }
@@ -722,14 +798,15 @@ fn empty(dir: &Path, medium: &dyn Medium) {
     let _ = medium.remove_dir(dir);
 }
 
-/// Takes away a layout that was never finished; directories with anything else in them stay.
-fn unmake(root: &Path, made_root: bool, medium: &dyn Medium) {
-    let blobs = root.join("blobs");
-    for algorithm in fs::read_dir(&blobs).into_iter().flatten().flatten() {
-        empty(&algorithm.path(), medium);
+/// Takes away what was made of a layout that was never finished. What lay there before stays, and then so does what
+/// tells that it is a layout of ours.
+fn unmake(root: &Path, made: &[PathBuf], made_root: bool, medium: &dyn Medium) {
+    for path in made.iter().rev() {
+        let _ = if is_dir(path).is_ok_and(|is| is) { medium.remove_dir(path) } else { medium.unlink(path) };
     }
-    let _ = medium.remove_dir(&blobs);
-    let _ = medium.unlink(&root.join("oci-layout"));
+    if children(root).any(|path| path.file_name() != Some(OURS.as_ref())) {
+        return;
+    }
     for dir in ["staging", "lock"] {
         empty(&root.join(OURS).join(dir), medium);
     }
@@ -756,7 +833,8 @@ fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) {
     }
     if let Some(_alone) = locks.everything_now() {
         for path in litter {
-            if path.is_dir() { empty(&path, medium) } else { drop(medium.unlink(&path)) }
+            // What is behind a link is somebody else's.
+            if is_dir(&path).is_ok_and(|is| is) { empty(&path, medium) } else { drop(medium.unlink(&path)) }
         }
     }
 }
@@ -775,6 +853,10 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
     }
     match Directory::open(path) {
         Ok(old) => match old.marker() {
+            Marker::Right if fs::symlink_metadata(path.join("index.json")).is_err() => {
+                let what = format!("could not write to {}", path.display());
+                Err(Error::new(Kind::Integrity, what).because("it has an oci-layout but no index.json"))
+            }
             Marker::Right => Ok(Some(old)),
             Marker::Absent => {
                 let what = format!("could not write to {}", path.display());
@@ -800,21 +882,6 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
             let what = format!("could not write to {}", path.display());
             Err(Error::new(Kind::Usage, what).because("it is no directory"))
         }
-    }
-}
-
-/// Whether there is a directory. Failed where there is something else, a link to one included: nothing
-/// is written through links.
-fn is_dir(path: &Path) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => Ok(true),
-        Ok(_) => {
-            let what = format!("could not write below {}", path.display());
-            Err(Error::new(Kind::Failed, what)
-                .because("it is no directory of its own; nothing is written through a link"))
-        }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(why) => Err(Error::io("look at", path, why)),
     }
 }
 

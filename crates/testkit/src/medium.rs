@@ -1,4 +1,5 @@
-//! Media that fail: a process killed after every call, and the power gone with anything unsynced lost.
+//! Media that fail: a process killed after every call, the power gone with anything unsynced lost, and a disk that
+//! refuses a call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocistow_layout::medium::{Disk, Medium};
+use rustix::io::Errno;
 
 /// The real disk for so many changing calls; after that the process is as good as killed: nothing it
 /// does has an effect any more, cleaning up included.
@@ -82,6 +84,78 @@ impl Medium for Counting {
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.alive()?.remove_dir(path)
+    }
+}
+
+/// The real disk, but that some calls fail: which, and with what error, is decided by their number and name.
+/// Syncing costs nothing. Whoever cleans up after a failure works on a disk that goes on.
+pub struct Failing<F> {
+    made: AtomicUsize,
+    fails: F,
+}
+
+impl<F: Fn(usize, &str) -> Option<Errno> + Send + Sync> Failing<F> {
+    /// `fails` is given how many calls there were before, and the call's name.
+    pub fn new(fails: F) -> Self {
+        Self { made: AtomicUsize::new(0), fails }
+    }
+
+    /// How many calls there were.
+    pub fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    fn call(&self, name: &str) -> io::Result<Disk> {
+        let before = self.made.fetch_add(1, Ordering::SeqCst);
+        (self.fails)(before, name).map_or(Ok(Disk), |errno| Err(errno.into()))
+    }
+}
+
+impl<F: Fn(usize, &str) -> Option<Errno> + Send + Sync> Medium for Failing<F> {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.call("make_dir")?.make_dir(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.call("create")?.create(path)
+    }
+    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.call("write_at")?.write_at(file, bytes, at)
+    }
+    fn share(&self, from: &File, to: &File) -> io::Result<()> {
+        self.call("share")?.share(from, to)
+    }
+    fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
+        self.call("dress")?.dress(file, like)
+    }
+    fn sync_file(&self, _: &File) -> io::Result<()> {
+        self.call("sync_file").map(drop)
+    }
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        self.call("sync_dir").map(drop)
+    }
+    fn sync_all(&self, _: &File) -> io::Result<()> {
+        self.call("sync_all").map(drop)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("link")?.link(from, to)
+    }
+    fn link_open(&self, from: &File, to: &Path) -> io::Result<()> {
+        self.call("link_open")?.link_open(from, to)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename")?.rename(from, to)
+    }
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename_new")?.rename_new(from, to)
+    }
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.call("exchange")?.exchange(one, other)
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.call("unlink")?.unlink(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.call("remove_dir")?.remove_dir(path)
     }
 }
 

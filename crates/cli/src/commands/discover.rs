@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
@@ -82,7 +83,8 @@ impl Args {
         let location = self.at.read()?;
         let source = at::open(context, &location.path)?;
         let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(&*source, at::load(context, self.scan_blobs), &progress)?;
+        // The process ends before thousands of manifests would be given back one by one.
+        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, self.scan_blobs), &progress)?);
         drop(progress);
         let levels =
             self.depth.map_or(MOST_LEVELS, |depth| MOST_LEVELS.min(usize::try_from(depth).unwrap_or(MOST_LEVELS)));

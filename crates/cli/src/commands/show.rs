@@ -1,6 +1,7 @@
 //! `show` tells what a manifest is and needs, or prints its bytes.
 
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
@@ -73,7 +74,8 @@ impl Args {
             return Ok(Code::Done);
         }
         let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(&*source, at::load(context, false), &progress)?;
+        // The process ends before thousands of manifests would be given back one by one.
+        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);
         drop(progress);
         let mut target = resolve_in(&graph, &*source, &at::asked(&location.pick))?;
         if let Some(selector) = &self.platform {

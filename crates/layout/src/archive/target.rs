@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
-use crate::medium::{Medium, hurry};
+use crate::medium::{Medium, cannot, hurry};
 use crate::transaction::unique;
 
 use super::write::Existing;
@@ -94,19 +94,39 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Waits until the content is on the disk, gives the file its name, and waits for that too.
+    /// Waits until the content is on the disk, gives the file its name, and waits for that too. On `Err` what was
+    /// there before is back under that name.
     pub fn publish(mut self) -> Result<()> {
         self.medium.sync_file(&self.file).map_err(|why| self.failed(why))?;
-        let moved = match self.existing {
-            Existing::Replace => self.medium.rename(&self.temporary, &self.path),
-            Existing::Keep => self.medium.rename_new(&self.temporary, &self.path),
-        };
-        moved.map_err(|why| match why.kind() {
-            io::ErrorKind::AlreadyExists => exists(&self.path),
-            _ => self.failed(why),
-        })?;
-        self.published = true;
-        self.medium.sync_dir(parent(&self.path)).map_err(|why| self.failed(why))
+        let replaced = self.existing == Existing::Replace && self.exchanged()?;
+        if !replaced {
+            let moved = match self.existing {
+                Existing::Replace => self.medium.rename(&self.temporary, &self.path),
+                Existing::Keep => self.medium.rename_new(&self.temporary, &self.path),
+            };
+            moved.map_err(|why| match why.kind() {
+                io::ErrorKind::AlreadyExists => exists(&self.path),
+                _ => self.failed(why),
+            })?;
+        }
+        let synced = self.medium.sync_dir(parent(&self.path)).map_err(|why| self.failed(why));
+        match (&synced, replaced) {
+            (Ok(()), false) => self.published = true,
+            // What was replaced is what has the temporary name now, and goes with it.
+            (Ok(()), true) => {}
+            (Err(_), true) => drop(self.medium.exchange(&self.temporary, &self.path)),
+            (Err(_), false) => drop(self.medium.rename(&self.path, &self.temporary)),
+        }
+        synced
+    }
+
+    /// Swaps the new file with the one that is there; `false` where there is none, or that cannot be done here.
+    fn exchanged(&self) -> Result<bool> {
+        match self.medium.exchange(&self.temporary, &self.path) {
+            Ok(()) => Ok(true),
+            Err(why) if why.kind() == io::ErrorKind::NotFound || cannot(&why) => Ok(false),
+            Err(why) => Err(self.failed(why)),
+        }
     }
 
     fn failed(&self, why: io::Error) -> Error {

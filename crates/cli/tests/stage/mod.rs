@@ -1,0 +1,187 @@
+//! A stage on which commands run: layouts and bundles to start from, a medium in the place of the disk, and what is
+//! there afterwards.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ocistow::world::World;
+use ocistow_layout::medium::Medium;
+use ocistow_testkit::{draw, to_dir};
+use tempfile::TempDir;
+
+/// What there is before the command runs: a layout to write to, one to read from, and bundles of it.
+const TARGET: &str = "image old:1 = base [linux/amd64]
+                      refer oldsig -> old : application/x.sig";
+const SOURCE: &str = "image amd = base + top [linux/amd64]
+                      image arm = base + other [linux/arm64]
+                      index app:1 = amd, arm
+                      image more:2 = base [linux/amd64]
+                      refer sig -> app : application/x.sig
+                      refer sbom -> amd : application/spdx+json
+                      refer note -> more : application/x.note
+                      fallback more = note";
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a command line in the directory `base`, which `@` stands for.
+pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, String) {
+    let said = Kept::default();
+    let mut input: Box<dyn io::Read + Send> = Box::new(io::empty());
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    if let Some(at) = words.iter().position(|word| *word == "<") {
+        input = Box::new(fs::File::open(words[at + 1].replace('@', base.to_str().unwrap())).unwrap());
+        words.truncate(at);
+    }
+    let mut world = World::new(said.clone(), said.clone(), input);
+    if let Some(medium) = medium {
+        world.medium = medium;
+    }
+    let words = words.iter().map(|word| OsString::from(word.replace('@', base.to_str().unwrap())));
+    let code = ocistow::run(std::iter::once(OsString::from("ocistow")).chain(words), &world);
+    let text = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
+    (code, text)
+}
+
+#[track_caller]
+pub fn done(line: &str, base: &Path) -> String {
+    let (code, text) = run(line, base, None);
+    assert_eq!(code, 0, "{line}: {text}");
+    text
+}
+
+/// An empty directory; in memory where there is one, since nothing here is about the disk itself.
+pub fn room() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The directory everything starts from.
+pub fn start() -> TempDir {
+    let dir = room();
+    to_dir(&draw(TARGET).memory, dir.path().join("target")).unwrap();
+    to_dir(&draw(SOURCE).memory, dir.path().join("source")).unwrap();
+    done("export @/source -o @/bundle.tar", dir.path());
+    done("export @/source -o @/bundle.tar.gz", dir.path());
+    done("export @/target -o @/old.tar", dir.path());
+    dir
+}
+
+pub fn clone(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let options = fs_extra::dir::CopyOptions::new().content_only(true);
+    fs_extra::dir::copy(from, to, &options).unwrap();
+}
+
+/// What is there, as somebody sees who asks: each layout's entries and what `fsck` says of it, each
+/// archive's bytes. Whatever is ours is not looked at.
+pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
+    let mut state = BTreeMap::new();
+    for entry in fs::read_dir(base).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "source" || name.starts_with("bundle.") {
+            continue;
+        }
+        if path.is_file() {
+            // A temporary file is litter, not state; one under a final name is whole.
+            if !name.starts_with('.') {
+                done(&format!("fsck -q @/{name}"), base);
+                let bytes = fs::read(&path).unwrap();
+                state.insert(name.into(), ocistow_layout::Digest::of(&bytes).to_string());
+            }
+            continue;
+        }
+        let (code, said) = run(&format!("fsck @/{name}"), base, None);
+        match code {
+            // No layout yet: the same as nothing there.
+            3 => {}
+            0 => {
+                let said = done(&format!("ls --all --format json @/{name}"), base);
+                state.insert(name.into(), said.replace(base.to_str().unwrap(), "@"));
+            }
+            _ => panic!("{name}: {code} {said}"),
+        }
+    }
+    state
+}
+
+/// What a run leaves beside layouts and bundles.
+pub fn litter(base: &Path) -> Vec<PathBuf> {
+    let mut litter = Vec::new();
+    for entry in walkdir::WalkDir::new(base) {
+        let path = entry.unwrap().into_path();
+        let staged = path.parent().is_some_and(|parent| parent.ends_with(".ocistow/staging"));
+        let temporary = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".ocistow-"));
+        if staged || temporary {
+            litter.push(path);
+        }
+    }
+    litter
+}
+
+/// A medium that is looked at after the world that owned it is gone.
+pub struct Shared<M>(pub Arc<M>);
+
+impl<M: Medium> Medium for Shared<M> {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.make_dir(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<fs::File> {
+        self.0.create(path)
+    }
+    fn write_at(&self, file: &fs::File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.0.write_at(file, bytes, at)
+    }
+    fn share(&self, from: &fs::File, to: &fs::File) -> io::Result<()> {
+        self.0.share(from, to)
+    }
+    fn dress(&self, file: &fs::File, like: &fs::Metadata) -> io::Result<()> {
+        self.0.dress(file, like)
+    }
+    fn sync_file(&self, file: &fs::File) -> io::Result<()> {
+        self.0.sync_file(file)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_dir(path)
+    }
+    fn sync_all(&self, file: &fs::File) -> io::Result<()> {
+        self.0.sync_all(file)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.link(from, to)
+    }
+    fn link_open(&self, from: &fs::File, to: &Path) -> io::Result<()> {
+        self.0.link_open(from, to)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename_new(from, to)
+    }
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.0.exchange(one, other)
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.0.unlink(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_dir(path)
+    }
+}
