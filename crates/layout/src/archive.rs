@@ -5,6 +5,7 @@
 
 mod ahead;
 mod compress;
+mod docker;
 mod header;
 mod judge;
 mod offsets;
@@ -35,6 +36,7 @@ use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Wat
 
 use ahead::{Ahead, ahead};
 pub use compress::Compression;
+pub use docker::DockerArchive;
 pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
 pub use pass::{Passed, pass};
@@ -212,6 +214,11 @@ impl Archive {
     /// NotFound where there is no layout in it: no index.json.
     pub fn holds_layout(&self) -> Result<()> {
         if self.table.index.is_none() { Err(no_layout(&self.location, &self.table)) } else { Ok(()) }
+    }
+
+    /// Whether it is a docker archive without a layout: then [`DockerArchive`] reads it.
+    pub fn holds_docker(&self) -> bool {
+        holds_docker(&self.table)
     }
 
     /// The unpacked stream.
@@ -458,6 +465,11 @@ fn unmarked(table: &Table) -> Marker {
     }
 }
 
+/// Whether there is Docker's manifest.json and nothing called index.json (ARCHIVE-2).
+fn holds_docker(table: &Table) -> bool {
+    table.docker && table.index.is_none() && table.unfit(&Name::Index).is_none()
+}
+
 /// Why there is no index.json.
 fn no_layout(location: &str, table: &Table) -> Error {
     if let Some(why) = table.unfit(&Name::Index) {
@@ -474,7 +486,7 @@ fn no_layout(location: &str, table: &Table) -> Error {
             .hint(format!("pack it again from inside that directory: tar -C {below:?} -cf NEW.tar ."));
     }
     if table.docker {
-        return none.hint("it is a docker-archive; reading those comes with a later version");
+        return none.hint("it is a docker-archive, and those are read from a file, not from a stream");
     }
     none
 }
