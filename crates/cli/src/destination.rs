@@ -29,7 +29,7 @@ pub enum Destination {
 /// How it is written: flags that `export` and `copy` share.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Manner {
-    /// How an archive is compressed: none, gzip[:LEVEL] or zstd[:LEVEL] [default: as its name says]
+    /// How an archive is compressed: none, gzip or zstd, with :LEVEL if wanted [default: as its name says]
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Compression>,
     /// Replace an archive that is there, in one step
