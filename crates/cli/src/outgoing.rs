@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Plan, Request, plan};
 use ocistow_layout::lock::{Held, Locks};
-use ocistow_layout::{Result, Source};
+use ocistow_layout::{Error, Result, Source};
 
 use crate::commands::along::Along;
 use crate::commands::at;
@@ -63,9 +63,16 @@ impl Along {
         }
     }
 
+    /// Why a plan is refused, if it is.
+    pub fn refuses(&self, plan: &Plan) -> Option<Error> {
+        plan.verdict(self.allow_missing, self.complete).err()
+    }
+
     /// Says what is absent, and fails where that is not allowed.
     pub fn judge(&self, context: &Context<'_>, plan: &Plan) -> Result<()> {
-        plan.verdict(self.allow_missing, self.complete)?;
+        if let Some(why) = self.refuses(plan) {
+            return Err(why);
+        }
         for digest in &plan.missing {
             context.warn(&format!("missing-blob: {digest} is needed and not there"));
         }

@@ -845,6 +845,18 @@ fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
     inside.into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
+/// The layout at `path` as a transaction would find it, `None` where it would make one; nothing is touched. `Err` as
+/// [`Transaction::begin`] has it, as far as that can be told by looking.
+pub fn writable(path: &Path) -> Result<Option<Directory>> {
+    match fs::symlink_metadata(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+            fs::metadata(parent).map(|_| None).map_err(|why| Error::io("make", path, why))
+        }
+        _ => existing(path, false),
+    }
+}
+
 /// The layout at `path`, or `None` where one can be made: an empty directory, or one in which making
 /// one was interrupted.
 fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
