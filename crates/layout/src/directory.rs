@@ -266,7 +266,7 @@ impl Source for Directory {
         while let Some(step) = walk.next() {
             let step = step.map_err(|why| {
                 let path = why.path().unwrap_or(&self.root).to_owned();
-                Error::io("list", path, why.into())
+                Error::io("list", path, plain(why))
             })?;
             let Some(inside) = step.path().strip_prefix(&self.root).ok().and_then(Path::to_str) else {
                 f(Found::Stray(step.path().display().to_string()));
@@ -283,7 +283,7 @@ impl Source for Directory {
                 continue;
             }
             let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(
-                &step.metadata().map_err(|why| Error::io("look at", step.path(), why.into()))?,
+                &step.metadata().map_err(|why| Error::io("look at", step.path(), plain(why)))?,
             ));
             if let Some(found) = self.judge(inside, kind)? {
                 f(found);
@@ -311,7 +311,7 @@ impl Directory {
         };
         let depth = 3 - inside.split('/').count();
         for step in walkdir::WalkDir::new(&real).min_depth(depth).max_depth(depth).sort_by_file_name() {
-            let step = step.map_err(|why| Error::io("list", &real, why.into()))?;
+            let step = step.map_err(|why| Error::io("list", &real, plain(why)))?;
             let name = step.path().strip_prefix(&real).ok().and_then(Path::to_str).unwrap_or_default();
             if let Some(found) = self.judge(&format!("{inside}/{name}"), FileType::RegularFile)? {
                 f(found);
@@ -334,4 +334,10 @@ pub(crate) fn is_dir(path: &Path) -> Result<bool> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(why) => Err(Error::io("look at", path, why)),
     }
+}
+
+/// The cause alone: the path is said by whoever tells of it.
+fn plain(why: walkdir::Error) -> io::Error {
+    let whole = why.to_string();
+    why.into_io_error().unwrap_or_else(|| io::Error::other(whole))
 }

@@ -216,3 +216,16 @@ fn blobs_on_another_disk_are_on_that_disk_before_they_are_published() {
     assert!(all.iter().all(|(blob, _)| layout.size(&blob.digest).unwrap() == Some(blob.size)));
     assert_eq!(*medium.synced.lock().unwrap(), [blobs], "more blobs than are synced one by one");
 }
+
+/// The cause is told once.
+#[test]
+fn a_directory_that_cannot_be_listed_is_said_in_few_words() {
+    let (_dir, path) = layout();
+    let layout = Directory::open(&path).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    let why = layout.survey(&mut |_| {}).unwrap_err();
+    assert_eq!(
+        why.chain(),
+        format!("could not list {}: No such file or directory (os error 2)", layout.root().display())
+    );
+}
