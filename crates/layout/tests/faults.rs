@@ -229,3 +229,24 @@ fn a_directory_that_cannot_be_listed_is_said_in_few_words() {
         format!("could not list {}: No such file or directory (os error 2)", layout.root().display())
     );
 }
+
+/// Whoever gives up takes away what he made, but never from under somebody else.
+#[test]
+fn a_layout_is_made_beside_others_who_give_up_making_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let hello = blob(b"hello");
+    for n in 0..60 {
+        let path = dir.path().join(n.to_string());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        drop(Transaction::begin(&path, Options::default()));
+                    }
+                });
+            }
+            put(&path, &[(hello.clone(), b"hello".to_vec())], Options::default()).unwrap();
+        });
+        assert_eq!(fs::read(path.join(hello.digest.path())).unwrap(), b"hello");
+    }
+}
