@@ -64,33 +64,6 @@ const PREFIXES: [(&str, bool); 4] =
 const TRANSPORTS: [&str; 9] =
     ["docker:", "docker-daemon:", "containers-storage:", "containers:", "dir:", "reg:", "sif:", "ostree:", "tarball:"];
 
-/// What the path of a target says about what will be written there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetKind {
-    /// A layout directory.
-    Directory,
-    /// `.tar`
-    Tar,
-    /// `.tar.gz`, `.tgz`
-    TarGzip,
-    /// `.tar.zst`
-    TarZstd,
-}
-
-impl TargetKind {
-    /// Tells the kind by the name.
-    pub fn of(path: &Path) -> Self {
-        let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
-        let ends = |suffix: &str| name.ends_with(suffix.as_bytes());
-        match () {
-            () if ends(".tar") => Self::Tar,
-            () if ends(".tar.gz") || ends(".tgz") => Self::TarGzip,
-            () if ends(".tar.zst") => Self::TarZstd,
-            () => Self::Directory,
-        }
-    }
-}
-
 /// Reads a location. Usage where it cannot be meant or can be meant in two ways; that the path exists
 /// is not said.
 pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
@@ -415,16 +388,5 @@ mod tests {
         let path = |text: &str| parse_path(OsStr::new(text), &Drawn(&[])).map_err(|why| why.kind());
         assert_eq!(path("oci:new"), Ok(PathBuf::from("new")));
         assert_eq!(path("new:v1"), Err(Kind::Usage));
-    }
-
-    #[test]
-    fn the_name_decides_what_is_written() {
-        let kind = |name: &str| TargetKind::of(Path::new(name));
-        assert_eq!(kind("x/app.tar"), TargetKind::Tar);
-        assert_eq!((kind("app.tar.gz"), kind("app.tgz")), (TargetKind::TarGzip, TargetKind::TarGzip));
-        assert_eq!(kind("app.tar.zst"), TargetKind::TarZstd);
-        for directory in ["app", "app.tar/x", "tar", "app.zip", "app.tar.xz", "..", "/"] {
-            assert_eq!(kind(directory), TargetKind::Directory, "{directory}");
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! A layout as it will be once what was decided so far is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ocistow_layout::{Access, Blob, Content, Digest, Found, IndexFile, Marker, Result, Source};
+use ocistow_layout::{Access, Content, Digest, Found, IndexFile, Marker, Result, Source};
 
 /// A layout that is about to change: another index.json, and documents that were made for it.
 pub struct Meanwhile<'a> {
@@ -51,15 +51,6 @@ impl Source for Meanwhile<'_> {
             (None, Some(under)) => under.open(digest),
             (None, None) => Ok(None),
         }
-    }
-
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
-        for digest in want {
-            if let Some(content) = self.open(digest)? {
-                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
-            }
-        }
-        Ok(())
     }
 
     fn access(&self) -> Access {

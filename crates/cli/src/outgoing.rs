@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Plan, Request, plan};
-use ocistow_layout::lock::{Held, Locks};
+use ocistow_layout::lock::Held;
 use ocistow_layout::{Error, Result, Source};
 
 use crate::commands::along::Along;
@@ -37,8 +37,7 @@ pub fn outgoing(
     repository: Option<&str>,
 ) -> Result<Outgoing> {
     let progress = context.progress("reading manifests", None);
-    let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, &progress)).flatten();
-    let held = locks.map(|locks| locks.content()).transpose()?;
+    let held = at::hold(context, path, &progress)?;
     let source = at::open(context, path)?;
     let graph = Graph::load(&*source, at::load(context, false), &progress)?;
     let mut targets = Vec::new();

@@ -1,6 +1,5 @@
 //! A layout in a directory, looked at.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -14,8 +13,7 @@ use rustix::io::Errno;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
-use crate::lock::{Held, Locks};
-use crate::source::{Access, Blob, Content, Found, Marker, Source, Watch};
+use crate::source::{Access, Blob, Content, Found, Marker, Source};
 use crate::stray;
 
 /// The directory in a layout in which everything of ours lies.
@@ -72,12 +70,6 @@ impl Directory {
     /// The real path of the layout's directory.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Keeps others from deleting while this is walked through: *content*, shared, where the layout has
-    /// locks that can be taken.
-    pub fn hold(&self, patience: Option<Duration>, watch: &dyn Watch) -> Result<Option<Held>> {
-        Locks::found(&self.root, patience, watch).map(|locks| locks.content()).transpose()
     }
 
     /// What lies at a path inside the layout. Links are followed while they stay inside. With `content`
@@ -245,15 +237,6 @@ impl Source for Directory {
             Lies::File(file, size) => Ok(Some(Content::Owned(file, size))),
             Lies::Unfit(what) => Err(self.unfit(digest, what)),
         }
-    }
-
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
-        for digest in want {
-            if let Some(content) = self.open(digest)? {
-                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
-            }
-        }
-        Ok(())
     }
 
     fn access(&self) -> Access {

@@ -1,6 +1,6 @@
 //! A layout in memory: for tests, small bundles, and whoever has no disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::checked::pump;
@@ -64,13 +64,6 @@ impl Source for Memory {
 
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
         Ok(self.blobs.get(digest).map(|bytes| Content::Bytes(bytes)))
-    }
-
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
-        for (digest, bytes) in self.blobs.iter().filter(|(digest, _)| want.contains(digest)) {
-            f(Blob { digest: digest.clone(), size: bytes.len() as u64 }, Content::Bytes(bytes))?;
-        }
-        Ok(())
     }
 
     fn access(&self) -> Access {

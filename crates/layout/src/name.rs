@@ -58,11 +58,6 @@ impl Pair {
         self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
     }
 
-    /// Whether the name is the fallback tag of a list of referrers: `sha256-<64 hex>`.
-    pub fn is_fallback(&self) -> bool {
-        self.reference.as_deref().and_then(fallback_subject).is_some()
-    }
-
     /// The subject and the suffix (`sig`, `att`, `sbom`) if the name is one of cosign's tags.
     pub fn cosign(&self) -> Option<(Digest, &str)> {
         let (stem, suffix) = self.reference.as_deref()?.rsplit_once('.')?;

@@ -142,7 +142,14 @@ pub trait Source: Send + Sync {
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>>;
 
     /// Hands out the wanted blobs that are there in the source's own order, in one pass, each once.
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()>;
+    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
+        for digest in want {
+            if let Some(content) = self.open(digest)? {
+                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
+            }
+        }
+        Ok(())
+    }
 
     /// How it can be read.
     fn access(&self) -> Access;

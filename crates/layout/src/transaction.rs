@@ -990,15 +990,6 @@ impl Source for View<'_, '_> {
         }
     }
 
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
-        for digest in want {
-            if let Some(content) = self.open(digest)? {
-                f(Blob { digest: digest.clone(), size: content.len() }, content)?;
-            }
-        }
-        Ok(())
-    }
-
     fn access(&self) -> Access {
         Access::Random
     }
