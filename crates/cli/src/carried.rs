@@ -1,5 +1,6 @@
 //! What was carried, or would be: the answer of `export` and `plan`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use ocistow_graph::Plan;
@@ -50,9 +51,9 @@ impl Carried {
                 None => node,
             }
         };
-        let names = plan.roots.iter().map(|root| name(plan, &root.digest)).collect();
-        let refer = |blob: &&ocistow_layout::Blob| graph.edges().any(|edge| edge.referrer == blob.digest);
-        let referrers = plan.manifests.iter().filter(refer).count();
+        let names = names(plan);
+        let refer: BTreeSet<&Digest> = graph.edges().map(|edge| &edge.referrer).collect();
+        let referrers = plan.manifests.iter().filter(|blob| refer.contains(&blob.digest)).count();
         Self {
             bundle,
             roots: plan.roots.iter().map(node).collect(),
@@ -67,11 +68,16 @@ impl Carried {
     }
 }
 
-/// What people call a root.
-pub fn name(plan: &Plan, digest: &Digest) -> String {
-    let named = plan.entries.iter().find(|entry| entry.descriptor.digest == *digest && !entry.pair.is_empty());
-    let name = named.and_then(|entry| entry.pair.image.as_deref().or(entry.pair.tag()));
-    name.map_or_else(|| digest.to_string(), str::to_owned)
+/// What people call the roots of a plan.
+pub fn names(plan: &Plan) -> Vec<String> {
+    let mut named: BTreeMap<&Digest, &str> = BTreeMap::new();
+    for entry in &plan.entries {
+        if let Some(name) = entry.pair.image.as_deref().or(entry.pair.tag()) {
+            named.entry(&entry.descriptor.digest).or_insert(name);
+        }
+    }
+    let name = |digest: &Digest| named.get(digest).map_or_else(|| digest.to_string(), |name| (*name).to_owned());
+    plan.roots.iter().map(|root| name(&root.digest)).collect()
 }
 
 impl Answer for Carried {

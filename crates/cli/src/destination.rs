@@ -26,14 +26,20 @@ pub enum Destination {
     Directory(PathBuf),
 }
 
-/// How it is written.
-#[derive(Debug, Clone, Copy)]
+/// How it is written: flags that `export` and `copy` share.
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Manner {
-    /// Replace an archive that is there.
+    /// How an archive is compressed: none, gzip[:LEVEL] or zstd[:LEVEL] [default: as its name says]
+    #[arg(long, value_name = "HOW")]
+    pub compress: Option<Compression>,
+    /// Replace an archive that is there, in one step
+    #[arg(long)]
     pub force: bool,
-    /// Between directories, take content unchecked.
+    /// Between directories, take content unchecked
+    #[arg(long)]
     pub trust: bool,
-    /// Between directories, make hard links.
+    /// Between directories, make hard links instead of copies
+    #[arg(long)]
     pub link: bool,
 }
 

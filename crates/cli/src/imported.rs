@@ -9,7 +9,7 @@ use ocistow_layout::{Digest, Done};
 use serde::Serialize;
 
 use crate::arrival::Arrival;
-use crate::carried::name;
+use crate::carried::names;
 use crate::look::Look;
 use crate::node::Node;
 use crate::shown::{bytes, shown};
@@ -48,12 +48,11 @@ impl Imported {
     /// What came into the layout at a path.
     pub fn of(layout: &Path, arrivals: &[Arrival], done: Done, moved: Vec<Moved>) -> Self {
         let mut roots = Vec::new();
-        let mut names = Vec::new();
+        let called = arrivals.iter().flat_map(|arrival| names(&arrival.plan)).collect();
         for Arrival { plan, graph, .. } in arrivals {
             for root in &plan.roots {
                 let node = Node::of(layout, root);
                 roots.push(graph.facts(&root.digest).map_or_else(|| node.clone(), |facts| node.clone().typed(facts)));
-                names.push(name(plan, &root.digest));
             }
         }
         let missing: BTreeSet<Digest> = arrivals.iter().flat_map(|arrival| arrival.plan.missing.clone()).collect();
@@ -68,11 +67,11 @@ impl Imported {
             roots,
             manifests: arrivals.iter().map(|arrival| arrival.plan.manifests.len() as u64).sum(),
             blobs: Blobs { new: done.new.blobs, present: done.present.blobs, repaired: done.repaired.blobs },
-            bytes: Bytes { new: done.new.bytes + done.repaired.bytes, present: done.present.bytes },
+            bytes: Bytes { new: done.new.bytes, present: done.present.bytes },
             absent: absent.len() as u64,
             missing: missing.into_iter().collect(),
             moved,
-            names,
+            names: called,
         }
     }
 }

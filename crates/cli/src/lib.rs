@@ -7,7 +7,6 @@ pub mod args;
 pub mod arrival;
 pub mod carried;
 pub mod changes;
-pub mod chosen;
 pub mod code;
 pub mod commands;
 pub mod destination;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
-use ocistow_graph::{Graph, Plan, Request, plan};
+use ocistow_graph::{Graph, Node, Plan, Request, plan};
 use ocistow_layout::lock::Held;
 use ocistow_layout::{Error, Result, Source};
 
@@ -47,7 +47,19 @@ pub fn outgoing(
     let request = along.request(targets.clone(), repository.map(str::to_owned));
     let plan = plan::export(&graph, &*source, &request)?;
     drop(progress);
+    warn_of_unreadable(context, &graph, &plan);
     Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, _held: held })
+}
+
+/// An untagged entry that cannot be read may be a referrer of what is carried: nobody can tell.
+fn warn_of_unreadable(context: &Context<'_>, graph: &Graph, plan: &Plan) {
+    let untagged = graph.index().entries().iter().filter(|entry| !entry.tagged());
+    for descriptor in untagged.filter_map(|entry| entry.descriptor.as_ref().ok()) {
+        let left = !plan.broken.contains_key(&descriptor.digest);
+        if let Some(Node::Broken(why)) = graph.node(&descriptor.digest).filter(|_| left) {
+            context.warn(&format!("{} is left behind: it cannot be read: {why}", descriptor.digest));
+        }
+    }
 }
 
 impl Along {

@@ -108,6 +108,15 @@ impl<'g> Closure<'g> {
         self.run()
     }
 
+    /// Takes what a stored list lists, with everything it has. What is not there is an absent child.
+    pub fn listed(&mut self, part: &Part) -> Result<()> {
+        match part.is_manifest() {
+            true => self.manifest(&part.descriptor, Extent::Whole, true),
+            false => self.blob(part.role, &part.descriptor, true),
+        }
+        self.run()
+    }
+
     /// Takes one manifest and nothing of what it needs.
     pub fn alone(&mut self, descriptor: &Descriptor) {
         self.manifest(descriptor, Extent::Whole, false);

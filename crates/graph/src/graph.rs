@@ -8,9 +8,10 @@ use std::thread;
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
-use ocistow_layout::{Access, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
+use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind};
+use crate::manifest::Manifest;
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
 pub const MAX_LIST: u64 = 256 << 20;
@@ -44,7 +45,7 @@ pub struct Load {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// Read and checked.
-    Present(Box<Facts>),
+    Present(Manifest),
     /// Not in the source.
     Absent,
     /// There, but wrong or unreadable. Whoever needs it fails, others go on.
@@ -162,6 +163,8 @@ impl Graph {
         let index = source.index()?;
         let lists = lists(&index);
         let mut walk = Walk::new(source, load.threads, watch, &lists)?;
+        walk.seen.reserve(index.entries().len());
+        walk.nodes.reserve(index.entries().len());
         let mut opaque = HashMap::new();
         let mut cosign = false;
         for entry in index.entries() {
@@ -219,7 +222,7 @@ impl Graph {
     /// or broken.
     pub fn kind(&self, digest: &Digest) -> Option<ManifestKind> {
         match self.nodes.get(digest) {
-            Some(Node::Present(facts)) => Some(facts.kind),
+            Some(Node::Present(manifest)) => Some(manifest.kind()),
             Some(_) => None,
             None => self.opaque.get(digest).filter(|there| **there).map(|_| ManifestKind::Other),
         }
@@ -372,27 +375,35 @@ struct Want<'t> {
 impl Want<'_> {
     fn read(&self, source: &dyn Source) -> (Node, Vec<u8>) {
         match checked::read(source, &self.digest, self.limit) {
-            Ok(Some(bytes)) => (self.judge(&bytes), bytes),
+            Ok(Some(bytes)) => (self.judge(bytes.clone()), bytes),
             Ok(None) => self.elsewhere(),
             Err(why) => (Node::Broken(Broken::Damaged(why.chain())), Vec::new()),
+        }
+    }
+
+    /// The node that content is.
+    fn node(&self, content: Content<'_>) -> Node {
+        match checked::whole(&self.digest, content, self.limit) {
+            Ok(bytes) => self.judge(bytes),
+            Err(why) => Node::Broken(Broken::Damaged(why.chain())),
         }
     }
 
     /// A right `data` stands in for an absent blob (DESCRIPTOR-9).
     fn elsewhere(&self) -> (Node, Vec<u8>) {
         match self.data.as_deref().and_then(embedded) {
-            Some(bytes) => (self.judge(&bytes), bytes),
+            Some(bytes) => (self.judge(bytes.clone()), bytes),
             None => (Node::Absent, Vec::new()),
         }
     }
 
-    fn judge(&self, bytes: &[u8]) -> Node {
-        let facts = match self.limit {
-            MAX_LIST => Facts::read_list(self.media_type, &self.digest, bytes),
-            _ => Facts::read(self.media_type, &self.digest, bytes),
+    fn judge(&self, bytes: Vec<u8>) -> Node {
+        let manifest = match self.limit {
+            MAX_LIST => Facts::read_list(self.media_type, &self.digest, &bytes).map(Manifest::from),
+            _ => Manifest::read(self.media_type, &self.digest, bytes),
         };
-        match facts {
-            Ok(facts) => Node::Present(Box::new(facts)),
+        match manifest {
+            Ok(manifest) => Node::Present(manifest),
             Err(FactsError::Json(JsonError::Depth)) => Node::Broken(Broken::TooDeep),
             Err(why) => Node::Broken(Broken::Malformed(why.to_string())),
         }
@@ -511,7 +522,7 @@ impl<'s> Walk<'s> {
             {
                 let media_type = descriptor.media_type.clone();
                 let want = Want { digest: digest.clone(), media_type: &media_type, data: None, limit: MAX_MANIFEST };
-                let node = want.judge(&bytes);
+                let node = want.judge(bytes.clone());
                 self.inline.insert(digest.clone(), bytes);
                 self.keep(digest, node);
             }
@@ -519,8 +530,10 @@ impl<'s> Walk<'s> {
     }
 
     fn keep(&mut self, digest: Digest, node: Node) {
-        if let Node::Present(facts) = &node {
-            for part in facts.parts.iter().filter(|part| part.is_manifest()) {
+        if let Node::Present(manifest) = &node
+            && manifest.kind() == ManifestKind::Index
+        {
+            for part in manifest.parts.iter().filter(|part| part.is_manifest()) {
                 self.want(&part.descriptor);
             }
         }
@@ -534,24 +547,55 @@ impl<'s> Walk<'s> {
             self.ahead = Some(ahead);
             return nodes;
         }
-        let (source, watch) = (self.source, self.watch);
-        let read = |part: &[Want<'_>]| -> Vec<Node> {
-            part.iter().take_while(|_| !watch.stop()).map(|want| want.read(source).0).collect()
-        };
+        // In order of their digests, as they lie in our bundles: each thread has a stretch of its own.
+        let mut order: Vec<usize> = (0..level.len()).collect();
+        order.sort_unstable_by_key(|at| &level[*at].digest);
         let threads = self.threads.clamp(1, level.len().div_ceil(WORTH_A_THREAD));
-        let nodes: Vec<Node> = if threads == 1 {
-            read(level)
-        } else {
-            thread::scope(|scope| {
-                let parts = level.chunks(level.len().div_ceil(threads));
-                let running: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
-                let join = |thread: thread::ScopedJoinHandle<'_, Vec<Node>>| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                };
-                running.into_iter().flat_map(join).collect()
-            })
-        };
-        if nodes.len() < level.len() { self.stopped().map(|()| nodes) } else { Ok(nodes) }
+        let parts = order.chunks(level.len().div_ceil(threads).max(1));
+        let read = |part: &[usize]| self.stretch(level, part);
+        let mut nodes: Vec<Option<Node>> = vec![None; level.len()];
+        thread::scope(|scope| {
+            let mut parts = parts;
+            let own = parts.next();
+            let running: Vec<_> = parts.map(|part| scope.spawn(move || (part, read(part)))).collect();
+            let mut found: Vec<_> = own.map(|part| (part, read(part))).into_iter().collect();
+            for thread in running {
+                found.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            for (part, read) in found {
+                for (at, node) in part.iter().zip(read) {
+                    nodes[*at] = node;
+                }
+            }
+        });
+        if nodes.contains(&None) {
+            self.stopped()?;
+        }
+        Ok(nodes.into_iter().map(|node| node.unwrap_or(Node::Absent)).collect())
+    }
+
+    /// The nodes of a stretch of one level, which is in order of digests; some are left out where the
+    /// watcher asked to stop.
+    fn stretch(&self, level: &[Want<'_>], stretch: &[usize]) -> Vec<Option<Node>> {
+        let mut nodes: Vec<Option<Node>> = vec![None; stretch.len()];
+        let place = |digest: &Digest| stretch.binary_search_by_key(&digest, |at| &level[*at].digest).ok();
+        let want: BTreeSet<Digest> = stretch.iter().map(|at| level[*at].digest.clone()).collect();
+        let visited = self.source.visit(&want, &mut |blob, content| {
+            self.stopped()?;
+            if let Some(place) = place(&blob.digest) {
+                nodes[place] = Some(level[stretch[place]].node(content));
+            }
+            Ok(())
+        });
+        // What cannot even be opened ends a visit, but is nobody's trouble but its own.
+        let left = nodes.iter_mut().zip(stretch).filter(|(node, _)| node.is_none());
+        for (node, at) in left.take_while(|_| !self.watch.stop()) {
+            *node = Some(match visited {
+                Ok(()) => level[*at].elsewhere().0,
+                Err(_) => level[*at].read(self.source).0,
+            });
+        }
+        nodes
     }
 
     /// The nodes of one level of a source of one pass.
@@ -559,7 +603,7 @@ impl<'s> Walk<'s> {
         let mut nodes: Vec<Option<Node>> = Vec::with_capacity(level.len());
         let mut left = BTreeSet::new();
         for want in level {
-            let node = ahead.remove(&want.digest).map(|facts| Node::Present(Box::new(facts)));
+            let node = ahead.remove(&want.digest).map(|facts| Node::Present(Manifest::from(facts)));
             match (&node, self.source.size(&want.digest)) {
                 (Some(_), _) => nodes.push(node),
                 (None, Ok(None)) => nodes.push(Some(want.elsewhere().0)),
@@ -576,10 +620,7 @@ impl<'s> Walk<'s> {
             self.source.visit(&left, &mut |blob, content| {
                 self.stopped()?;
                 let at = places[&blob.digest];
-                nodes[at] = Some(match checked::whole(&blob.digest, content, level[at].limit) {
-                    Ok(bytes) => level[at].judge(&bytes),
-                    Err(why) => Node::Broken(Broken::Damaged(why.chain())),
-                });
+                nodes[at] = Some(level[at].node(content));
                 Ok(())
             })?;
         }
@@ -589,8 +630,8 @@ impl<'s> Walk<'s> {
     /// Looks in blobs that nothing reaches for manifests that say a subject (dialect 7), and reads what
     /// those need.
     fn scan(&mut self) -> Result<()> {
-        let found: Vec<Facts> = match &mut self.ahead {
-            Some(ahead) => ahead.drain().map(|(_, facts)| facts).collect(),
+        let found: Vec<Manifest> = match &mut self.ahead {
+            Some(ahead) => ahead.drain().map(|(_, facts)| Manifest::from(facts)).collect(),
             None => {
                 let mut names = Vec::new();
                 self.source.names(&mut |digest| names.push(digest))?;
@@ -599,17 +640,17 @@ impl<'s> Walk<'s> {
                     self.stopped()?;
                     if !self.seen.contains(&digest) && may_be_manifest(self.source, &digest) {
                         let want = Want { digest, media_type: "", data: None, limit: MAX_MANIFEST };
-                        if let (Node::Present(facts), _) = want.read(self.source) {
-                            found.push(*facts);
+                        if let (Node::Present(manifest), _) = want.read(self.source) {
+                            found.push(manifest);
                         }
                     }
                 }
                 found
             }
         };
-        for facts in found {
-            if facts.subject.is_some() && self.seen.insert(facts.digest.clone()) {
-                self.keep(facts.digest.clone(), Node::Present(Box::new(facts)));
+        for manifest in found {
+            if manifest.about().is_some() && self.seen.insert(manifest.digest.clone()) {
+                self.keep(manifest.digest.clone(), Node::Present(manifest));
             }
         }
         self.run()
@@ -634,13 +675,15 @@ fn may_be_manifest(source: &dyn Source, digest: &Digest) -> bool {
 /// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).
 fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BTreeMap<Digest, Vec<Edge>> {
     let present = |digest: &Digest| match nodes.get(digest) {
-        Some(Node::Present(facts)) => Some(facts),
+        Some(Node::Present(manifest)) => Some(manifest),
         _ => None,
     };
+    // Only those have children.
+    let is_index = |manifest: &&Manifest| manifest.kind() == ManifestKind::Index;
     let list_places: HashSet<usize> = lists.iter().map(|list| list.place).collect();
     // In which dialects each manifest that says its subject was found, the first of them.
     let with_subject = nodes.iter().filter_map(|(digest, node)| match node {
-        Node::Present(facts) if facts.subject.is_some() => Some((digest, Dialect::Scan)),
+        Node::Present(manifest) if manifest.about().is_some() => Some((digest, Dialect::Scan)),
         _ => None,
     });
     let mut ways: HashMap<&Digest, Dialect> = with_subject.collect();
@@ -651,7 +694,7 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     };
     let mut edges: Vec<Edge> = Vec::new();
     let mut said = |subject: Digest, referrer: &Digest, dialect, cosign| {
-        if subject != *referrer && present(referrer).is_some_and(|facts| facts.subject.is_none()) {
+        if subject != *referrer && present(referrer).is_some_and(|manifest| manifest.about().is_none()) {
             edges.push(Edge { subject, referrer: referrer.clone(), dialect, cosign });
         }
     };
@@ -673,8 +716,8 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     }
     if !only_lists.is_empty() {
         let by_entry = only_lists.clone();
-        for facts in nodes.keys().filter(|digest| !by_entry.contains(digest)).filter_map(present) {
-            for child in facts.children() {
+        for index in nodes.keys().filter(|digest| !by_entry.contains(digest)).filter_map(present).filter(is_index) {
+            for child in index.children() {
                 only_lists.remove(&child.digest);
             }
         }
@@ -684,13 +727,13 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             About::Tag(_) => Dialect::FallbackTag,
             About::Subject(_) => Dialect::Olareg,
         };
-        for child in present(&list.digest).into_iter().flat_map(|facts| facts.children()) {
+        for child in present(&list.digest).into_iter().filter(is_index).flat_map(|list| list.children()) {
             way(&child.digest, dialect);
         }
     }
-    let holders = nodes.values().filter_map(|node| if let Node::Present(facts) = node { Some(facts) } else { None });
-    for facts in holders.filter(|facts| facts.kind == ManifestKind::Index && !only_lists.contains(&facts.digest)) {
-        for child in facts.children() {
+    let holders = nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present);
+    for index in holders.filter(is_index) {
+        for child in index.children() {
             match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
                 Some(subject) => {
                     way(&child.digest, Dialect::Attestation);
@@ -701,10 +744,10 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
         }
     }
     for (referrer, dialect) in ways {
-        if let Some(subject) = present(referrer).and_then(|facts| facts.subject.as_ref())
-            && subject.digest != *referrer
+        if let Some(subject) = present(referrer).and_then(Manifest::about)
+            && subject != referrer
         {
-            edges.push(Edge { subject: subject.digest.clone(), referrer: referrer.clone(), dialect, cosign: None });
+            edges.push(Edge { subject: subject.clone(), referrer: referrer.clone(), dialect, cosign: None });
         }
     }
     edges.sort_unstable();

@@ -45,6 +45,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let mut import = Import::default();
     let renamed = renamed(plan, renames)?;
     let lists = graph::lists(&index);
+    let named = named(&index);
     let mut arriving: Vec<(&Entry, About)> = Vec::new();
     for (at, entry) in plan.entries.iter().enumerate() {
         if let Some(references) = renamed.get(&at) {
@@ -56,7 +57,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         } else if entry.pair.is_empty() {
             import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) });
         } else {
-            set(&index, entry, &mut import);
+            set(&named, entry, &mut import);
         }
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
@@ -117,18 +118,21 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
     Ok(())
 }
 
-/// Enters something under its own name, in the place of what has exactly that name.
-fn set(index: &IndexFile, entry: &Entry, import: &mut Import) {
-    let to = &entry.descriptor.digest;
-    let key = entry.pair.key();
-    let mut there: Vec<&Digest> = Vec::new();
-    for known in index.entries().iter().filter(|known| known.tagged() && known.pair.key() == key) {
+/// What each name stands for, by the pair it is compared by: usually one digest.
+fn named(index: &IndexFile) -> HashMap<Pair, BTreeSet<Digest>> {
+    let mut named: HashMap<Pair, BTreeSet<Digest>> = HashMap::new();
+    for known in index.entries().iter().filter(|known| known.tagged()) {
         if let Ok(descriptor) = &known.descriptor {
-            there.push(&descriptor.digest);
+            named.entry(known.pair.key()).or_default().insert(descriptor.digest.clone());
         }
     }
-    there.sort();
-    there.dedup();
+    named
+}
+
+/// Enters something under its own name, in the place of what has exactly that name.
+fn set(named: &HashMap<Pair, BTreeSet<Digest>>, entry: &Entry, import: &mut Import) {
+    let to = &entry.descriptor.digest;
+    let there: Vec<&Digest> = named.get(&entry.pair.key()).into_iter().flatten().collect();
     for from in there.iter().filter(|from| **from != to) {
         let Pair { image: name, reference: tag } = entry.pair.clone();
         import.moved.push(Moved { tag, name, from: Some((*from).clone()), to: Some(to.clone()) });
@@ -152,6 +156,7 @@ fn merge_lists(
     arriving: Vec<(&Entry, About)>,
     import: &mut Import,
 ) -> Result<()> {
+    let named = named(index);
     // Who arrives and says a subject, by whatever a list about that subject may be known by.
     let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
     for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
@@ -248,7 +253,7 @@ fn merge_lists(
             }
             match entry.pair.is_empty() {
                 true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor) }),
-                false => set(index, &entry, import),
+                false => set(&named, &entry, import),
             }
         }
     }

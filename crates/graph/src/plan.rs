@@ -8,8 +8,8 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
-use crate::facts::{Form, Shape};
-use crate::graph::{About, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign};
+use crate::facts::{Facts, Form, Shape};
+use crate::graph::{About, CONTAINERD_SUBJECT, Dialect, Graph, Node, Standing, about, cosign};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
@@ -169,12 +169,15 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
             }
         }
     } else if reach.platforms.is_empty() {
-        for root in &choice.roots {
+        // Lists come last: what they list has to be known before it can be seen whether they are true.
+        for root in choice.roots.iter().filter(|root| graph.standing(root.places[0]) != Standing::List) {
             closure.whole(&root.descriptor)?;
         }
-        let lists = graph.lists().iter().filter(|_| reach.referrers);
-        let as_it_is = |list: &List| Some(Going { place: list.place, entry: own(graph, list.place)?.clone() });
-        return Ok((closure.carried, lists.filter_map(as_it_is).collect()));
+        for list in graph.lists().iter().filter(|_| reach.referrers) {
+            for part in graph.facts(&list.digest).into_iter().flat_map(|facts| &facts.parts) {
+                closure.listed(part)?;
+            }
+        }
     } else {
         all_of_platforms(graph, choice, reach, &mut closure)?;
     }
@@ -247,7 +250,8 @@ fn subjects(graph: &Graph) -> HashMap<&Digest, Vec<&Digest>> {
     subjects
 }
 
-/// The stored lists about what is carried, made new where they list something that is not.
+/// The stored lists about what is carried, made new where they list something that is not, or miss
+/// something that is.
 fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mut Closure<'_>) -> Vec<Going> {
     let chosen: HashSet<usize> = match choice.all {
         true => HashSet::new(),
@@ -256,6 +260,12 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     // Tags of longer digests are cut, so they can only be compared.
     let long = |digest: &&Digest| digest.sha256().is_none();
     let tags: HashSet<String> = closure.carried.manifests.keys().filter(long).map(Digest::fallback_tag).collect();
+    let mut refer: HashMap<&Digest, Vec<&Facts>> = HashMap::new();
+    for facts in closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest)) {
+        if let Some(subject) = &facts.subject {
+            refer.entry(&subject.digest).or_default().push(facts);
+        }
+    }
     let mut going = Vec::new();
     for list in graph.lists() {
         let Some(entry) = own(graph, list.place) else { continue };
@@ -279,19 +289,24 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
             }
         };
         let (mut kept, mut dropped) = (Vec::new(), false);
+        let mut listed = HashSet::new();
         for member in members {
+            listed.insert(&member.digest);
             match graph.node(&member.digest) {
-                _ if closure.carried.has(&member.digest) => kept.push(member),
+                _ if closure.carried.has(&member.digest) => kept.push(member.text().to_owned()),
                 Some(Node::Absent) | None => {}
                 Some(Node::Broken(_)) => closure.alone(member),
                 Some(Node::Present(_)) => dropped = true,
             }
         }
-        if !dropped {
+        // What oras or we entered beside regctl's list belongs into it too.
+        let unlisted = referrers_of(&refer, &list.about).filter(|facts| !listed.contains(&facts.digest));
+        let unlisted: Vec<String> = unlisted.map(list::member).collect();
+        if !dropped && unlisted.is_empty() {
             closure.alone(entry);
             going.push(Going { place: list.place, entry: entry.clone() });
-        } else if !kept.is_empty() {
-            let bytes = list::made(kept.into_iter().map(Descriptor::text));
+        } else if !(kept.is_empty() && unlisted.is_empty()) {
+            let bytes = list::made(kept.iter().chain(&unlisted).map(String::as_str));
             let entry = list::entry(entry, &bytes);
             closure.carried.manifests.insert(entry.digest.clone(), entry.size);
             if !matches!(source.size(&entry.digest), Ok(Some(_))) {
@@ -301,6 +316,21 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
         }
     }
     going
+}
+
+/// The carried referrers that say themselves that they refer to what a list is about, by digest.
+fn referrers_of<'r>(refer: &'r HashMap<&Digest, Vec<&'r Facts>>, about: &About) -> impl Iterator<Item = &'r Facts> {
+    let subject = match about {
+        About::Subject(subject) => Some(subject.clone()),
+        About::Tag(tag) => name::fallback_subject(tag),
+    };
+    let found: Vec<&Facts> = match subject {
+        Some(subject) => refer.get(&subject).into_iter().flatten().copied().collect(),
+        // Tags of longer digests are cut, so they can only be compared.
+        None => refer.iter().filter(|(subject, _)| about.is(subject)).flat_map(|(_, facts)| facts).copied().collect(),
+    };
+    let by_digest: BTreeMap<&Digest, &Facts> = found.into_iter().map(|facts| (&facts.digest, facts)).collect();
+    by_digest.into_values()
 }
 
 fn left_out(wider: &Carried, carried: &Carried) -> Count {

@@ -261,11 +261,11 @@ fn listed(lead: &str, location: &str, index: &IndexFile, places: &[usize]) -> St
     }
 }
 
-/// For each entry of index.json, the shortest text that resolves to it alone when written behind the
-/// location: `:REF` or `@DIGEST`. An entry that is no descriptor gets its place, `:@N`.
-pub fn shortest(index: &IndexFile) -> Vec<String> {
+/// Tells of an entry, by its place in index.json, the shortest text that resolves to it alone when written
+/// behind the location: `:REF` or `@DIGEST`. An entry that is no descriptor gets its place, `:@N`.
+pub fn shortest(index: &IndexFile) -> impl Fn(usize) -> String {
     let names = Names::of(index);
-    index.entries().iter().enumerate().map(|(place, entry)| names.shortest(place, entry)).collect()
+    move |place| names.shortest(place, &index.entries()[place])
 }
 
 /// What each name stands for, by the steps of a look-up: [`name::look_up`] for all names at once.

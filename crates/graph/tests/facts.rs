@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 use ocistow_graph::facts::{FactsError, Fault, MAX_DESCRIPTORS};
-use ocistow_graph::{Facts, Form, ManifestKind, Role};
+use ocistow_graph::{Facts, Form, Manifest, ManifestKind, Role};
 use ocistow_layout::Digest;
 use ocistow_testkit::fixtures::*;
 
@@ -162,4 +162,68 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// Whether a manifest is read, and what places it in the graph, is told before its facts are: the same.
+#[test]
+fn manifests_are_taken_and_placed_as_their_facts_say() {
+    let same = |media_type: &str, bytes: &[u8]| -> bool {
+        let digest = Digest::of(bytes);
+        let shown = String::from_utf8_lossy(bytes);
+        match (Manifest::read(media_type, &digest, bytes.to_vec()), Facts::read(media_type, &digest, bytes)) {
+            (Ok(manifest), Ok(facts)) => {
+                let about = facts.subject.as_ref().map(|subject| &subject.digest);
+                assert_eq!((manifest.kind(), manifest.about()), (facts.kind, about), "{shown}");
+                assert_eq!(*manifest, facts, "{shown}");
+                true
+            }
+            (Err(one), Err(other)) => {
+                assert_eq!(one.to_string(), other.to_string(), "{shown}");
+                false
+            }
+            (one, other) => panic!("{one:?}, but {other:?}: {shown}"),
+        }
+    };
+    for fixture in [IMG_AMD64, INDEX, DOCKER_S2, DOCKER_LIST, REF_ARTIFACT, REF_OLD, ORAS_ARTIFACT, REF_NO_SIZE] {
+        assert!(same(fixture.media_type, fixture.bytes), "{}", fixture.name);
+    }
+    let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+    let descriptor = format!(
+        r#"{{"mediaType":"a/b","digest":"{one}","size":3,"artifactType":"a/c","annotations":{{"k":"v","n":5}},"platform":{{"os":"linux","architecture":"arm64"}},"data":"b25l"}}"#
+    );
+    let whole = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","artifactType":"a/t","config":{descriptor},"layers":[{descriptor},{descriptor}],"subject":{{"mediaType":"{MANIFEST}","digest":"{other}","size":5}},"annotations":{{"k":"v","n":null}}}}"#
+    );
+    assert!(same(MANIFEST, whole.as_bytes()));
+    let (mut taken, mut refused) = (0, 0);
+    let mut count = |text: &str| if same(MANIFEST, text.as_bytes()) { taken += 1 } else { refused += 1 };
+    for at in 0..whole.len() {
+        let (front, back) = whole.split_at(at);
+        for odd in ["", "\\", "\\ud800", "\\u0061", "\"", "{", "}", "[", "]", ",", "null", "-", "\u{1}", "é"] {
+            count(&format!("{front}{odd}{}", &back[1..]));
+            count(&format!("{front}{odd}{back}"));
+        }
+    }
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    let values = ["null", "5", "-5", "1.5", "\"\"", "\"x\"", "\"a\\nb\"", "{}", "{\"a\":{}}", "[]", "[5]", "true"];
+    let types = [INDEX_TYPE, docker, "application/vnd.oci.artifact.manifest.v1+json"].map(|kind| format!("{kind:?}"));
+    let values: Vec<&str> = values.into_iter().chain(types.iter().map(String::as_str)).chain([&*descriptor]).collect();
+    for member in ["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"] {
+        for value in &values {
+            // As one more member, in front and behind, and in the place of the right one.
+            count(&whole.replacen('{', &format!("{{\"{member}\":{value},"), 1));
+            count(&format!("{},\"{member}\":{value}}}", &whole[..whole.len() - 1]));
+            count(&whole.replacen(&format!("\"{member}\":"), &format!("\"{member}\":{value},\"old\":"), 1));
+        }
+    }
+    for member in ["manifests", "fsLayers", "blobs", "refers", "digest", "size", "data", "platform", "os.features"] {
+        for value in &values {
+            count(&whole.replacen('{', &format!("{{\"{member}\":{value},"), 1));
+            count(&whole.replace("\"mediaType\":\"a/b\"", &format!("\"mediaType\":\"a/b\",\"{member}\":{value}")));
+            count(&whole.replace("\"size\":3", &format!("\"size\":3,\"{member}\":{value}")));
+            count(&whole.replace("\"os\":", &format!("\"{member}\":{value},\"os\":")));
+            count(&whole.replace("\"size\":5", &format!("\"size\":5,\"{member}\":{value}")));
+        }
+    }
+    assert!(taken > 1000 && refused > 1000, "{taken} taken, {refused} refused");
 }

@@ -368,3 +368,24 @@ proptest::proptest! {
         }
     }
 }
+
+/// oras enters a referrer beside the list that regctl keeps: the list that is carried has both.
+#[test]
+fn a_list_that_misses_what_goes_along_is_completed() {
+    let world = draw(
+        "image app:1 = base
+         refer listed -> app : application/x.sig
+         refer entered -> app : application/x.sig
+         fallback app = listed
+         entry entered",
+    );
+    for request in [request(), of(&world, &["1"])] {
+        let plan = export(&world.memory, &request).unwrap();
+        let bundle = sound(&world.memory, &plan);
+        let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+        let list = graph.facts(&graph.lists()[0].digest).unwrap();
+        let names: BTreeSet<String> = list.children().map(|child| world.word(&child.digest)).collect();
+        assert_eq!(names, ["entered".to_owned(), "listed".to_owned()].into());
+        assert!(!words(&world, &plan).contains("app.fallback"), "the old list stays behind");
+    }
+}

@@ -77,7 +77,8 @@ fn a_digest_finds_manifests_and_blobs_without_an_entry() {
 
 #[test]
 fn each_entry_has_a_shortest_text_that_means_it_alone() {
-    assert_eq!(shortest(&odd::two_latest().index().unwrap()), [":a", ":b"]);
+    let two = odd::two_latest().index().unwrap();
+    assert_eq!([0, 1].map(shortest(&two)), [":a", ":b"]);
     let world = draw(
         "image a:1.0 = base
          image b = base
@@ -86,7 +87,7 @@ fn each_entry_has_a_shortest_text_that_means_it_alone() {
          name c as ghcr.io/x/c:v3",
     );
     let index = world.index();
-    let texts = shortest(&index);
+    let texts: Vec<String> = (0..index.entries().len()).map(shortest(&index)).collect();
     assert!(texts.contains(&":ghcr.io/x/b:1.0".to_owned()), "{texts:?}");
     assert!(texts.contains(&":v3".to_owned()), "{texts:?}");
     for (place, text) in texts.iter().enumerate() {

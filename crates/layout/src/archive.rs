@@ -26,6 +26,7 @@ use std::thread::{self, Scope};
 
 use rustix::fs::OFlags;
 
+use crate::checked;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
@@ -48,6 +49,11 @@ pub const MAX_MARKER: u64 = 64 << 10;
 pub const MAX_KEPT: u64 = 1 << 20;
 /// The most memory spent on such documents.
 pub const MAX_KEPT_ALL: u64 = 64 << 20;
+
+/// The most of a plain tar read at once.
+const WINDOW: u64 = 256 << 10;
+/// How much nobody wants is read along rather than passed over: a header and more.
+const WORTH_READING: u64 = 16 << 10;
 
 /// A layout in an archive file.
 ///
@@ -252,6 +258,9 @@ impl Source for Archive {
             }
         }
         found.sort_by_key(|(spot, digest)| (spot.at, *digest));
+        if self.form == Form::PlainTar {
+            return self.together(&found, f);
+        }
         // One member under several names takes as many rounds.
         while !found.is_empty() {
             let (mut round, mut later): (Vec<(Spot, &Digest)>, Vec<_>) = (Vec::new(), Vec::new());
@@ -289,6 +298,46 @@ impl Source for Archive {
 }
 
 impl Archive {
+    /// Hands out contents of a plain tar, in the order of their spots. Small ones that lie close together
+    /// are read at once: a layout's manifests, for one.
+    fn together(&self, found: &[(Spot, &Digest)], f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
+        let mut window = Vec::new();
+        let mut rest = found;
+        while let Some((first, _)) = rest.first() {
+            let (mut end, mut count) = (first.at, 0);
+            for (spot, _) in rest {
+                let after = end.max(spot.at + spot.size);
+                if after - first.at > WINDOW || spot.at > end + WORTH_READING {
+                    break;
+                }
+                (end, count) = (after, count + 1);
+            }
+            let (near, far) = rest.split_at(count.max(1));
+            rest = far;
+            let mut read: &[u8] = &[];
+            if near.len() > 1 {
+                let len = (end - first.at) as usize;
+                if window.len() < len {
+                    window.resize(len, 0);
+                }
+                let mut place = At { file: &self.file, at: first.at };
+                let got = checked::fill(&mut place, &mut window[..len])
+                    .map_err(|why| Error::io("read", &self.location, why))?;
+                read = &window[..got];
+            }
+            for (spot, digest) in near {
+                let blob = Blob { digest: (*digest).clone(), size: spot.size };
+                // What is cut off by now is left to whoever reads it.
+                let start = (spot.at - first.at) as usize;
+                match read.get(start..).and_then(|bytes| bytes.get(..usize::try_from(spot.size).ok()?)) {
+                    Some(bytes) => f(blob, Content::Bytes(bytes))?,
+                    None => f(blob, self.extent(*spot))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The content of a document that was kept.
     fn kept(&self, digest: &Digest) -> Option<&Vec<u8>> {
         self.kept.get(digest).or_else(|| self.kept.get(self.table.own(digest)?))

@@ -98,7 +98,7 @@ fn unread(digest: &Digest, why: io::Error) -> Error {
 }
 
 /// Reads until `buffer` is full or the end: how much there was.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;
     while got < buffer.len() {
         match reader.read(&mut buffer[got..]) {

@@ -101,17 +101,9 @@ impl Descriptor {
     /// Reads a descriptor from its JSON text.
     pub fn parse(text: &str) -> Result<Self, DescriptorError> {
         let members: Members = json::parse(text).map_err(DescriptorError::Json)?;
-        let media_type = members.media_type.string("mediaType")?.ok_or(DescriptorError::Absent("mediaType"))?;
-        let digest = members.digest.text("digest")?.ok_or(DescriptorError::Absent("digest"))?;
-        let digest = digest.parse().map_err(DescriptorError::Digest)?;
-        // Signed 64-bit and never negative (DESCRIPTOR-3).
-        let size = match members.size {
-            Value::Absent => return Err(DescriptorError::Absent("size")),
-            Value::Number(size) if i64::try_from(size).is_ok() => size,
-            _ => return Err(DescriptorError::Wrong("size")),
-        };
+        let (media_type, digest, size) = required(members.media_type, members.digest, members.size)?;
         Ok(Self {
-            media_type,
+            media_type: media_type.into_owned(),
             digest,
             size,
             artifact_type: members.artifact_type.string("artifactType")?,
@@ -149,6 +141,57 @@ impl Descriptor {
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)
     }
+}
+
+/// What a descriptor leads to. It is there only where [`Descriptor::parse`] takes the same text.
+pub struct Glance<'a> {
+    /// What the content is.
+    pub media_type: Cow<'a, str>,
+    /// The name of the content.
+    pub digest: Digest,
+}
+
+impl<'de> Deserialize<'de> for Glance<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Members::deserialize(from)?.glance().map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'a> Members<'a> {
+    fn glance(self) -> Result<Glance<'a>, DescriptorError> {
+        let (media_type, digest, _) = required(self.media_type, self.digest, self.size)?;
+        for (name, member) in [("artifactType", self.artifact_type), ("data", self.data)] {
+            member.text(name)?;
+        }
+        platform(self.platform)?;
+        match self.annotations.map(RawValue::get) {
+            // An object whose names have no escapes needs no second look.
+            None => {}
+            Some(text) if text.starts_with('{') && !text.as_bytes().contains(&b'\\') => {}
+            Some(_) => {
+                annotations(self.annotations).ok_or(DescriptorError::Wrong("annotations"))?;
+            }
+        }
+        Ok(Glance { media_type, digest })
+    }
+}
+
+/// What every descriptor has to have.
+fn required<'a>(
+    media_type: Value<'a>,
+    digest: Value<'a>,
+    size: Value<'a>,
+) -> Result<(Cow<'a, str>, Digest, u64), DescriptorError> {
+    let media_type = media_type.text("mediaType")?.ok_or(DescriptorError::Absent("mediaType"))?;
+    let digest = digest.text("digest")?.ok_or(DescriptorError::Absent("digest"))?;
+    let digest = digest.parse().map_err(DescriptorError::Digest)?;
+    // Signed 64-bit and never negative (DESCRIPTOR-3).
+    let size = match size {
+        Value::Absent => return Err(DescriptorError::Absent("size")),
+        Value::Number(size) if i64::try_from(size).is_ok() => size,
+        _ => return Err(DescriptorError::Wrong("size")),
+    };
+    Ok((media_type, digest, size))
 }
 
 /// The members of a descriptor, the last of each name; `null` counts as absent. Read in one pass: layouts
@@ -264,10 +307,39 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
 /// Reads annotations; those that are no strings are passed over (4.8). `None` where it is no object.
 pub fn annotations(raw: Option<&RawValue>) -> Option<BTreeMap<String, String>> {
+    struct Strings(BTreeMap<String, String>);
+    impl<'de> Deserialize<'de> for Strings {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Pairs;
+            impl<'de> Visitor<'de> for Pairs {
+                type Value = Strings;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a JSON object")
+                }
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                    let mut strings = BTreeMap::new();
+                    while let Some((Name(name), value)) = map.next_entry::<_, &RawValue>()? {
+                        if let Some(value) = string(value) {
+                            strings.insert(name.into_owned(), value);
+                        }
+                    }
+                    Ok(Strings(strings))
+                }
+            }
+            from.deserialize_map(Pairs)
+        }
+    }
     let Some(raw) = raw else { return Some(BTreeMap::new()) };
-    let members: Object = json::parse(raw.get()).ok()?;
-    let pairs = members.0.into_iter();
-    Some(pairs.filter_map(|(key, value)| Some((key.into_owned(), json::parse::<String>(value.get()).ok()?))).collect())
+    json::parse(raw.get()).ok().map(|Strings(strings)| strings)
+}
+
+/// The string that a value is, if it is one.
+fn string(raw: &RawValue) -> Option<String> {
+    // Without escapes the text between the quotes is the string.
+    match raw.get().strip_prefix('"')?.strip_suffix('"')? {
+        plain if !plain.as_bytes().contains(&b'\\') => Some(plain.to_owned()),
+        _ => json::parse(raw.get()).ok(),
+    }
 }
 
 /// Reads a platform; absent members are empty. `Err` where it is no platform.

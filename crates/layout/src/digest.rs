@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{self, Hash};
 use std::str::FromStr;
 
 use sha2::Digest as _;
@@ -17,10 +18,10 @@ pub const MAX_DIGEST_PART: usize = 255;
 ///
 /// sha256 and sha512 can be verified. Any other algorithm that fits the grammar is carried along and
 /// reported as unverifiable (DIGEST-5). Order is that of the strings.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Digest(Repr);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 enum Repr {
     Sha256([u8; 32]),
     Sha512(Box<[u8; 64]>),
@@ -134,11 +135,6 @@ impl Digest {
         let encoded: String = self.encoded().chars().take(64).map(legal).collect();
         format!("{algorithm}-{encoded}")
     }
-
-    /// The first twelve characters of the encoded part, for people.
-    pub fn short(&self) -> String {
-        self.encoded().chars().take(12).collect()
-    }
 }
 
 /// Lowercase hex.
@@ -153,15 +149,12 @@ fn hex(raw: &[u8]) -> String {
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    /// What each byte is worth as a lowercase hex digit; above 15: it is none.
-    const WORTH: [u8; 256] = {
-        let mut worth = [0xff; 256];
-        let mut n = 0;
-        while n < 16 {
-            worth[b"0123456789abcdef"[n] as usize] = n as u8;
-            n += 1;
-        }
-        worth
+    // What a lowercase hex digit is worth; above 15: it is none. Without a branch or a table, so that the
+    // compiler can take many at a time.
+    let worth = |digit: u8| match digit.wrapping_sub(b'0') {
+        decimal if decimal < 10 => decimal,
+        _ if digit.wrapping_sub(b'a') < 6 => digit - b'a' + 10,
+        _ => 0xff,
     };
     let text = text.as_bytes();
     if text.len() != N * 2 {
@@ -170,7 +163,7 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut raw = [0; N];
     let mut all = 0;
     for (byte, pair) in raw.iter_mut().zip(text.chunks_exact(2)) {
-        let (high, low) = (WORTH[usize::from(pair[0])], WORTH[usize::from(pair[1])]);
+        let (high, low) = (worth(pair[0]), worth(pair[1]));
         all |= high | low;
         *byte = high << 4 | low;
     }
@@ -231,10 +224,25 @@ impl fmt::Debug for Digest {
     }
 }
 
+impl Hash for Digest {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Repr::Sha256(raw) => state.write(raw),
+            Repr::Sha512(raw) => state.write(&raw[..]),
+            Repr::Other(text, _) => text.hash(state),
+        }
+    }
+}
+
 impl Ord for Digest {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            (Repr::Sha256(a), Repr::Sha256(b)) => a.cmp(b),
+            (Repr::Sha256(a), Repr::Sha256(b)) => {
+                // Nearly all differ here.
+                let first = |raw: &[u8; 32]| raw.first_chunk().map(|first| u64::from_be_bytes(*first));
+                first(a).cmp(&first(b)).then_with(|| a.cmp(b))
+            }
             (Repr::Sha512(a), Repr::Sha512(b)) => a.cmp(b),
             _ => self.to_string().cmp(&other.to_string()),
         }

@@ -3,7 +3,7 @@
 //! An [`Edit`] says what is meant, not where it stands, so that it can be made again on an index.json
 //! that somebody else changed in the meantime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use crate::descriptor::Descriptor;
@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{CARRIES, INDEX_TYPE, IndexFile, LACKS, entry_text};
 use crate::json::{self, Object};
-use crate::name::{Pair, Steps, look_up};
+use crate::name::{Pair, Steps, look_up_in};
 
 /// One change to index.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +61,14 @@ pub enum Edit {
 /// (4.6), `manifests` becomes a list where it is `null` or missing (4.7), and the two annotations of a
 /// bundle go. On `Err` nothing is changed.
 pub fn apply(index: &IndexFile, edits: &[Edit]) -> Result<Vec<u8>> {
-    let mut now = index.clone();
+    let mut draft = Draft::of(index);
     for edit in edits {
-        let text = one(&now, edit)?;
-        if let Some(text) = text {
-            now = IndexFile::parse(text.into_bytes())?;
-        }
+        draft.make(edit)?;
     }
-    Ok(finished(&now).into_bytes())
+    Ok(match draft.text(index) {
+        None => finished(index),
+        Some(text) => finished(&IndexFile::parse(text.into_bytes())?),
+    })
 }
 
 /// What somebody else did between `base` and `found`, done to `onto`: the entries he added and removed. Taken
@@ -98,106 +98,200 @@ struct Splice {
     added: Vec<String>,
 }
 
-fn one(index: &IndexFile, edit: &Edit) -> Result<Option<String>> {
-    let mut splice = Splice::default();
-    let digest_at = |at: usize| index.entries()[at].descriptor.as_ref().ok().map(|entry| entry.digest.clone());
-    match edit {
-        Edit::Set { entry, pair, expect } => {
-            let key = pair.key();
-            let places: Vec<usize> = (0..index.entries().len())
-                .filter(|&at| index.entries()[at].tagged() && index.entries()[at].pair.key() == key)
-                .collect();
-            if let Some(expected) = expect {
-                let there: Vec<Option<Digest>> = places.iter().map(|&at| digest_at(at)).collect();
-                let as_expected = match expected {
-                    None => there.is_empty(),
-                    Some(digest) => !there.is_empty() && there.iter().all(|is| is.as_ref() == Some(digest)),
-                };
-                if !as_expected {
-                    let name = pair.reference.as_deref().or(pair.image.as_deref()).unwrap_or_default();
-                    return Err(Error::new(Kind::Conflict, format!("{name} was changed by somebody else")));
-                }
-            }
-            // The spelling of the names that are there is kept: a full name in ref.name stays there.
-            let kept = places.first().map_or(pair, |&at| &index.entries()[at].pair);
-            let text = entry_text(entry, kept);
-            match places.split_first() {
-                None => splice.added.push(text),
-                Some((first, rest)) => {
-                    if places.len() == 1 && same_entry(index, *first, &text) {
-                        return Ok(None);
-                    }
-                    splice.at.insert(*first, Some(text));
-                    splice.at.extend(rest.iter().map(|&at| (at, None)));
-                }
-            }
+/// An index.json being edited: its entries, those to come included, and where names and digests are.
+struct Draft {
+    entries: Vec<Drafted>,
+    /// How many of them the file has.
+    old: usize,
+    /// Where entries of a name are, those that went or lost it included.
+    named: HashMap<Pair, Vec<usize>>,
+    /// How many entries a digest has.
+    count: HashMap<Digest, usize>,
+}
+
+/// One entry.
+struct Drafted {
+    pair: Pair,
+    digest: Option<Digest>,
+    /// Why it is no descriptor.
+    wrong: Option<String>,
+    descriptor: Option<Descriptor>,
+    /// Its text, where it is new or changed.
+    text: Option<String>,
+    gone: bool,
+}
+
+impl Draft {
+    fn of(index: &IndexFile) -> Self {
+        let mut draft =
+            Self { entries: Vec::new(), old: index.entries().len(), named: HashMap::new(), count: HashMap::new() };
+        for entry in index.entries() {
+            let descriptor = entry.descriptor.as_ref().ok();
+            draft.enter(Drafted {
+                pair: entry.pair.clone(),
+                digest: descriptor.map(|descriptor| descriptor.digest.clone()),
+                wrong: entry.descriptor.as_ref().err().cloned(),
+                descriptor: descriptor.cloned(),
+                text: None,
+                gone: false,
+            });
         }
-        Edit::Name { entry, reference } => {
-            let places = named(index, reference)?;
-            if places.is_empty() {
-                splice.added.push(entry_text(entry, &Pair::written(reference)));
-            }
-            for at in places {
-                let text = entry_text(entry, &index.entries()[at].pair);
-                if !same_entry(index, at, &text) {
-                    splice.at.insert(at, Some(text));
-                }
-            }
+        draft
+    }
+
+    fn enter(&mut self, entry: Drafted) {
+        if !entry.pair.is_empty() {
+            self.named.entry(entry.pair.key()).or_default().push(self.entries.len());
         }
-        Edit::Add { entry } => {
-            let there = |at: usize| digest_at(at).as_ref() == Some(&entry.digest);
-            if (0..index.entries().len()).any(there) {
-                return Ok(None);
-            }
-            splice.added.push(entry_text(entry, &Pair::default()));
+        if let Some(digest) = &entry.digest {
+            *self.count.entry(digest.clone()).or_default() += 1;
         }
-        Edit::Unname { reference, keep } => {
-            let places = named(index, reference)?;
-            let Some(&first) = places.first() else {
-                return Err(Error::new(Kind::NotFound, format!("could not remove {reference}: there is no such name")));
+        self.entries.push(entry);
+    }
+
+    fn add(&mut self, descriptor: &Descriptor, pair: &Pair) {
+        self.enter(Drafted {
+            pair: pair.clone(),
+            digest: Some(descriptor.digest.clone()),
+            wrong: None,
+            descriptor: Some(descriptor.clone()),
+            text: Some(entry_text(descriptor, pair)),
+            gone: false,
+        });
+    }
+
+    /// Puts another descriptor in a place; the name there stays.
+    fn replace(&mut self, at: usize, descriptor: &Descriptor) {
+        let pair = self.entries[at].pair.clone();
+        let text = entry_text(descriptor, &pair);
+        let said = self.entries[at].descriptor.as_ref().map(|old| json::compact(old.text()));
+        if self.entries[at].text.as_ref().or(said.as_ref()) == Some(&text) {
+            return;
+        }
+        self.forget(at);
+        *self.count.entry(descriptor.digest.clone()).or_default() += 1;
+        let entry = &mut self.entries[at];
+        entry.digest = Some(descriptor.digest.clone());
+        entry.descriptor = Some(descriptor.clone());
+        entry.wrong = None;
+        entry.text = Some(text);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.forget(at);
+        self.entries[at].gone = true;
+    }
+
+    fn forget(&mut self, at: usize) {
+        if let Some(count) = self.entries[at].digest.as_ref().and_then(|digest| self.count.get_mut(digest)) {
+            *count -= 1;
+        }
+    }
+
+    /// The places of the entries a reference names by the first two steps. Usage where they have
+    /// different digests.
+    fn places(&self, reference: &str) -> Result<Vec<usize>> {
+        let there = self.entries.iter().enumerate().filter(|(_, entry)| !entry.gone);
+        let places = look_up_in(there.map(|(at, entry)| (at, &entry.pair)), reference, Steps::Exact);
+        let mut digests = Vec::new();
+        for &at in &places {
+            let entry = &self.entries[at];
+            let wrong = || {
+                let what = format!("could not read entry {at} of index.json");
+                Error::new(Kind::Integrity, what).because(entry.wrong.clone().unwrap_or_default())
             };
-            let digest = digest_at(first);
-            let others = (0..index.entries().len()).any(|at| !places.contains(&at) && digest_at(at) == digest);
-            splice.at.extend(places.iter().map(|&at| (at, None)));
-            if *keep
-                && !others
-                && let Ok(entry) = &index.entries()[first].descriptor
-            {
-                splice.at.insert(first, Some(entry_text(entry, &Pair::default())));
+            digests.push(entry.digest.as_ref().ok_or_else(wrong)?);
+        }
+        digests.sort();
+        digests.dedup();
+        if digests.len() > 1 {
+            let list: Vec<String> = digests.iter().map(ToString::to_string).collect();
+            let why = format!("{reference} names {}", list.join(" and "));
+            return Err(Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why));
+        }
+        Ok(places)
+    }
+
+    fn make(&mut self, edit: &Edit) -> Result<()> {
+        match edit {
+            Edit::Set { entry, pair, expect } => {
+                let known = self.named.get(&pair.key()).into_iter().flatten().copied();
+                let here = |&at: &usize| !self.entries[at].gone && !self.entries[at].pair.is_empty();
+                let places: Vec<usize> = known.filter(here).collect();
+                if let Some(expected) = expect {
+                    let mut there = places.iter().map(|&at| self.entries[at].digest.as_ref());
+                    let as_expected = match expected {
+                        None => places.is_empty(),
+                        Some(digest) => !places.is_empty() && there.all(|is| is == Some(digest)),
+                    };
+                    if !as_expected {
+                        let name = pair.reference.as_deref().or(pair.image.as_deref()).unwrap_or_default();
+                        return Err(Error::new(Kind::Conflict, format!("{name} was changed by somebody else")));
+                    }
+                }
+                match places.split_first() {
+                    None => self.add(entry, pair),
+                    // The spelling that is there is kept: a full name in ref.name stays there.
+                    Some((first, rest)) => {
+                        self.replace(*first, entry);
+                        rest.iter().for_each(|&at| self.remove(at));
+                    }
+                }
+            }
+            Edit::Name { entry, reference } => {
+                let places = self.places(reference)?;
+                if places.is_empty() {
+                    self.add(entry, &Pair::written(reference));
+                }
+                places.into_iter().for_each(|at| self.replace(at, entry));
+            }
+            Edit::Add { entry } => {
+                if self.count.get(&entry.digest).is_none_or(|count| *count == 0) {
+                    self.add(entry, &Pair::default());
+                }
+            }
+            Edit::Unname { reference, keep } => {
+                let places = self.places(reference)?;
+                let Some((&first, rest)) = places.split_first() else {
+                    let what = format!("could not remove {reference}: there is no such name");
+                    return Err(Error::new(Kind::NotFound, what));
+                };
+                rest.iter().for_each(|&at| self.remove(at));
+                let last = self.entries[first].digest.as_ref().and_then(|digest| self.count.get(digest)) == Some(&1);
+                match self.entries[first].descriptor.clone() {
+                    Some(entry) if *keep && last => {
+                        self.entries[first].pair = Pair::default();
+                        self.entries[first].text = Some(entry_text(&entry, &Pair::default()));
+                    }
+                    _ => self.remove(first),
+                }
+            }
+            Edit::Remove { digest, pair } => {
+                for at in 0..self.entries.len() {
+                    let entry = &self.entries[at];
+                    if !entry.gone && entry.digest.as_ref() == Some(digest) && entry.pair == *pair {
+                        self.remove(at);
+                    }
+                }
             }
         }
-        Edit::Remove { digest, pair } => {
-            let gone = |at: &usize| digest_at(*at).as_ref() == Some(digest) && index.entries()[*at].pair == *pair;
-            splice.at.extend((0..index.entries().len()).filter(gone).map(|at| (at, None)));
+        Ok(())
+    }
+
+    /// The new text; `None` where nothing changed.
+    fn text(self, index: &IndexFile) -> Option<String> {
+        let mut splice = Splice::default();
+        for (at, entry) in self.entries.into_iter().enumerate() {
+            match (at < self.old, entry.gone, entry.text) {
+                (true, true, _) => drop(splice.at.insert(at, None)),
+                (true, false, Some(text)) => drop(splice.at.insert(at, Some(text))),
+                (false, false, Some(text)) => splice.added.push(text),
+                _ => {}
+            }
         }
+        let changed = !splice.at.is_empty() || !splice.added.is_empty();
+        changed.then(|| spliced(index, &splice))
     }
-    if splice.at.is_empty() && splice.added.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(spliced(index, &splice)))
-}
-
-/// Whether the entry at a place already says what `text` says, white space apart.
-fn same_entry(index: &IndexFile, at: usize, text: &str) -> bool {
-    json::compact(&index.text()[index.entries()[at].span.clone()]) == text
-}
-
-/// The places of the entries a reference names by the first two steps. Usage where they have
-/// different digests.
-fn named(index: &IndexFile, reference: &str) -> Result<Vec<usize>> {
-    let places = look_up(index, reference, Steps::Exact);
-    let mut digests = Vec::new();
-    for &at in &places {
-        digests.push(&index.entries()[at].descriptor(at)?.digest);
-    }
-    digests.sort();
-    digests.dedup();
-    if digests.len() > 1 {
-        let list: Vec<String> = digests.iter().map(ToString::to_string).collect();
-        let why = format!("{reference} names {}", list.join(" and "));
-        return Err(Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why));
-    }
-    Ok(places)
 }
 
 /// The text with entries replaced, removed and added.
@@ -258,7 +352,7 @@ fn spliced(index: &IndexFile, splice: &Splice) -> String {
 }
 
 /// The text with what has to be there, and without what may not be.
-fn finished(index: &IndexFile) -> String {
+fn finished(index: &IndexFile) -> Vec<u8> {
     let mut text = index.text().to_owned();
     // From the back to the front, so that spans stay true.
     let list = index.manifests.clone().map(|span| (span.clone(), &text[span]));
@@ -280,7 +374,7 @@ fn finished(index: &IndexFile) -> String {
     if !index.typed && !index.members.iter().any(|(name, _)| name == "mediaType") {
         text = with_member(&text, "mediaType", &json::quote(INDEX_TYPE));
     }
-    text
+    text.into_bytes()
 }
 
 /// The annotations without those of a bundle; `None` where there are none of them.

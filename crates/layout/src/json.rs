@@ -125,13 +125,12 @@ pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
     if bytes.chunks(usize::from(u8::MAX)).map(opens).sum::<usize>() <= MAX_DEPTH {
         return Ok(text);
     }
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in text.bytes() {
+    let mut depth = 0usize;
+    let mut rest = bytes;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            b'"' => rest = behind_string(behind),
             b'{' | b'[' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
@@ -143,6 +142,25 @@ pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
         }
     }
     Ok(text)
+}
+
+/// What stands behind the end of the string in which `bytes` start.
+fn behind_string(mut bytes: &[u8]) -> &[u8] {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    loop {
+        // Without an exit inside, so that the compiler can take many at a time.
+        while let Some((front, back)) = bytes.split_first_chunk::<16>()
+            && !front.iter().fold(false, |found, byte| found | special(byte))
+        {
+            bytes = back;
+        }
+        match bytes.iter().position(special) {
+            Some(at) if bytes[at] == b'"' => return &bytes[at + 1..],
+            // A backslash, and what it escapes.
+            Some(at) => bytes = bytes.get(at + 2..).unwrap_or_default(),
+            None => return &[],
+        }
+    }
 }
 
 /// Parses a whole text: trailing bytes other than white space are an error.

@@ -57,13 +57,6 @@ impl Pair {
     pub fn tag(&self) -> Option<&str> {
         self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
     }
-
-    /// The subject and the suffix (`sig`, `att`, `sbom`) if the name is one of cosign's tags.
-    pub fn cosign(&self) -> Option<(Digest, &str)> {
-        let (stem, suffix) = self.reference.as_deref()?.rsplit_once('.')?;
-        let known = matches!(suffix, "sig" | "att" | "sbom");
-        known.then(|| fallback_subject(stem)).flatten().map(|subject| (subject, suffix))
-    }
 }
 
 /// The digest whose fallback tag this is, where it can be told: sha256 only, since longer ones are cut
@@ -148,9 +141,17 @@ pub enum Steps {
 /// full names that end in `:reference` (4.1). Empty where there is none. The entries may have
 /// different digests: whether that is an error is the caller's to say.
 pub fn look_up(index: &IndexFile, reference: &str, steps: Steps) -> Vec<usize> {
+    look_up_in(index.entries().iter().map(|entry| &entry.pair).enumerate(), reference, steps)
+}
+
+/// The same among any entries, each with its place and its name.
+pub(crate) fn look_up_in<'p>(
+    entries: impl Iterator<Item = (usize, &'p Pair)> + Clone,
+    reference: &str,
+    steps: Steps,
+) -> Vec<usize> {
     let places = |hit: &dyn Fn(&Pair) -> bool| -> Vec<usize> {
-        let entries = index.entries().iter().enumerate();
-        entries.filter(|(_, entry)| entry.tagged() && hit(&entry.pair)).map(|(at, _)| at).collect()
+        entries.clone().filter(|(_, pair)| hit(pair)).map(|(at, _)| at).collect()
     };
     let found = places(&|pair| pair.reference.as_deref() == Some(reference));
     if !found.is_empty() {

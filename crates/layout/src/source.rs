@@ -112,6 +112,9 @@ struct ExtentReader<'a> {
 impl Read for ExtentReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        if want == 0 {
+            return Ok(0);
+        }
         let got = self.file.read_at(&mut buf[..want], self.at)?;
         self.at += got as u64;
         self.left -= got as u64;
@@ -141,7 +144,8 @@ pub trait Source: Send + Sync {
     /// Opens a blob; `None` where it is absent. The content is not verified.
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>>;
 
-    /// Hands out the wanted blobs that are there in the source's own order, in one pass, each once.
+    /// Hands out the wanted blobs that are there in the source's own order, in one pass, each once. A source
+    /// of random access has no order of its own; it may read what lies together at once.
     fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
         for digest in want {
             if let Some(content) = self.open(digest)? {

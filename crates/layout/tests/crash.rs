@@ -24,6 +24,11 @@ fn blobs(of: &Memory) -> Vec<Blob> {
     of.blobs.iter().map(|(digest, bytes)| Blob { digest: digest.clone(), size: bytes.len() as u64 }).collect()
 }
 
+/// An empty directory; in memory where there is one, since nothing here is about the disk itself.
+fn room() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// Brings all of `new` into the layout at `path`.
 fn bring(new: &Memory, path: &Path, medium: &dyn Medium) -> Result<()> {
     let mut transaction = Transaction::begin(path, Options { medium, ..Options::default() })?;
@@ -86,7 +91,7 @@ fn set_up(base: &Path, old: Option<&Memory>) {
 
 fn killed_everywhere(old: Option<&Memory>) {
     let (_, new) = worlds();
-    let dir = tempfile::tempdir().unwrap();
+    let dir = room();
     let mut killed = 0;
     for calls in 0.. {
         let base = dir.path().join(calls.to_string());
@@ -140,7 +145,7 @@ fn bits(seed: u64) -> impl FnMut() -> bool {
 
 fn power_lost_everywhere(old: Option<&Memory>) {
     let (_, new) = worlds();
-    let dir = tempfile::tempdir().unwrap();
+    let dir = room();
     let base = dir.path().join("real");
     fs::create_dir(&base).unwrap();
     set_up(&base, old);

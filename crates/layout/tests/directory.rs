@@ -58,7 +58,8 @@ fn init_makes_an_empty_layout_and_leaves_one_alone() {
     names.sort();
     assert_eq!(names, [".ocistow", "blobs", "index.json", "oci-layout"]);
     assert_eq!(fs::read(path.join("oci-layout")).unwrap(), br#"{"imageLayoutVersion":"1.0.0"}"#);
-    assert_eq!(Digest::of(&fs::read(path.join("index.json")).unwrap()).short(), "dff9de109191");
+    let index = Digest::of(&fs::read(path.join("index.json")).unwrap());
+    assert!(index.encoded().starts_with("dff9de109191"), "{index}");
     greet(&path, Options::default()).unwrap();
     let before = fs::read(path.join("index.json")).unwrap();
     init(&path, Options::default()).unwrap();

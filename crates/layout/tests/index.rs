@@ -230,3 +230,32 @@ fn hostile_entries_are_kept_and_named() {
         assert!(String::from_utf8(after).unwrap().contains(bad), "{bad} is kept");
     }
 }
+
+/// A name that went is free for what comes.
+#[test]
+fn edits_are_made_one_after_the_other() {
+    let before = top(&[e(A, &r("v1"))]);
+    let unname = || Edit::Unname { reference: "v1".into(), keep: true };
+    let set =
+        || Edit::Set { entry: entry(B), pair: Pair { image: None, reference: Some("v1".into()) }, expect: Some(None) };
+    assert_eq!(edited(&before, &[unname(), set()]), top(&[e(A, ""), e(B, &r("v1"))]));
+    assert_eq!(edited(&before, &[name("v2", B), name("v2", A)]), top(&[e(A, &r("v1")), e(A, &r("v2"))]));
+    assert_eq!(refused(&before, set()), Kind::Conflict);
+}
+
+#[test]
+fn a_hundred_thousand_edits_are_made_at_once() {
+    let digest = |n: usize| format!("sha256:{n:064x}");
+    let edits: Vec<Edit> = (0..100_000)
+        .map(|n| match n % 2 {
+            0 => Edit::Add { entry: entry(&digest(n)) },
+            _ => Edit::Set {
+                entry: entry(&digest(n)),
+                pair: Pair { image: None, reference: Some(format!("t{n}")) },
+                expect: Some(None),
+            },
+        })
+        .collect();
+    let after = index(&edited(&top(&[]), &edits));
+    assert_eq!(after.entries().len(), 100_000);
+}

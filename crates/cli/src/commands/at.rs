@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::resolve::{Asked, Target, resolve};
+use ocistow_graph::resolve::{Asked, Target, of_platform, resolve};
 use ocistow_graph::{Load, Selector};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
@@ -114,6 +114,15 @@ pub fn target(context: &Context<'_>, source: &dyn Source, pick: &Pick, platform:
     drop(progress);
     match platform {
         None => Ok(target),
-        Some(selector) => crate::chosen::chosen(source, target, selector),
+        Some(selector) => for_platform(source, target, selector),
     }
+}
+
+/// The one manifest of `target` for a platform.
+pub fn for_platform(source: &dyn Source, target: Target, selector: &Selector) -> Result<Target> {
+    let descriptor = of_platform(source, &target.descriptor, selector)?;
+    if descriptor.digest == target.descriptor.digest {
+        return Ok(target);
+    }
+    Ok(Target { descriptor, places: Vec::new(), manifest: true })
 }

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use ocistow_layout::archive::Compression;
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Count, Digest, Error, Kind, Result};
 use serde::Serialize;
@@ -48,18 +47,9 @@ pub struct Args {
     /// What goes along.
     #[command(flatten)]
     pub along: Along,
-    /// How an archive is compressed: none, gzip, zstd, gzip:LEVEL, zstd:LEVEL [default: as its name says]
-    #[arg(long, value_name = "HOW")]
-    pub compress: Option<Compression>,
-    /// Replace an archive that is there, in one step
-    #[arg(long)]
-    pub force: bool,
-    /// Between directories, take content unchecked
-    #[arg(long)]
-    pub trust: bool,
-    /// Between directories, make hard links instead of copies
-    #[arg(long)]
-    pub link: bool,
+    /// How it is written.
+    #[command(flatten)]
+    pub manner: Manner,
 }
 
 impl Args {
@@ -77,10 +67,9 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let (from, to) = self.read()?;
-        let destination = Destination::at(to.path.clone(), self.compress)?;
-        let manner = Manner { force: self.force, trust: self.trust, link: self.link };
+        let destination = Destination::at(to.path.clone(), self.manner.compress)?;
         let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
-        destination.check(&*outgoing.source, manner)?;
+        destination.check(&*outgoing.source, self.manner)?;
         let root = outgoing.targets.first().expect("a copy has one target").descriptor.digest.clone();
         let mut renames = Vec::new();
         if let Some(reference) = &to.pick.reference {
@@ -94,7 +83,7 @@ impl Args {
         }
         let Outgoing { source, graph, plan, .. } = &outgoing;
         let cargo = Cargo { source: &**source, graph, plan, members: Vec::new(), renames };
-        let written = write(context, &cargo, &destination, manner)?;
+        let written = write(context, &cargo, &destination, self.manner)?;
         moved(context, &written.moved);
         context.answer(&answer)?;
         Ok(Code::Done)

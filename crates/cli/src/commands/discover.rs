@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
@@ -11,7 +12,6 @@ use ocistow_layout::{Descriptor, Digest, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
-use crate::chosen::chosen;
 use crate::code::Code;
 use crate::look::Look;
 use crate::node::{Node, reference};
@@ -83,7 +83,8 @@ impl Args {
         let location = self.at.read()?;
         let source = at::open(context, &location.path)?;
         let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(&*source, at::load(context, self.scan_blobs), &progress)?;
+        // The process ends before thousands of manifests would be given back one by one.
+        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, self.scan_blobs), &progress)?);
         drop(progress);
         let levels =
             self.depth.map_or(MOST_LEVELS, |depth| MOST_LEVELS.min(usize::try_from(depth).unwrap_or(MOST_LEVELS)));
@@ -107,7 +108,7 @@ impl Args {
 
     fn from(&self, walk: &mut Walk<'_>, source: &dyn Source, target: Target) -> Result<Tree> {
         let target = match &self.platform {
-            Some(selector) => chosen(source, target, selector)?,
+            Some(selector) => at::for_platform(source, target, selector)?,
             None => target,
         };
         let mut tree = walk.tree(&target.descriptor, None, 0);

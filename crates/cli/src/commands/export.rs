@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use ocistow_graph::docker::docker_manifest;
 use ocistow_graph::{Asked, ManifestKind, Moved};
-use ocistow_layout::archive::Compression;
 use ocistow_layout::{Error, Kind, Result};
 
 use super::along::Along;
@@ -65,18 +64,9 @@ pub struct Bundle {
     /// With --as docker, the repository of entries that have no full name
     #[arg(long, value_name = "REPO")]
     pub name: Option<String>,
-    /// How an archive is compressed: none, gzip, zstd, gzip:LEVEL, zstd:LEVEL [default: as its name says]
-    #[arg(long, value_name = "HOW", value_parser = str::parse::<Compression>)]
-    pub compress: Option<Compression>,
-    /// Replace an archive that is there, in one step
-    #[arg(long)]
-    pub force: bool,
-    /// Between directories, take content unchecked
-    #[arg(long)]
-    pub trust: bool,
-    /// Between directories, make hard links instead of copies
-    #[arg(long)]
-    pub link: bool,
+    /// How it is written.
+    #[command(flatten)]
+    pub manner: Manner,
 }
 
 impl Bundle {
@@ -127,17 +117,13 @@ impl Bundle {
         }
         Ok(vec![("manifest.json".to_owned(), made.bytes)])
     }
-
-    fn manner(&self) -> Manner {
-        Manner { force: self.force, trust: self.trust, link: self.link }
-    }
 }
 
 impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let bundle = &self.bundle;
-        let to = Destination::read(&self.output, bundle.compress)?;
+        let to = Destination::read(&self.output, bundle.manner.compress)?;
         if matches!(to, Destination::Stream(_)) {
             if context.content().terminal {
                 return Err(Error::new(Kind::Usage, "could not write an archive to a terminal")
@@ -150,7 +136,7 @@ impl Args {
                 .because("docker load and podman load read archives"));
         }
         let outgoing = bundle.gather(context)?;
-        to.check(&*outgoing.source, bundle.manner())?;
+        to.check(&*outgoing.source, bundle.manner)?;
         if let Err(why) = bundle.along.judge(context, &outgoing.plan) {
             context.answer_failed(&Carried::of(&outgoing, None, "would carry"), &why)?;
             return Err(why);
@@ -158,7 +144,7 @@ impl Args {
         let members = bundle.members(context, &outgoing)?;
         let Outgoing { source, graph, plan, .. } = &outgoing;
         let cargo = Cargo { source: &**source, graph, plan, members, renames: Vec::new() };
-        let written = write(context, &cargo, &to, bundle.manner())?;
+        let written = write(context, &cargo, &to, bundle.manner)?;
         moved(context, &written.moved);
         context.answer(&Carried::of(&outgoing, written.bundle, "carried"))?;
         if to.is_archive() && bundle.form == Form::Oci {

@@ -50,9 +50,12 @@ impl Answer for Findings {
                 Severity::Warning => "warning".to_owned(),
             };
             let digest = problem.digest.as_ref().map(ToString::to_string);
-            let what = problem.path.as_deref().or(digest.as_deref()).unwrap_or("index.json");
+            // Many messages name the blob themselves.
+            let named = digest.as_ref().is_some_and(|digest| problem.message.contains(digest.as_str()));
+            let what = problem.path.as_deref().or(digest.as_deref()).filter(|_| !named);
+            let what = what.map_or_else(String::new, |what| format!("{what}: "));
             let from = problem.from.as_ref().map_or_else(String::new, |from| format!(" (from {from})"));
-            writeln!(out, "{severity}: {kind}: {}: {}{}", shown(what), shown(&problem.message), shown(&from))?;
+            writeln!(out, "{severity}: {kind}: {}{}{}", shown(&what), shown(&problem.message), shown(&from))?;
         }
         let Checked { manifests, blobs, bytes: all } = self.checked;
         let verdict = if self.ok { "ok" } else { "not ok" };

@@ -1,6 +1,7 @@
 //! `ls` lists the entries of index.json.
 
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::ManifestKind;
@@ -92,7 +93,8 @@ impl Args {
         }
         let source = at::open(context, &location.path)?;
         let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(&*source, at::load(context, false), &progress)?;
+        // The process ends before thousands of manifests would be given back one by one.
+        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);
         drop(progress);
         let mut listing = listing(&graph, &location.path, self.all)?;
         listing.manifests.retain(|row| self.filters.iter().all(|filter| row.passes(filter)));
@@ -103,8 +105,8 @@ impl Args {
 
 fn listing(graph: &Graph, path: &Path, all: bool) -> Result<Listing> {
     let mut manifests = Vec::new();
-    let entries = graph.index().entries().iter().zip(shortest(graph.index()));
-    for (place, (entry, shortest)) in entries.enumerate() {
+    let shortest = shortest(graph.index());
+    for (place, entry) in graph.index().entries().iter().enumerate() {
         let serves_others = match graph.standing(place) {
             Standing::Root => false,
             Standing::Referrer => !entry.tagged(),
@@ -125,7 +127,7 @@ fn listing(graph: &Graph, path: &Path, all: bool) -> Result<Listing> {
             name: entry.pair.image.clone(),
             kind: graph.kind(&descriptor.digest),
             referrers: graph.referrers(&descriptor.digest).len(),
-            shortest,
+            shortest: shortest(place),
         });
     }
     Ok(Listing { location: path.display().to_string(), manifests })

@@ -1,17 +1,17 @@
 //! `show` tells what a manifest is and needs, or prints its bytes.
 
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
 use ocistow_graph::resolve::resolve_in;
-use ocistow_graph::{ManifestKind, Role, Selector, Target};
+use ocistow_graph::{ManifestKind, Role, Selector, Target, config_platform};
 use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
 use super::cat::{missing, send_described};
-use crate::chosen::{chosen, runs_on};
 use crate::code::Code;
 use crate::look::Look;
 use crate::node::{Node, Subject};
@@ -74,11 +74,12 @@ impl Args {
             return Ok(Code::Done);
         }
         let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(&*source, at::load(context, false), &progress)?;
+        // The process ends before thousands of manifests would be given back one by one.
+        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);
         drop(progress);
         let mut target = resolve_in(&graph, &*source, &at::asked(&location.pick))?;
         if let Some(selector) = &self.platform {
-            target = chosen(&*source, target, selector)?;
+            target = at::for_platform(&*source, target, selector)?;
         }
         context.answer(&shown_of(&graph, &*source, &location.path, &target)?)?;
         Ok(Code::Done)
@@ -117,7 +118,10 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
     let mut node = node.typed(facts);
     node.annotations = facts.annotations.clone();
     node.size = facts.size;
-    node.platform = runs_on(source, descriptor, facts)?;
+    node.platform = match &descriptor.platform {
+        Some(platform) => Some(platform.clone()),
+        None => config_platform(source, facts)?,
+    };
     let parts = |role: Role| -> Result<Option<Vec<Node>>> {
         let mut nodes = Vec::new();
         for part in facts.of_role(role) {

@@ -1,0 +1,225 @@
+//! A manifest that was read: what it is and whom it is about at once, all else it says when somebody asks.
+//!
+//! A layout has thousands of manifests, and most who look at it ask few of them anything.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use ocistow_layout::Digest;
+use ocistow_layout::descriptor::Glance;
+use ocistow_layout::json::{self, Name};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::facts::{DOCKER_CONFIG, Facts, FactsError, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG, Shape};
+
+/// The longest text that is kept to be read later.
+const MAX_KEPT: usize = 64 << 10;
+
+/// A manifest that was read. It is its [`Facts`].
+#[derive(Clone)]
+pub struct Manifest {
+    facts: OnceLock<Box<Facts>>,
+    /// What the facts will be read from.
+    text: Box<str>,
+    /// Its name.
+    pub digest: Digest,
+    gist: Gist,
+}
+
+/// What places a manifest in the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Gist {
+    form: Form,
+    kind: ManifestKind,
+    subject: Option<Digest>,
+}
+
+impl Manifest {
+    /// Reads a manifest as [`Facts::read`] does.
+    pub fn read(media_type: &str, digest: &Digest, bytes: Vec<u8>) -> Result<Self, FactsError> {
+        if bytes.len() <= MAX_KEPT
+            && let Ok(text) = json::text(&bytes)
+            && let Some(gist) = gist(text)
+        {
+            let text = String::from_utf8(bytes).expect("json::text has checked it").into_boxed_str();
+            return Ok(Self { facts: OnceLock::new(), text, digest: digest.clone(), gist });
+        }
+        Facts::read(media_type, digest, &bytes).map(Self::from)
+    }
+
+    /// What sort of artifact it is.
+    pub fn kind(&self) -> ManifestKind {
+        self.gist.kind
+    }
+
+    /// What it is about.
+    pub fn about(&self) -> Option<&Digest> {
+        self.gist.subject.as_ref()
+    }
+}
+
+impl From<Facts> for Manifest {
+    fn from(facts: Facts) -> Self {
+        let subject = facts.subject.as_ref().map(|subject| subject.digest.clone());
+        let gist = Gist { form: facts.form, kind: facts.kind, subject };
+        Self { digest: facts.digest.clone(), gist, text: Box::default(), facts: Box::new(facts).into() }
+    }
+}
+
+impl Deref for Manifest {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        self.facts.get_or_init(|| {
+            let facts = Facts::read(self.gist.form.media_type(), &self.digest, self.text.as_bytes());
+            Box::new(facts.expect("there is a gist only of what can be read"))
+        })
+    }
+}
+
+impl PartialEq for Manifest {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Manifest {}
+
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// The gist of a manifest with config and layers that is as nearly all are, in one pass. `None` of
+/// everything else, that which [`Facts::read`] would not take in any case.
+fn gist(text: &str) -> Option<Gist> {
+    let Members { form, config, artifact_type, subject } = json::parse(text).ok()?;
+    let artifact_type = artifact_type.filter(|artifact_type| !artifact_type.is_empty());
+    let image = [OCI_CONFIG, DOCKER_CONFIG].contains(&&*config.media_type) && artifact_type.is_none();
+    let kind = if image { ManifestKind::Image } else { ManifestKind::Artifact };
+    // Docker's own forms know no subjects (DOCKER-COMPAT-2).
+    let subject = subject.filter(|_| form == Form::OciManifest);
+    Some(Gist { form, kind, subject })
+}
+
+/// The members of a plain manifest.
+struct Members<'a> {
+    form: Form,
+    config: Glance<'a>,
+    artifact_type: Option<Cow<'a, str>>,
+    subject: Option<Digest>,
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a plain manifest")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let odd = || A::Error::custom("it takes a closer look");
+                let (mut form, mut config, mut artifact_type, mut subject) = (None, None, None, None);
+                let (mut layers, mut annotations) = (false, false);
+                while let Some(Name(name)) = map.next_key()? {
+                    let again = match &*name {
+                        "mediaType" => {
+                            let Name(own) = map.next_value()?;
+                            let own = Form::of(&own).filter(|own| own.shape() == Shape::Manifest).ok_or_else(odd)?;
+                            form.replace(own).is_some()
+                        }
+                        "config" => config.replace(map.next_value::<Glance<'de>>()?).is_some(),
+                        "layers" => {
+                            map.next_value::<Layers>()?;
+                            std::mem::replace(&mut layers, true)
+                        }
+                        "artifactType" => {
+                            let Name(own) = map.next_value()?;
+                            artifact_type.replace(own).is_some()
+                        }
+                        "subject" => {
+                            let About(digest) = map.next_value()?;
+                            subject.replace(digest).is_some()
+                        }
+                        "annotations" => {
+                            let raw: &RawValue = map.next_value()?;
+                            let plain = raw.get().starts_with('{') && !raw.get().as_bytes().contains(&b'\\');
+                            std::mem::replace(&mut annotations, true) || !plain
+                        }
+                        // Another shape, or two at once.
+                        "manifests" | "fsLayers" => true,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            false
+                        }
+                    };
+                    if again {
+                        return Err(odd());
+                    }
+                }
+                let (form, config) = (form.ok_or_else(odd)?, config.ok_or_else(odd)?);
+                Ok(Members { form, config, artifact_type, subject })
+            }
+        }
+        from.deserialize_map(Fields)
+    }
+}
+
+/// A list of layers, each of them a descriptor.
+struct Layers;
+
+impl<'de> Deserialize<'de> for Layers {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Layers;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut count = 0;
+                while seq.next_element::<Glance<'de>>()?.is_some() {
+                    count += 1;
+                }
+                // The config is one more.
+                if count < MAX_DESCRIPTORS { Ok(Layers) } else { Err(A::Error::custom("too many")) }
+            }
+        }
+        from.deserialize_seq(Elements)
+    }
+}
+
+/// The digest of a subject.
+struct About(Digest);
+
+impl<'de> Deserialize<'de> for About {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = About;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a subject")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut digest = None;
+                while let Some(Name(name)) = map.next_key()? {
+                    if &*name == "digest" && digest.is_none() {
+                        let Name(text) = map.next_value()?;
+                        digest = Some(text.parse().map_err(A::Error::custom)?);
+                    } else if &*name == "digest" {
+                        return Err(A::Error::custom("it has two digests"));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                digest.map(About).ok_or_else(|| A::Error::custom("it has no digest"))
+            }
+        }
+        from.deserialize_map(Fields)
+    }
+}
