@@ -5,5 +5,6 @@ mod odd;
 mod readme;
 mod run;
 mod samples;
+mod stop;
 mod tidy;
 mod walk;

@@ -9,7 +9,7 @@ use ocistow_graph::{Graph, Plan, Request, plan};
 use ocistow_layout::archive::{Form, pass, sniff};
 use ocistow_layout::carry::carry;
 use ocistow_layout::index::CARRIES;
-use ocistow_layout::lock::{Held, Locks};
+use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Source, Writing};
 
@@ -87,8 +87,7 @@ impl Arrival {
                 (ocistow_layout::open(file.path(), &progress)?, None, true)
             }
             From::Path(path) => {
-                let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, &progress)).flatten();
-                let held = locks.map(|locks| locks.content()).transpose()?;
+                let held = at::hold(context, path, &progress)?;
                 (at::open(context, path)?, held, !path.is_dir())
             }
         };

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let world = match World::of_process() {
         Ok(world) => world,
         Err(why) => {
-            eprintln!("error: could not use standard output: {why}");
+            eprintln!("error: could not use standard input and output: {why}");
             return ExitCode::FAILURE;
         }
     };

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Node, Plan, Request, plan};
-use ocistow_layout::lock::{Held, Locks};
-use ocistow_layout::{Digest, Result, Source};
+use ocistow_layout::lock::Held;
+use ocistow_layout::{Digest, Error, Result, Source};
 
 use crate::commands::along::Along;
 use crate::commands::at;
@@ -38,8 +38,7 @@ pub fn outgoing(
     repository: Option<&str>,
 ) -> Result<Outgoing> {
     let progress = context.progress("reading manifests", None);
-    let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, &progress)).flatten();
-    let held = locks.map(|locks| locks.content()).transpose()?;
+    let held = at::hold(context, path, &progress)?;
     let source = at::open(context, path)?;
     let graph = Graph::load(&*source, at::load(context, false), &progress)?;
     let mut targets = Vec::new();
@@ -85,9 +84,16 @@ impl Along {
         }
     }
 
+    /// Why a plan is refused, if it is.
+    pub fn refuses(&self, plan: &Plan) -> Option<Error> {
+        plan.verdict(self.allow_missing, self.complete).err()
+    }
+
     /// Says what is absent, and fails where that is not allowed.
     pub fn judge(&self, context: &Context<'_>, plan: &Plan) -> Result<()> {
-        plan.verdict(self.allow_missing, self.complete)?;
+        if let Some(why) = self.refuses(plan) {
+            return Err(why);
+        }
         for digest in &plan.missing {
             context.warn(&format!("missing-blob: {digest} is needed and not there"));
         }

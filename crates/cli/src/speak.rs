@@ -172,6 +172,9 @@ impl<'w> Context<'w> {
     /// Tells why the command failed, and gives its code. That nobody reads standard output any more is no
     /// failure.
     pub(crate) fn fail(&self, error: &Error) -> Code {
+        // Somebody asked to stop: that an input then gave nothing more is no trouble of its own.
+        let interrupted = Error::new(Kind::Interrupted, "interrupted");
+        let error = if self.world.stopped() && error.kind() == Kind::Failed { &interrupted } else { error };
         if self.world.out.closed() && is_broken_pipe(error) {
             return Code::Done;
         }

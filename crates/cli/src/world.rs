@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ocistow_layout::medium::{Disk, Medium};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// The world of one run.
 pub struct World {
@@ -42,16 +44,19 @@ impl World {
         }
     }
 
-    /// The world of this process. `Err` where its standard output cannot be used at all.
+    /// The world of this process. `Err` where its standard input or output cannot be used at all.
     pub fn of_process() -> io::Result<Self> {
         // Bytes go out as they come: std's stdout would cut them at the ends of lines.
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        // What std's stdin had read ahead, nobody could wait for.
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let stop: Arc<AtomicBool> = Arc::default();
         Ok(Self {
             out: Stream::new(out, io::stdout().is_terminal()),
             err: Stream::new(io::stderr(), io::stderr().is_terminal()),
-            input: Mutex::new(Box::new(io::stdin())),
+            input: Mutex::new(Box::new(Patient { input, stop: stop.clone() })),
             medium: Box::new(Disk),
-            stop: Arc::default(),
+            stop,
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
         })
     }
@@ -59,6 +64,29 @@ impl World {
     /// Whether somebody asked to stop.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// An input that may have nothing to give for long: whoever waits for it hears of the wish to stop.
+struct Patient<R> {
+    input: R,
+    stop: Arc<AtomicBool>,
+}
+
+impl<R: Read + AsFd> Read for Patient<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::other("interrupted"));
+            }
+            let ready = poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&LOOK));
+            match ready {
+                Ok(0) | Err(Errno::INTR) => {}
+                // What cannot be asked is read: it says itself what is wrong with it.
+                Ok(_) | Err(_) => return self.input.read(buf),
+            }
+        }
     }
 }
 

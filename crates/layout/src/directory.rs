@@ -13,8 +13,7 @@ use rustix::io::Errno;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
-use crate::lock::{Held, Locks};
-use crate::source::{Access, Blob, Content, Found, Marker, Source, Watch};
+use crate::source::{Access, Blob, Content, Found, Marker, Source};
 use crate::stray;
 
 /// The directory in a layout in which everything of ours lies.
@@ -71,12 +70,6 @@ impl Directory {
     /// The real path of the layout's directory.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Keeps others from deleting while this is walked through: *content*, shared, where the layout has
-    /// locks that can be taken.
-    pub fn hold(&self, patience: Option<Duration>, watch: &dyn Watch) -> Result<Option<Held>> {
-        Locks::found(&self.root, patience, watch).map(|locks| locks.content()).transpose()
     }
 
     /// What lies at a path inside the layout. Links are followed while they stay inside. With `content`
@@ -256,7 +249,7 @@ impl Source for Directory {
         while let Some(step) = walk.next() {
             let step = step.map_err(|why| {
                 let path = why.path().unwrap_or(&self.root).to_owned();
-                Error::io("list", path, why.into())
+                Error::io("list", path, plain(why))
             })?;
             let Some(inside) = step.path().strip_prefix(&self.root).ok().and_then(Path::to_str) else {
                 f(Found::Stray(step.path().display().to_string()));
@@ -273,7 +266,7 @@ impl Source for Directory {
                 continue;
             }
             let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(
-                &step.metadata().map_err(|why| Error::io("look at", step.path(), why.into()))?,
+                &step.metadata().map_err(|why| Error::io("look at", step.path(), plain(why)))?,
             ));
             if let Some(found) = self.judge(inside, kind)? {
                 f(found);
@@ -301,7 +294,7 @@ impl Directory {
         };
         let depth = 3 - inside.split('/').count();
         for step in walkdir::WalkDir::new(&real).min_depth(depth).max_depth(depth).sort_by_file_name() {
-            let step = step.map_err(|why| Error::io("list", &real, why.into()))?;
+            let step = step.map_err(|why| Error::io("list", &real, plain(why)))?;
             let name = step.path().strip_prefix(&real).ok().and_then(Path::to_str).unwrap_or_default();
             if let Some(found) = self.judge(&format!("{inside}/{name}"), FileType::RegularFile)? {
                 f(found);
@@ -324,4 +317,10 @@ pub(crate) fn is_dir(path: &Path) -> Result<bool> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(why) => Err(Error::io("look at", path, why)),
     }
+}
+
+/// The cause alone: the path is said by whoever tells of it.
+fn plain(why: walkdir::Error) -> io::Error {
+    let whole = why.to_string();
+    why.into_io_error().unwrap_or_else(|| io::Error::other(whole))
 }

@@ -158,17 +158,26 @@ impl<'a> Transaction<'a> {
     /// Waits for whoever is deleting from the layout.
     pub fn begin(path: &Path, options: Options<'a>) -> Result<Self> {
         let medium = options.medium;
-        let made_root = match medium.make_dir(path) {
-            Ok(()) => true,
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(why) => return Err(Error::io("make", path, why)),
-        };
-        let begun = match Self::in_directory(path, made_root, options) {
-            Err(why) if made_root => {
-                unmake(path, &[], true, medium);
-                return Err(why);
+        let mut tries = 0;
+        let begun = loop {
+            tries += 1;
+            let made_root = match medium.make_dir(path) {
+                Ok(()) => true,
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
+                Err(why) => return Err(Error::io("make", path, why)),
+            };
+            match Self::in_directory(path, made_root, options) {
+                Ok(begun) => break begun,
+                Err(why) => {
+                    if made_root {
+                        unmake(path, &[], true, medium);
+                    }
+                    // Somebody who gave up making it has taken it away meanwhile.
+                    if !vanished(&why) || tries == REPLAYS {
+                        return Err(why);
+                    }
+                }
             }
-            begun => begun?,
         };
         begun.stage_below(&mut locked(&begun.stagings), &begun.root.join(OURS).join("staging"))?;
         Ok(begun)
@@ -180,6 +189,8 @@ impl<'a> Transaction<'a> {
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
         clear_litter(&root, &locks, options.medium);
         let content = locks.content()?;
+        // Whoever takes a layout away takes its locks first: from now on nobody can, and all of them are there.
+        let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
         Ok(Self {
             root,
             options,
@@ -843,6 +854,24 @@ fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let real = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
     let inside = real.then(|| fs::read_dir(dir).ok()).flatten();
     inside.into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// Whether something went wrong because a file or directory was not there.
+fn vanished(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|why| why.kind() == io::ErrorKind::NotFound)
+}
+
+/// The layout at `path` as a transaction would find it, `None` where it would make one; nothing is touched. `Err` as
+/// [`Transaction::begin`] has it, as far as that can be told by looking.
+pub fn writable(path: &Path) -> Result<Option<Directory>> {
+    match fs::symlink_metadata(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+            fs::metadata(parent).map(|_| None).map_err(|why| Error::io("make", path, why))
+        }
+        _ => existing(path, false),
+    }
 }
 
 /// The layout at `path`, or `None` where one can be made: an empty directory, or one in which making

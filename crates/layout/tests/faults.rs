@@ -216,3 +216,37 @@ fn blobs_on_another_disk_are_on_that_disk_before_they_are_published() {
     assert!(all.iter().all(|(blob, _)| layout.size(&blob.digest).unwrap() == Some(blob.size)));
     assert_eq!(*medium.synced.lock().unwrap(), [blobs], "more blobs than are synced one by one");
 }
+
+/// The cause is told once.
+#[test]
+fn a_directory_that_cannot_be_listed_is_said_in_few_words() {
+    let (_dir, path) = layout();
+    let layout = Directory::open(&path).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    let why = layout.survey(&mut |_| {}).unwrap_err();
+    assert_eq!(
+        why.chain(),
+        format!("could not list {}: No such file or directory (os error 2)", layout.root().display())
+    );
+}
+
+/// Whoever gives up takes away what he made, but never from under somebody else.
+#[test]
+fn a_layout_is_made_beside_others_who_give_up_making_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let hello = blob(b"hello");
+    for n in 0..60 {
+        let path = dir.path().join(n.to_string());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        drop(Transaction::begin(&path, Options::default()));
+                    }
+                });
+            }
+            put(&path, &[(hello.clone(), b"hello".to_vec())], Options::default()).unwrap();
+        });
+        assert_eq!(fs::read(path.join(hello.digest.path())).unwrap(), b"hello");
+    }
+}

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, of_platform, resolve};
 use ocistow_graph::{Load, Selector};
-use ocistow_layout::{Error, Kind, Marker, Result, Source};
+use ocistow_layout::lock::{Held, Locks};
+use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
 
 use crate::location::{self, Location, OnDisk, Pick};
 use crate::speak::Context;
@@ -61,6 +62,13 @@ pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
     drop(progress);
     judge(context, source.location(), &source.marker());
     Ok(source)
+}
+
+/// Keeps others from deleting from the layout at `path` while it is walked through. `None` where it is an archive, or
+/// has no locks that can be taken.
+pub fn hold(context: &Context<'_>, path: &Path, watch: &dyn Watch) -> Result<Option<Held>> {
+    let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, watch)).flatten();
+    locks.map(|locks| locks.content()).transpose()
 }
 
 /// Warns of a layout whose marker is not right.

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use ocistow_graph::fsck::{Checked, Options, Problem, Severity, examine};
-use ocistow_layout::lock::Locks;
 use ocistow_layout::{Error, Kind, Result};
 use serde::Serialize;
 
-use super::at::At;
+use super::at::{self, At};
 use crate::code::Code;
 use crate::look::Look;
 use crate::shown::{bytes, shown};
@@ -75,12 +74,7 @@ impl Args {
         }
         let progress = context.progress("checking", None);
         let archive = !location.path.is_dir();
-        let _held = match archive {
-            true => None,
-            false => Locks::found(&location.path, context.lock_timeout, &progress)
-                .map(|locks| locks.content())
-                .transpose()?,
-        };
+        let _held = at::hold(context, &location.path, &progress)?;
         // What is odd about its marker is among the findings.
         let source = ocistow_layout::open(&location.path, &progress)?;
         let threads = context.threads.get();

@@ -8,7 +8,7 @@ use ocistow_graph::{Moved, Plan, import};
 use ocistow_layout::directory::Directory;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::index::EMPTY_INDEX;
-use ocistow_layout::transaction::Transaction;
+use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::along::Along;
@@ -109,15 +109,20 @@ impl Args {
             let early = self.dry_run || from.in_place()?;
             looked.push(if early { Some(Arrival::look(context, from, wanted)?) } else { None });
         }
-        let target = existing(&layout)?;
+        let target = writable(&layout)?;
         if self.dry_run {
-            let arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
-            return self.tell(context, &layout, target.as_ref(), &arrivals);
+            let mut arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
+            return self.tell(context, &layout, target.as_ref(), &mut arrivals);
         }
-        if let Some(why) = self.refusal(context, looked.iter().flatten(), target.as_ref())? {
-            let arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
-            self.failed(context, &layout, &arrivals, &why)?;
-            return Err(why);
+        if looked.iter().all(Option::is_some) {
+            let mut arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
+            let left = self.left(context, &arrivals, target.as_ref())?;
+            if let Some(why) = left.iter().find_map(|plan| self.along.refuses(plan)) {
+                assign(&mut arrivals, left);
+                self.failed(context, &layout, &arrivals, &why)?;
+                return Err(why);
+            }
+            looked = arrivals.into_iter().map(Some).collect();
         }
         let progress = context.progress("importing", None);
         let mut transaction = Transaction::begin(&layout, context.writing(&progress))?;
@@ -136,49 +141,49 @@ impl Args {
         published
     }
 
-    /// Why what arrives is refused, as far as it can be told before it is brought in.
-    fn refusal<'a>(
-        &self,
-        context: &Context<'_>,
-        arrivals: impl Iterator<Item = &'a Arrival>,
-        target: Option<&Directory>,
-    ) -> Result<Option<Error>> {
-        for arrival in arrivals {
-            let plan = self.lacking(context, &arrival.plan, target)?;
-            if let Err(why) = plan.verdict(self.along.allow_missing, self.along.complete) {
-                return Ok(Some(why));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The plan without what is missing from it and there in the target.
-    fn lacking(&self, context: &Context<'_>, plan: &Plan, target: Option<&Directory>) -> Result<Plan> {
-        let mut plan = plan.clone();
-        let Some(target) = target else { return Ok(plan) };
+    /// The plans without what is missing from one bundle, and there in the target or in another bundle. What only
+    /// the target has counts by its size, or is read; Integrity where it is wrong.
+    fn left(&self, context: &Context<'_>, arrivals: &[Arrival], target: Option<&Directory>) -> Result<Vec<Plan>> {
         let progress = context.progress("checking", None);
-        let lacks = |digests: &mut Vec<Digest>| -> Result<()> {
-            let mut left = Vec::new();
-            for digest in digests.drain(..) {
-                let there = match target.size(&digest)? {
-                    None => false,
-                    Some(size) if self.recheck => {
-                        let blob = Blob { digest: digest.clone(), size };
-                        let content = target.open(&digest)?;
-                        content.map(|content| checked::verify(&blob, content, &progress)).transpose()?.is_some()
-                    }
-                    Some(_) => true,
-                };
-                if !there {
-                    left.push(digest);
+        let brought: BTreeSet<&Digest> =
+            arrivals.iter().flat_map(|arrival| arrival.plan.order().map(|blob| &blob.digest)).collect();
+        let mut plans = Vec::new();
+        for Arrival { plan, graph, .. } in arrivals {
+            let mut plan = plan.clone();
+            let facts = plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest));
+            let sizes: BTreeMap<&Digest, u64> = (facts.flat_map(|facts| &facts.parts))
+                .map(|part| &part.descriptor)
+                .chain(plan.entries.iter().map(|entry| &entry.descriptor))
+                .map(|descriptor| (&descriptor.digest, descriptor.size))
+                .collect();
+            let there = |digest: &Digest| -> Result<bool> {
+                if brought.contains(digest) {
+                    return Ok(true);
                 }
-            }
-            *digests = left;
-            Ok(())
-        };
-        lacks(&mut plan.missing)?;
-        lacks(&mut plan.absent_children)?;
-        Ok(plan)
+                let Some(target) = target else { return Ok(false) };
+                let Some(found) = target.size(digest)? else { return Ok(false) };
+                let size = sizes.get(digest).copied().unwrap_or(found);
+                if found != size {
+                    return Err(checked::wrong_size(digest, size, &found.to_string()));
+                }
+                if let Some(content) = self.recheck.then(|| target.open(digest)).transpose()?.flatten() {
+                    checked::verify(&Blob { digest: digest.clone(), size }, content, &progress)?;
+                }
+                Ok(true)
+            };
+            let lacks = |digests: &[Digest]| -> Result<Vec<Digest>> {
+                let mut left = Vec::new();
+                for digest in digests {
+                    if !there(digest)? {
+                        left.push(digest.clone());
+                    }
+                }
+                Ok(left)
+            };
+            (plan.missing, plan.absent_children) = (lacks(&plan.missing)?, lacks(&plan.absent_children)?);
+            plans.push(plan);
+        }
+        Ok(plans)
     }
 
     /// Decides what becomes of index.json, and publishes; again for as long as somebody else changes what
@@ -190,8 +195,9 @@ impl Args {
         transaction: &mut Transaction<'_>,
         arrivals: &mut [Arrival],
     ) -> Result<Code> {
-        for arrival in arrivals.iter_mut() {
-            arrival.plan = self.lacking(context, &arrival.plan, transaction.before())?;
+        let left = self.left(context, arrivals, transaction.before())?;
+        assign(arrivals, left);
+        for arrival in arrivals.iter() {
             if let Err(why) = self.along.judge(context, &arrival.plan) {
                 self.failed(context, layout, arrivals, &why)?;
                 return Err(why);
@@ -199,7 +205,7 @@ impl Args {
         }
         let mut tries = 0;
         loop {
-            let target = existing(layout)?;
+            let target = writable(layout)?;
             let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
             if let Some(why) = self.moves(&decided.moved) {
                 self.failed(context, layout, arrivals, &why)?;
@@ -260,12 +266,10 @@ impl Args {
         context: &Context<'_>,
         layout: &Path,
         target: Option<&Directory>,
-        arrivals: &[Arrival],
+        arrivals: &mut [Arrival],
     ) -> Result<Code> {
-        let mut left = Vec::new();
-        for arrival in arrivals {
-            left.push(self.lacking(context, &arrival.plan, target)?);
-        }
+        let left = self.left(context, arrivals, target)?;
+        assign(arrivals, left);
         let decided = self.decide(target.map(|target| target as &dyn Source), arrivals)?;
         let mut done = Done::default();
         for blob in &decided.order {
@@ -275,7 +279,7 @@ impl Args {
                 Some(_) => done.repaired.add(blob.size),
             }
         }
-        let refused = left.iter().find_map(|plan| plan.verdict(self.along.allow_missing, self.along.complete).err());
+        let refused = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan));
         let refused = refused.or_else(|| self.moves(&decided.moved));
         let answer = Imported::of(layout, arrivals, done, decided.moved);
         match refused {
@@ -304,14 +308,9 @@ struct Decided {
     made: BTreeMap<Digest, Vec<u8>>,
 }
 
-/// The layout at a path, if there is one.
-fn existing(layout: &Path) -> Result<Option<Directory>> {
-    match Directory::open(layout) {
-        Ok(target) => Ok(Some(target)),
-        Err(why) if why.kind() == Kind::NotFound => Ok(None),
-        Err(_) if layout.is_file() => Err(Error::new(Kind::Usage, format!("could not write to {}", layout.display()))
-            .because("it is a file, and bundles come into layouts in directories")),
-        Err(why) => Err(why),
+fn assign(arrivals: &mut [Arrival], plans: Vec<Plan>) {
+    for (arrival, plan) in arrivals.iter_mut().zip(plans) {
+        arrival.plan = plan;
     }
 }
 

@@ -2,6 +2,7 @@
 //! there afterwards.
 
 #![allow(clippy::unwrap_used)]
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
