@@ -168,6 +168,47 @@ fn podman_loads_an_archive_without_referrers() {
     assert_eq!(podman(&tool, &space, &["images", "-q"]).text().lines().count(), 1);
 }
 
+/// The digest of the config of the one image at a location.
+fn image_id(location: &str) -> String {
+    let manifest = done(&["show", "--raw", location]).json();
+    manifest["config"]["digest"].as_str().expect("it is text").to_owned()
+}
+
+/// ARCHIVE-18
+#[test]
+fn an_image_saved_by_podman_keeps_its_id() {
+    let Some(tool) = Peer::find_for_root("podman") else { return };
+    let space = Space::new();
+    let words = ["--as", "docker", "--name", "example.com/hello", "--platform", "linux/amd64"];
+    done(&[&["export", &hello(), "-o", &space.path("x.tar")][..], &words].concat());
+    podman(&tool, &space, &["load", "-i", "x.tar"]);
+    podman(&tool, &space, &["save", "--format", "docker-archive", "-o", "saved.tar", "example.com/hello:1.0"]);
+    done(&["import", &space.path("saved.tar"), &space.path("layout")]);
+    let id = podman(&tool, &space, &["inspect", "--format", "{{.Id}}", "example.com/hello:1.0"]).text();
+    let imported = space.path("layout:example.com/hello:1.0");
+    assert_eq!(image_id(&imported), format!("sha256:{}", id.trim()));
+    assert_eq!(image_id(&imported), image_id(&format!("{}@{}", fixture("hello"), platform(&hello(), "linux/amd64"))));
+}
+
+/// ARCHIVE-18
+#[test]
+fn an_image_saved_by_skopeo_keeps_its_id_and_goes_back() {
+    let Some(skopeo) = Peer::find("skopeo") else { return };
+    let space = Space::new();
+    let words = ["copy", "--override-os", "linux", "--override-arch", "arm64"];
+    let from = format!("oci:{}", hello());
+    skopeo.done(space.folder(), &[&words[..], &[&from, "docker-archive:saved.tar:example.com/hello:2.0"]].concat());
+    let saved = space.path("saved.tar:2.0");
+    assert_eq!(image_id(&saved), image_id(&format!("{}@{}", fixture("hello"), platform(&hello(), "linux/arm64"))));
+    done(&["export", &saved, "--as", "docker", "-o", &space.path("ours.tar")]);
+    done(&["copy", &saved, &space.path("layout")]);
+    for ours in ["docker-archive:ours.tar", "oci-archive:ours.tar", "oci:layout:2.0"] {
+        let words = ["inspect", "--config", "--raw", ours];
+        let config = skopeo.done(space.folder(), &words).out;
+        assert_eq!(ocistow_layout::Digest::of(&config).to_string(), image_id(&saved), "{ours}");
+    }
+}
+
 #[test]
 fn crane_validates_what_we_export_for_docker() {
     let Some(crane) = Peer::find("crane") else { return };

@@ -202,3 +202,49 @@ fn an_empty_layout_is_clean_and_exports_nothing() {
     assert_eq!(world.findings(0), BTreeSet::new());
     world.both(&["export", "@", "-o", &world.path("out.tar")], 3);
 }
+
+/// C-TAR-CLASSIC, C-TAR-SWAP, ARCHIVE-13
+#[test]
+fn a_classic_docker_archive_comes_in_and_one_with_swapped_layers_does_not() {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    let write = |name: &str, members: &[(&str, &[u8])]| {
+        let mut builder = tar::Builder::new(fs::File::create(path(name)).expect("there is room"));
+        for (name, bytes) in members {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, *bytes).expect("there is room");
+        }
+        builder.finish().expect("there is room");
+    };
+    let config = format!("{}.json", fixtures::CONFIG_AMD64.digest().encoded());
+    let layer = format!("{:064}/layer.tar", 1);
+    let manifest = ("manifest.json", fixtures::DOCKER_MANIFEST_JSON.bytes);
+    let repositories = ("repositories", fixtures::DOCKER_REPOSITORIES.bytes);
+    let classic =
+        |layer_bytes| [(&*config, fixtures::CONFIG_AMD64.bytes), (&*layer, layer_bytes), manifest, repositories];
+    write("classic.tar", &classic(fixtures::LAYER_TAR.bytes));
+    done(&["import", &path("classic.tar"), &path("store")]);
+    let shown = done(&["show", "--raw", &path("store:example/app:v1")]).json();
+    let id = "sha256:83656ea199d8d74b56ef7fe4a0bef9dd10aa412ec632f8ccdf3e0c903471c0a2";
+    assert_eq!(shown["config"]["digest"], id);
+
+    let other = vec![b'x'; fixtures::LAYER_TAR.bytes.len()];
+    write("swapped.tar", &classic(&other));
+    let report = ocistow(["fsck", "--format", "json", &path("swapped.tar")]).ended(4).json();
+    assert_eq!(report["problems"][0]["kind"], "digest-mismatch");
+    ocistow(["export", &path("swapped.tar"), "-o", &path("out.tar")]).ended(4);
+    ocistow(["import", &path("swapped.tar"), &path("other")]).ended(4);
+    assert!(
+        !fs::exists(path("out.tar")).expect("it can be asked")
+            && !fs::exists(path("other/index.json")).expect("it can be asked")
+    );
+
+    write("lacking.tar", &[(&*config, fixtures::CONFIG_AMD64.bytes), manifest]);
+    ocistow(["import", &path("lacking.tar"), &path("other")]).ended(5);
+    write("headless.tar", &[(&*layer, fixtures::LAYER_TAR.bytes), manifest]);
+    ocistow(["import", &path("headless.tar"), &path("other")]).ended(4);
+    write("malformed.tar", &[("manifest.json", b"[{")]);
+    ocistow(["ls", &path("malformed.tar")]).ended(4);
+}

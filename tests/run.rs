@@ -67,6 +67,11 @@ pub fn ocistow(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
     Ran::of(Command::new(env!("CARGO_BIN_EXE_ocistow")).args(args))
 }
 
+/// Runs `ocistow` with this as its standard input.
+pub fn ocistow_reading(input: fs::File, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_ocistow")).args(args).stdin(input))
+}
+
 /// Runs `ocistow` with these words, which ends well.
 #[track_caller]
 pub fn done(args: &[&str]) -> Ran {

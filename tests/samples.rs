@@ -1,25 +1,17 @@
 //! Every layout in `fixtures/`, in a directory or in an archive, goes through the program: looked at, checked,
 //! carried out and in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::run::{done, ocistow, repository};
+use crate::run::{done, ocistow, ocistow_reading, repository};
 use crate::walk;
 
-/// The layouts below `fixtures/`, in directories and in archives.
+/// All directories below `fixtures/` that are layouts, and all archives.
 fn samples() -> Vec<String> {
-    let (classic, layouts) = locations().into_iter().partition::<Vec<_>, _>(|location| classic(location));
-    assert!(layouts.len() > 30, "fixtures are missing: {layouts:?}");
-    assert!(classic.len() >= 3, "fixtures are missing: {classic:?}");
-    layouts
-}
-
-/// All directories that are layouts, and all archives.
-fn locations() -> Vec<String> {
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(repository().join("fixtures")).sort_by_file_name() {
         let entry = entry.expect("fixtures can be listed");
@@ -28,12 +20,14 @@ fn locations() -> Vec<String> {
             found.push(name.to_owned());
         }
     }
+    assert!(found.len() > 33, "fixtures are missing: {found:?}");
     found
 }
 
-/// Whether it is a docker archive: there is no layout in it.
-fn classic(sample: &str) -> bool {
-    Path::new(sample).is_file() && !walk::files(Path::new(sample)).contains_key("index.json")
+/// The files of a sample; those of a docker archive as the layout it stands for.
+fn files(sample: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = walk::files(Path::new(sample));
+    if files.contains_key("index.json") { files } else { walk::classic(&files) }
 }
 
 /// `tag name digest` of every entry.
@@ -51,7 +45,7 @@ fn digests(location: &str) -> BTreeSet<String> {
 #[test]
 fn ls_names_every_entry_of_index_json() {
     for sample in samples() {
-        let files = walk::files(Path::new(&sample));
+        let files = files(&sample);
         let index: Value = serde_json::from_slice(&files["index.json"]).expect("index.json is JSON");
         let there = index["manifests"].as_array().expect("there is a list").iter();
         let there: BTreeSet<String> = there.map(|entry| entry["digest"].as_str().expect("it is text").into()).collect();
@@ -62,7 +56,7 @@ fn ls_names_every_entry_of_index_json() {
 #[test]
 fn show_and_discover_answer_for_every_entry() {
     for sample in samples() {
-        let files = walk::files(Path::new(&sample));
+        let files = files(&sample);
         for digest in digests(&sample) {
             let one = format!("{sample}@{digest}");
             if let Some(bytes) = files.get(&format!("blobs/{}", digest.replacen(':', "/", 1))) {
@@ -103,7 +97,7 @@ fn export_and_import_carry_all_that_was_reachable() {
         done(&["export", &path("layout"), "-o", &path("three.tar")]);
         assert!(read("one.tar") == read("three.tar"), "{sample}: the import's export differs");
 
-        let before = walk::files(Path::new(&sample));
+        let before = files(&sample);
         let after = walk::files(&PathBuf::from(path("layout")));
         assert_eq!(walk::blobs(&after), walk::reached(&before), "{sample}");
         for digest in walk::blobs(&after) {
@@ -132,10 +126,27 @@ fn a_directory_that_is_no_layout_is_not_found() {
     assert!(ran.err.starts_with("error: "), "{ran}");
 }
 
+/// ARCHIVE-18
 #[test]
-fn a_docker_archive_is_told_apart_from_a_broken_layout() {
-    for archive in locations().iter().filter(|location| classic(location)) {
-        let ran = ocistow(["ls", archive]).ended(3);
-        assert!(ran.err.contains("hint: ") && ran.err.contains("docker-archive"), "{ran}");
+fn a_docker_archive_comes_in_whole_or_packed_but_not_through_a_pipe() {
+    for sample in ["crane/docker.tar", "podman/save-docker.tar", "skopeo/docker.tar"].map(crate::run::fixture) {
+        let space = tempfile::tempdir().expect("there is room");
+        let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+        let tar = fs::read(&sample).expect("it is there");
+        fs::write(path("x.tar.zst"), zstd::encode_all(&*tar, 1).expect("there is room")).expect("there is room");
+        let digest = digests(&sample).pop_first().expect("it has an image");
+        for from in [&sample, &path("x.tar.zst")] {
+            let note = format!("note: {from}: manifest was generated, digest {digest}\n");
+            let to = path(if *from == sample { "a" } else { "b" });
+            assert_eq!(done(&["import", from, &to]).err, note);
+            assert_eq!(done(&["plan", from]).err, note);
+            assert_eq!(done(&["copy", &format!("{from}@{digest}"), &path("copy")]).err, note);
+            assert_eq!(done(&["import", "-q", from, &path("quiet")]).err, "");
+        }
+        assert_eq!(walk::files(Path::new(&path("a"))), walk::files(Path::new(&path("b"))), "{sample}");
+        let tar = fs::File::open(&sample).expect("it is there");
+        let ran = ocistow_reading(tar, ["import", "-", &path("c")]).ended(3);
+        assert!(ran.err.starts_with("error: ") && ran.err.contains("hint: it is a docker-archive"), "{ran}");
+        assert!(!Path::new(&path("c")).join("index.json").exists());
     }
 }

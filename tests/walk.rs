@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use ocistow_layout::Digest;
 use serde_json::Value;
 
 /// The manifests' fields whose descriptors a walk follows.
@@ -39,6 +40,38 @@ pub fn files(location: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     files
+}
+
+/// The files of the layout that a docker archive is read as (DOCKER-COMPAT-10), told from the files of an
+/// archive whose maker named every file by its digest.
+pub fn classic(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    let mut layout = BTreeMap::new();
+    let mut put = |hex: &str, bytes: &[u8], media_type: &str| {
+        layout.insert(format!("blobs/sha256/{hex}"), bytes.to_vec());
+        format!("{{\"mediaType\":\"{media_type}\",\"digest\":\"sha256:{hex}\",\"size\":{}}}", bytes.len())
+    };
+    let images: Value = serde_json::from_slice(&files["manifest.json"]).expect("manifest.json is JSON");
+    let mut entries = Vec::new();
+    for image in images.as_array().expect("it is a list") {
+        let config = image["Config"].as_str().expect("it is text");
+        let hex = config.trim_start_matches("sha256:").trim_end_matches(".json");
+        let config = put(hex, &files[config], "application/vnd.oci.image.config.v1+json");
+        let mut layers = Vec::new();
+        for layer in image["Layers"].as_array().expect("it is a list") {
+            let name = layer.as_str().expect("it is text");
+            let (hex, end) = name.split_once(".tar").expect("it is a tar");
+            let kind = if end == ".gz" { "+gzip" } else { "" };
+            layers.push(put(hex, &files[name], &format!("application/vnd.oci.image.layer.v1.tar{kind}")));
+        }
+        let manifest = "application/vnd.oci.image.manifest.v1+json";
+        let layers = layers.join(",");
+        let bytes =
+            format!("{{\"schemaVersion\":2,\"mediaType\":\"{manifest}\",\"config\":{config},\"layers\":[{layers}]}}");
+        entries.push(put(&Digest::of(bytes.as_bytes()).encoded(), bytes.as_bytes(), manifest));
+    }
+    let index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entries.join(","));
+    layout.insert("index.json".to_owned(), index.into_bytes());
+    layout
 }
 
 /// The digests of all blobs of a layout's files.

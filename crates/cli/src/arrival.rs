@@ -15,6 +15,7 @@ use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Source, W
 
 use crate::commands::along::Along;
 use crate::commands::at;
+use crate::outgoing::tell_of_generated;
 use crate::progress::Progress;
 use crate::speak::Context;
 
@@ -113,11 +114,16 @@ impl Arrival {
                 pass(&location, file, progress, &mut each)?
             }
         };
+        // Its manifests have to be made before anything can be planned: so it is read as a file after all.
+        if passed.holds_docker() && matches!(from, From::Path(_)) {
+            return Self::look(context, from, wanted);
+        }
         let aliases: Vec<(Digest, Digest)> =
             passed.table.aliases().map(|(name, own)| (name.clone(), own.clone())).collect();
         let marker = passed.marker();
+        let index = passed.index()?;
         at::judge(context, &location, &marker);
-        let view = transaction.view(&location, passed.index()?, marker);
+        let view = transaction.view(&location, index, marker);
         for (name, own) in &aliases {
             // What came by under another name is this one's content too, if it is: else the name is missing.
             if let Some(content) = view.open(own)? {
@@ -157,6 +163,7 @@ fn planned(
             .because(format!("its digest is {bundle}")));
     }
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
+    tell_of_generated(context, source, &plan);
     if graph.index().annotation(CARRIES).is_some() {
         let whole = Request { referrers: true, ..Request::default() };
         if let Some(why) = carries_mismatch(graph.index(), plan::export(&graph, source, &whole)?.order()) {

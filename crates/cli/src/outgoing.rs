@@ -1,11 +1,12 @@
 //! What leaves a location: the layout, its graph, and the plan of what is carried.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Node, Plan, Request, plan};
 use ocistow_layout::lock::Held;
-use ocistow_layout::{Error, Result, Source};
+use ocistow_layout::{Digest, Error, Result, Source};
 
 use crate::commands::along::Along;
 use crate::commands::at;
@@ -48,6 +49,7 @@ pub fn outgoing(
     let plan = plan::export(&graph, &*source, &request)?;
     drop(progress);
     warn_of_unreadable(context, &graph, &plan);
+    tell_of_generated(context, &*source, &plan);
     Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, _held: held })
 }
 
@@ -59,6 +61,14 @@ fn warn_of_unreadable(context: &Context<'_>, graph: &Graph, plan: &Plan) {
         if let Some(Node::Broken(why)) = graph.node(&descriptor.digest).filter(|_| left) {
             context.warn(&format!("{} is left behind: it cannot be read: {why}", descriptor.digest));
         }
+    }
+}
+
+/// Tells of manifests that nobody made before us, each once (ARCHIVE-18).
+pub fn tell_of_generated(context: &Context<'_>, source: &dyn Source, plan: &Plan) {
+    let images: BTreeSet<&Digest> = plan.roots.iter().map(|root| &root.digest).collect();
+    for digest in images.into_iter().filter(|_| source.generated()) {
+        context.note(&format!("{}: manifest was generated, digest {digest}", source.location()));
     }
 }
 

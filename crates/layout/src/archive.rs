@@ -5,6 +5,7 @@
 
 mod ahead;
 mod compress;
+mod docker;
 mod header;
 mod judge;
 mod offsets;
@@ -22,6 +23,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::{self, Scope};
 
 use rustix::fs::OFlags;
@@ -34,6 +36,7 @@ use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Wat
 
 use ahead::{Ahead, ahead};
 pub use compress::Compression;
+pub use docker::DockerArchive;
 pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
 pub use pass::{Passed, pass};
@@ -50,6 +53,8 @@ pub const MAX_KEPT: u64 = 1 << 20;
 /// The most memory spent on such documents.
 pub const MAX_KEPT_ALL: u64 = 64 << 20;
 
+/// The shortest index.json for which a second thread is worth its start.
+const LONG_INDEX: u64 = 256 << 10;
 /// The most of a plain tar read at once.
 const WINDOW: u64 = 256 << 10;
 /// How much nobody wants is read along rather than passed over: a header and more.
@@ -68,6 +73,8 @@ pub struct Archive {
     marker: Marker,
     /// Of a compressed archive.
     index: Option<Vec<u8>>,
+    /// Of a plain one, until somebody asks for it.
+    parsed: Mutex<Option<IndexFile>>,
     kept: BTreeMap<Digest, Vec<u8>>,
 }
 
@@ -105,13 +112,32 @@ impl Archive {
     }
 
     fn in_place(location: String, file: File, len: u64, watch: &dyn Watch) -> Result<Self> {
-        let walked = walk(&location, &mut Place::new(&file, len), watch, &mut |_, _, _| Ok(()))?;
+        // A long index.json is parsed while the walk goes on: it stands in front of our bundles. If it is
+        // wrong, whoever asks for it is told.
+        let (found, long_index) = mpsc::channel();
+        let (walked, parsed) = thread::scope(|scope| {
+            let (file, location) = (&file, &location);
+            let walking = scope.spawn(move || {
+                walk(location, &mut Place::new(file, len), watch, &mut |name, spot, _| {
+                    if *name == Name::Index && (LONG_INDEX..=MAX_INDEX).contains(&spot.size) {
+                        // Who listens goes on to listen until this thread is done.
+                        let _ = found.send(spot);
+                    }
+                    Ok(())
+                })
+            });
+            let bytes = |spot| spot_bytes(location, file, spot);
+            let parsed = long_index.recv().ok().and_then(|spot| bytes(spot).and_then(IndexFile::parse).ok());
+            (walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), parsed)
+        });
+        let walked = walked?;
         let mut archive = Self {
             location,
             file,
             form: Form::PlainTar,
             marker: Marker::Absent,
             index: None,
+            parsed: Mutex::new(parsed),
             kept: BTreeMap::new(),
             table: Table::default(),
         };
@@ -147,7 +173,16 @@ impl Archive {
             Ok(())
         })?;
         drop(tape);
-        let mut archive = Self { location, file, form, marker: Marker::Absent, index, kept, table: Table::default() };
+        let mut archive = Self {
+            location,
+            file,
+            form,
+            marker: Marker::Absent,
+            index,
+            parsed: Mutex::default(),
+            kept,
+            table: Table::default(),
+        };
         archive.settle(walked, watch)?;
         archive.marker = marker.map_or_else(|| unmarked(&archive.table), |bytes| Marker::judge(&bytes));
         Ok(archive)
@@ -181,6 +216,11 @@ impl Archive {
         if self.table.index.is_none() { Err(no_layout(&self.location, &self.table)) } else { Ok(()) }
     }
 
+    /// Whether it is a docker archive without a layout: then [`DockerArchive`] reads it.
+    pub fn holds_docker(&self) -> bool {
+        holds_docker(&self.table)
+    }
+
     /// The unpacked stream.
     fn unpacked(&self) -> Result<Box<dyn Read + Send + '_>> {
         let unpacked = self.form.unpack(At { file: &self.file, at: 0 });
@@ -202,11 +242,16 @@ impl Archive {
 
     /// All bytes of a spot of a plain tar.
     fn bytes(&self, spot: Spot) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let read = self.extent(spot).reader().read_to_end(&mut bytes);
-        read.map_err(|why| Error::io("read", &self.location, why))?;
-        Ok(bytes)
+        spot_bytes(&self.location, &self.file, spot)
     }
+}
+
+fn spot_bytes(location: &str, file: &File, spot: Spot) -> Result<Vec<u8>> {
+    // A claim of length buys little memory by itself.
+    let mut bytes = Vec::with_capacity(usize::try_from(spot.size).unwrap_or(0).min(1 << 20));
+    let read = Content::Extent { file, at: spot.at, len: spot.size }.reader().read_to_end(&mut bytes);
+    read.map_err(|why| Error::io("read", location, why))?;
+    Ok(bytes)
 }
 
 impl Source for Archive {
@@ -219,6 +264,9 @@ impl Source for Archive {
     }
 
     fn index(&self) -> Result<IndexFile> {
+        if let Some(parsed) = self.parsed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Ok(parsed);
+        }
         match (&self.index, self.table.index) {
             (_, Some(spot)) if spot.size > MAX_INDEX => Err(pass::too_long(&self.location, spot.size)),
             (Some(bytes), _) => IndexFile::parse(bytes.clone()),
@@ -417,6 +465,11 @@ fn unmarked(table: &Table) -> Marker {
     }
 }
 
+/// Whether there is Docker's manifest.json and nothing called index.json (ARCHIVE-2).
+fn holds_docker(table: &Table) -> bool {
+    table.docker && table.index.is_none() && table.unfit(&Name::Index).is_none()
+}
+
 /// Why there is no index.json.
 fn no_layout(location: &str, table: &Table) -> Error {
     if let Some(why) = table.unfit(&Name::Index) {
@@ -433,7 +486,7 @@ fn no_layout(location: &str, table: &Table) -> Error {
             .hint(format!("pack it again from inside that directory: tar -C {below:?} -cf NEW.tar ."));
     }
     if table.docker {
-        return none.hint("it is a docker-archive; reading those comes with a later version");
+        return none.hint("it is a docker-archive, and those are read from a file, not from a stream");
     }
     none
 }

@@ -57,13 +57,18 @@ pub use source::{
 };
 
 /// Opens the layout at `path`, a directory or an archive; what it is is told from the content, never from
-/// the name. NotFound where there is none. Opening a compressed archive reads all of it, watched.
+/// the name. A docker archive that holds no layout is opened as if it did
+/// ([`DockerArchive`](archive::DockerArchive)). NotFound where there is none. Opening a compressed archive reads
+/// all of it, watched.
 pub fn open(path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
     let meta = std::fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
     if meta.is_dir() {
         return Ok(Box::new(directory::Directory::open(path)?));
     }
     let archive = archive::Archive::watched(path, watch)?;
+    if archive.holds_docker() {
+        return Ok(Box::new(archive::DockerArchive::of(archive, watch)?));
+    }
     archive.holds_layout()?;
     Ok(Box::new(archive))
 }

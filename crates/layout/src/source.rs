@@ -161,6 +161,12 @@ pub trait Source: Send + Sync {
     /// Everything found, as values, also in a broken source: for `fsck`. `Err` only where the source
     /// cannot be read at all.
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()>;
+
+    /// Whether its manifests were made by us from something else (ARCHIVE-18): other tools make others, and
+    /// signatures of those do not hold.
+    fn generated(&self) -> bool {
+        false
+    }
 }
 
 /// One thing found in a source by [`Source::survey`].

@@ -244,19 +244,21 @@ fn an_index_that_does_not_parse_is_never_written_over() {
 fn an_index_that_is_being_written_is_read_again() {
     let (_dir, path, _) = drawn("image app:1 = base");
     let whole = fs::read(path.join("index.json")).unwrap();
-    fs::write(path.join("index.json"), &whole[..10]).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(70));
-            fs::write(path.join("index.json"), &whole[..20]).unwrap();
-            std::thread::sleep(Duration::from_millis(30));
-            fs::write(path.join("index.json"), &whole).unwrap();
-        });
-        // The first look comes too early; each change earns another one.
-        std::thread::sleep(Duration::from_millis(30));
-        let index = Directory::open(&path).unwrap().index().unwrap_or_else(|why| panic!("{}", why.chain()));
-        assert_eq!(index.entries().len(), 1);
-    });
+    // Somebody writes it in place, a few bytes at a time: each change earns another look. On a busy machine the
+    // writer may be late for all looks of one reader, so there are several.
+    let read_while_written = || {
+        fs::write(path.join("index.json"), &whole[..10]).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for upto in [20, 30, whole.len()] {
+                    std::thread::sleep(Duration::from_millis(30));
+                    fs::write(path.join("index.json"), &whole[..upto]).unwrap();
+                }
+            });
+            Directory::open(&path).unwrap().index().map(|index| index.entries().len())
+        })
+    };
+    assert!((0..10).any(|_| read_while_written().is_ok_and(|entries| entries == 1)));
 }
 
 #[test]

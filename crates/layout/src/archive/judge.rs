@@ -82,7 +82,7 @@ pub(super) fn judge(header: &Header) -> Result<Verdict, String> {
 }
 
 /// A member's name without leading `./` and doubled slashes. `Err` where it could lead out (ARCHIVE-5).
-fn clean(name: &[u8]) -> Result<Cleaned, String> {
+pub(super) fn clean(name: &[u8]) -> Result<Cleaned, String> {
     let bad = |why: &str| Err(format!("the name {} {why}", shown(name)));
     if name.len() > MAX_NAME {
         return bad("is too long");

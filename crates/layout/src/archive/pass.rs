@@ -11,7 +11,7 @@ use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
 use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, Body, hasher, tell, walk};
-use crate::archive::{MAX_MARKER, no_layout, unmarked};
+use crate::archive::{MAX_MARKER, holds_docker, no_layout, unmarked};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
@@ -31,6 +31,12 @@ impl Passed {
     /// The state of its `oci-layout` file.
     pub fn marker(&self) -> Marker {
         self.marker.clone()
+    }
+
+    /// Whether it is a docker archive without a layout: there is no index.json, and [`open`](crate::open) reads it
+    /// from a file.
+    pub fn holds_docker(&self) -> bool {
+        holds_docker(&self.table)
     }
 
     /// Its index.json, as [`Source::index`](crate::source::Source::index) has it.
@@ -123,12 +129,12 @@ pub(super) fn too_long(location: &str, size: u64) -> Error {
 }
 
 /// A body whose bytes are hashed as they are read.
-struct Hashing<'h, 'w> {
-    body: &'h mut Body<'w>,
-    hasher: &'h mut Hasher,
+pub(super) struct Hashing<'h, R> {
+    pub body: R,
+    pub hasher: &'h mut Hasher,
 }
 
-impl Read for Hashing<'_, '_> {
+impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let got = self.body.read(buf)?;
         self.hasher.update(&buf[..got]);
