@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use ocistow_graph::Plan;
 use ocistow_graph::plan::Omitted;
-use ocistow_layout::{Count, Digest};
+use ocistow_layout::name::Pair;
+use ocistow_layout::{Count, Descriptor, Digest};
 use serde::Serialize;
 
 use crate::look::Look;
@@ -68,16 +69,19 @@ impl Carried {
     }
 }
 
-/// What people call the roots of a plan.
+/// What people call the roots of a plan: their own name, or one that is carried with them, or the digest.
 pub fn names(plan: &Plan) -> Vec<String> {
-    let mut named: BTreeMap<&Digest, &str> = BTreeMap::new();
+    let said = |pair: &Pair| pair.image.as_deref().or(pair.tag()).map(str::to_owned);
+    let mut carried: BTreeMap<&Digest, String> = BTreeMap::new();
     for entry in &plan.entries {
-        if let Some(name) = entry.pair.image.as_deref().or(entry.pair.tag()) {
-            named.entry(&entry.descriptor.digest).or_insert(name);
+        if let Some(name) = said(&entry.pair) {
+            carried.entry(&entry.descriptor.digest).or_insert(name);
         }
     }
-    let name = |digest: &Digest| named.get(digest).map_or_else(|| digest.to_string(), |name| (*name).to_owned());
-    plan.roots.iter().map(|root| name(&root.digest)).collect()
+    let name = |root: &Descriptor| {
+        said(&Pair::of(root)).or_else(|| carried.get(&root.digest).cloned()).unwrap_or_else(|| root.digest.to_string())
+    };
+    plan.roots.iter().map(name).collect()
 }
 
 impl Answer for Carried {

@@ -44,6 +44,7 @@ pub mod oci;
 pub mod source;
 mod stray;
 pub mod transaction;
+mod writeback;
 
 use std::path::Path;
 

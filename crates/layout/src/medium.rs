@@ -131,14 +131,6 @@ impl Medium for Disk {
     }
 }
 
-/// Starts to bring a stretch of a file to the disk and does not wait for it, so that a later
-/// [`Medium::sync_file`] finds less to do. Changes nothing, so it is no call of the seam; where it is not
-/// possible nothing happens.
-pub fn hurry(file: &File, at: u64, len: u64) {
-    // To Linux, that dirty pages are not needed means to write them back. They stay in the cache meanwhile.
-    let _ = rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
-}
-
 /// Whether an error of [`Medium::exchange`], [`Medium::link`] or [`Medium::share`] says that the file system
 /// cannot do such a thing, so that another way has to be taken.
 pub fn cannot(why: &io::Error) -> bool {

@@ -27,9 +27,15 @@ use crate::source::{
     Access, Blob, Content, Done, Found, IndexChange, Marker, OCI_LAYOUT, Outline, Sink, Source, Unwatched, Watch,
     Writing,
 };
+use crate::writeback::{STRETCH, Writeback};
 
 /// Up to this many staged files are synced one by one, more by syncing the file system.
 pub const SYNC_EACH: usize = 64;
+/// How much of the large blobs that were staged stays in memory once it was sent to the disk: what is imported
+/// is often read next.
+const KEPT: u64 = 256 << 20;
+/// Shorter blobs are left to the sync at the end: each that is sent keeps a file open for a while.
+const WORTH_SENDING: u64 = 4 << 20;
 /// How often a change of index.json that somebody else wrote over is made again.
 pub const REPLAYS: usize = 100;
 
@@ -97,6 +103,7 @@ pub struct Transaction<'a> {
     staged: Mutex<Staged>,
     /// What was made of a layout that was none before, in that order: all that is taken away if it never becomes one.
     made: Mutex<Vec<PathBuf>>,
+    writeback: Writeback,
     no_share: AtomicBool,
     no_link: AtomicBool,
     barrier: AtomicU64,
@@ -125,7 +132,7 @@ struct Staging {
 struct Staged {
     blobs: BTreeMap<Digest, Is>,
     /// Handles of the first few files, to sync each.
-    open: Vec<File>,
+    open: Vec<Arc<File>>,
     count: usize,
 }
 
@@ -201,6 +208,7 @@ impl<'a> Transaction<'a> {
             stagings: Mutex::default(),
             staged: Mutex::default(),
             made: Mutex::default(),
+            writeback: Writeback::keeping(KEPT),
             no_share: AtomicBool::new(false),
             no_link: AtomicBool::new(false),
             barrier: AtomicU64::new(0),
@@ -258,7 +266,7 @@ impl<'a> Transaction<'a> {
         verify(blob, content, self.options.watch)
     }
 
-    fn stage(&self, blob: &Blob, content: Content<'_>) -> Result<(Is, Option<File>)> {
+    fn stage(&self, blob: &Blob, content: Content<'_>) -> Result<(Is, Option<Arc<File>>)> {
         let mut over = Over::Nothing;
         if let Some(old) = &self.old {
             match old.open(&blob.digest) {
@@ -291,7 +299,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Makes the staged file.
-    fn fill(&self, path: &Path, blob: &Blob, content: Content<'_>) -> Result<File> {
+    fn fill(&self, path: &Path, blob: &Blob, content: Content<'_>) -> Result<Arc<File>> {
         let medium = self.options.medium;
         let failed = |why| Error::io("write", path, why).of_kind(Kind::Failed);
         if content.len() != blob.size {
@@ -301,7 +309,7 @@ impl<'a> Transaction<'a> {
             if self.options.adopt == Adopt::Link && !self.no_link.load(Ordering::Relaxed) {
                 match medium.link_open(from, path) {
                     Ok(()) => {
-                        let file = File::open(path).map_err(failed)?;
+                        let file = Arc::new(File::open(path).map_err(failed)?);
                         return self.adopted(blob, file);
                     }
                     Err(why) if cannot(&why) || why.kind() == io::ErrorKind::NotFound => {
@@ -310,7 +318,7 @@ impl<'a> Transaction<'a> {
                     Err(why) => return Err(failed(why)),
                 }
             }
-            let file = medium.create(path).map_err(failed)?;
+            let file = Arc::new(medium.create(path).map_err(failed)?);
             if blob.size > 0 && !self.no_share.load(Ordering::Relaxed) {
                 match medium.share(from, &file) {
                     Ok(()) => return self.adopted(blob, file),
@@ -320,14 +328,23 @@ impl<'a> Transaction<'a> {
             }
             return self.copied(file, path, blob, content);
         }
-        let file = medium.create(path).map_err(failed)?;
+        let file = Arc::new(medium.create(path).map_err(failed)?);
         self.copied(file, path, blob, content)
     }
 
-    fn copied(&self, file: File, path: &Path, blob: &Blob, content: Content<'_>) -> Result<File> {
+    fn copied(&self, file: Arc<File>, path: &Path, blob: &Blob, content: Content<'_>) -> Result<Arc<File>> {
         let medium = self.options.medium;
         let failed = |why| Error::io("write", path, why).of_kind(Kind::Failed);
-        let mut write = |piece: &[u8], at: u64| medium.write_at(&file, piece, at).map_err(failed);
+        let mut sent = 0;
+        let mut write = |piece: &[u8], at: u64| {
+            medium.write_at(&file, piece, at).map_err(failed)?;
+            let end = at + piece.len() as u64;
+            if end - sent >= STRETCH {
+                self.writeback.send(&file, sent, end - sent);
+                sent = end;
+            }
+            Ok(())
+        };
         if self.options.trust {
             let mut reader = content.reader();
             let mut buffer = vec![0; CHUNK];
@@ -346,11 +363,14 @@ impl<'a> Transaction<'a> {
         } else {
             pump(blob, content, self.options.watch, &mut write)?;
         }
+        if blob.size >= WORTH_SENDING && blob.size > sent {
+            self.writeback.send(&file, sent, blob.size - sent);
+        }
         Ok(file)
     }
 
     /// Checks a file that shares its content with another one.
-    fn adopted(&self, blob: &Blob, file: File) -> Result<File> {
+    fn adopted(&self, blob: &Blob, file: Arc<File>) -> Result<Arc<File>> {
         let again = file.try_clone().map_err(|why| Error::io("read", blob.digest.path(), why))?;
         let size = again.metadata().map_err(|why| Error::io("read", blob.digest.path(), why))?.len();
         self.check(blob, Content::Extent { file: &again, at: 0, len: size })?;

@@ -7,28 +7,30 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
-use crate::medium::{Medium, cannot, hurry};
+use crate::medium::{Medium, cannot};
 use crate::transaction::unique;
+use crate::writeback::{STRETCH, Writeback};
 
 use super::write::Existing;
 
 /// How much of the target's name the temporary file has: both fit the limit of a file name.
 const MAX_STEM: usize = 180;
 
-/// How much of the file is sent to the disk at a time while the rest is still being written. Without this
-/// the disk would idle until the end, and a gigabyte take half as long again.
-const STRETCH: u64 = 16 << 20;
+/// How much of an archive stays in memory once it was sent to the disk: a bundle is made to be carried away,
+/// not to be read here again.
+const KEPT: u64 = 64 << 20;
 
 /// A file that will be the target. Dropped before [`publish`](Self::publish), it is removed.
 pub struct Target<'a> {
     path: PathBuf,
     temporary: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// How much was written of each stretch that is not whole.
     stretches: Mutex<BTreeMap<u64, u64>>,
+    writeback: Writeback,
     existing: Existing,
     medium: &'a dyn Medium,
     published: bool,
@@ -64,8 +66,9 @@ impl<'a> Target<'a> {
                 // Somebody took it for litter before it was locked.
                 continue;
             }
-            let stretches = Mutex::default();
-            return Ok(Self { path, temporary, file, stretches, existing, medium, published: false });
+            let (file, stretches) = (Arc::new(file), Mutex::default());
+            let writeback = Writeback::keeping(KEPT);
+            return Ok(Self { path, temporary, file, stretches, writeback, existing, medium, published: false });
         }
     }
 
@@ -87,7 +90,7 @@ impl<'a> Target<'a> {
             if *written >= STRETCH {
                 stretches.remove(&stretch);
                 drop(stretches);
-                hurry(&self.file, stretch * STRETCH, STRETCH);
+                self.writeback.send(&self.file, stretch * STRETCH, STRETCH);
             }
             at += here;
             len -= here;
