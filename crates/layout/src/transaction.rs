@@ -177,7 +177,7 @@ impl<'a> Transaction<'a> {
                 Ok(begun) => break begun,
                 Err(why) => {
                     if made_root {
-                        unmake(path, &[], true, medium);
+                        unmake_unless_used(path, options);
                     }
                     // Somebody who gave up making it has taken it away meanwhile.
                     if !vanished(&why) || tries == REPLAYS {
@@ -847,6 +847,21 @@ fn unmake(root: &Path, made: &[PathBuf], made_root: bool, medium: &dyn Medium) {
     }
 }
 
+/// Takes away a layout whose making failed at the start, if nobody else has come to make it. Without all of
+/// the locks there is no telling: then only what is empty goes.
+fn unmake_unless_used(root: &Path, options: Options<'_>) {
+    let medium = options.medium;
+    if let Some(locks) = Locks::found(root, options.patience, options.watch) {
+        if let Some(_alone) = locks.everything_now() {
+            unmake(root, &[], true, medium);
+        }
+        return;
+    }
+    for dir in [root.join(OURS).join("lock"), root.join(OURS), root.to_owned()] {
+        let _ = medium.remove_dir(&dir);
+    }
+}
+
 /// Takes away what writers left behind that are no more: if nobody holds the layout, every staging is
 /// of that sort. Never fails: the litter can wait for the next writer.
 fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) {
@@ -919,8 +934,9 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
             }
         },
         Err(why) if why.kind() == Kind::NotFound && path.is_dir() => {
-            let mut inside = children(path).peekable();
-            if inside.peek().is_none() || path.join(OURS).is_dir() {
+            // Listed once: somebody else may be taking away what he gave up making.
+            let inside: Vec<PathBuf> = children(path).collect();
+            if inside.is_empty() || inside.iter().any(|path| path.file_name() == Some(OURS.as_ref())) {
                 return Ok(None);
             }
             let what = format!("could not write to {}", path.display());
@@ -928,6 +944,9 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
         }
         Err(why) if path.is_dir() => Err(why),
         Err(_) => {
+            if let Err(why) = fs::symlink_metadata(path) {
+                return Err(Error::io("open", path, why));
+            }
             let what = format!("could not write to {}", path.display());
             Err(Error::new(Kind::Usage, what).because("it is no directory"))
         }
