@@ -165,8 +165,11 @@ fn planned(
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
     tell_of_generated(context, source, &plan);
     if graph.index().annotation(CARRIES).is_some() {
-        let whole = Request { referrers: true, ..Request::default() };
-        if let Some(why) = carries_mismatch(graph.index(), plan::export(&graph, source, &whole)?.order()) {
+        // What is declared is all of it: mostly the plan there is.
+        let whole = wanted.along.takes_everything();
+        let all = || plan::export(&graph, source, &Request { referrers: true, ..Request::default() });
+        let all = if whole { None } else { Some(all()?) };
+        if let Some(why) = carries_mismatch(graph.index(), all.as_ref().unwrap_or(&plan).order()) {
             let what = format!("{} does not hold what it declares", source.location());
             if archive {
                 return Err(Error::new(Kind::Integrity, what).because(why));

@@ -84,6 +84,12 @@ pub fn names(plan: &Plan) -> Vec<String> {
     plan.roots.iter().map(name).collect()
 }
 
+/// How the text of an answer about a bundle ends: with what is missing, and with the bundle's digest.
+pub fn end(out: &mut dyn Write, missing: &[Digest], bundle: Option<&Digest>) -> io::Result<()> {
+    missing.iter().try_for_each(|digest| writeln!(out, "missing: {digest}"))?;
+    bundle.iter().try_for_each(|bundle| writeln!(out, "bundle {bundle}"))
+}
+
 impl Answer for Carried {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
         let Said { verb, names, referrers } = &self.said;
@@ -100,19 +106,10 @@ impl Answer for Carried {
         for (what, count) in left.iter().filter(|(_, count)| count.blobs > 0) {
             writeln!(out, "left out: {what}, {} blobs, {}", count.blobs, bytes(count.bytes))?;
         }
-        for digest in &self.missing {
-            writeln!(out, "missing: {digest}")?;
-        }
-        match &self.bundle {
-            Some(bundle) => writeln!(out, "bundle {bundle}"),
-            None => Ok(()),
-        }
+        end(out, &self.missing, self.bundle.as_ref())
     }
 
     fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
-        match &self.bundle {
-            Some(bundle) => writeln!(out, "{bundle}"),
-            None => Ok(()),
-        }
+        self.bundle.iter().try_for_each(|bundle| writeln!(out, "{bundle}"))
     }
 }

@@ -9,7 +9,7 @@ use ocistow_layout::{Digest, Done};
 use serde::Serialize;
 
 use crate::arrival::Arrival;
-use crate::carried::names;
+use crate::carried::{end, names};
 use crate::look::Look;
 use crate::node::Node;
 use crate::shown::{bytes, shown};
@@ -91,19 +91,10 @@ impl Answer for Imported {
         if repaired > 0 {
             writeln!(out, "{repaired} blobs were there and wrong, and were replaced")?;
         }
-        for digest in &self.missing {
-            writeln!(out, "missing: {digest}")?;
-        }
-        match &self.bundle {
-            Some(bundle) => writeln!(out, "bundle {bundle}"),
-            None => Ok(()),
-        }
+        end(out, &self.missing, self.bundle.as_ref())
     }
 
     fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
-        match &self.bundle {
-            Some(bundle) => writeln!(out, "{bundle}"),
-            None => Ok(()),
-        }
+        self.bundle.iter().try_for_each(|bundle| writeln!(out, "{bundle}"))
     }
 }

@@ -73,6 +73,11 @@ pub fn tell_of_generated(context: &Context<'_>, source: &dyn Source, plan: &Plan
 }
 
 impl Along {
+    /// Whether nothing is left out by these flags.
+    pub fn takes_everything(&self) -> bool {
+        self.platforms.is_empty() && !self.no_referrers && !self.include_subject
+    }
+
     /// The flags as a request for these targets.
     pub fn request(&self, targets: Vec<Target>, repository: Option<String>) -> Request {
         Request {
