@@ -185,7 +185,12 @@ fn referrers(to: &Path, n: u64, m: u64) -> Result<()> {
     }
     for (at, subject) in (0..n).zip(subjects.iter().cycle()) {
         let kind = TYPES[(at % 3) as usize];
-        let annotations = json!({"org.example.number": at.to_string(), "org.example.by": "generate"});
+        // Three of them, with 150 bytes of values.
+        let annotations = json!({
+            "org.opencontainers.image.created": "2026-01-01T00:00:00Z",
+            "org.example.predicate": "https://example.org/attestations/vulnerability-scan/v1",
+            "org.example.number": format!("{at:076}"),
+        });
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": empty,
                               "layers": [empty], "subject": subject, "annotations": annotations});
         let mut entry = drawing.document(MANIFEST, &manifest);

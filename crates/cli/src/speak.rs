@@ -3,10 +3,13 @@
 use std::error::Error as StdError;
 use std::io::{self, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ocistow_graph::{Following, Keeper};
+use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::transaction::Options;
 use ocistow_layout::{Count, Error, Kind, Result, Watch};
 use serde::Serialize;
@@ -34,6 +37,7 @@ pub struct Context<'w> {
     pub lock_timeout: Option<Duration>,
     color: When,
     progress: When,
+    following: Following<'w>,
     /// Whether standard output carries content, so that the answer goes to stderr.
     aside: AtomicBool,
     answered: AtomicBool,
@@ -76,6 +80,7 @@ impl<'w> Context<'w> {
             lock_timeout: global.lock_timeout,
             color: global.color,
             progress: global.progress,
+            following: Following { cache: world.cache.clone(), medium: &*world.medium },
             aside: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             line: Mutex::new(false),
@@ -166,7 +171,18 @@ impl<'w> Context<'w> {
 
     /// How a transaction is to go about it, watched by `watch`.
     pub fn writing<'a>(&'a self, watch: &'a dyn Watch) -> Options<'a> {
-        Options { medium: &*self.world.medium, watch, patience: self.lock_timeout, ..Options::default() }
+        Options {
+            medium: &*self.world.medium,
+            watch,
+            patience: self.lock_timeout,
+            follow: Some(&self.following),
+            ..Options::default()
+        }
+    }
+
+    /// Where what is found out about the layout at `path` is kept.
+    pub fn keeper(&self, path: &Path) -> Keeper<'_> {
+        Keeper::new(Cabinet::of(path, self.world.cache.as_deref(), &*self.world.medium))
     }
 
     /// Tells why the command failed, and gives its code. That nobody reads standard output any more is no

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,8 @@ pub struct World {
     pub stop: Arc<AtomicBool>,
     /// Whether `NO_COLOR` is set.
     pub no_color: bool,
+    /// Where what is kept of layouts goes that are not ours to write to.
+    pub cache: Option<PathBuf>,
 }
 
 impl World {
@@ -41,6 +44,7 @@ impl World {
             medium: Box::new(Disk),
             stop: Arc::default(),
             no_color: false,
+            cache: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl World {
             medium: Box::new(Disk),
             stop,
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            cache: cache(),
         })
     }
 
@@ -65,6 +70,12 @@ impl World {
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+/// The user's cache directory, as the XDG base directory specification has it; `None` where there is no telling.
+fn cache() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
 }
 
 /// An input that may have nothing to give for long: whoever waits for it hears of the wish to stop.

@@ -152,6 +152,7 @@ pub struct Graph {
     lists: Vec<List>,
     standings: Vec<Standing>,
     inline: HashMap<Digest, Vec<u8>>,
+    whole: bool,
 }
 
 impl Graph {
@@ -165,15 +166,10 @@ impl Graph {
         let mut walk = Walk::new(source, load.threads, watch, &lists)?;
         walk.seen.reserve(index.entries().len());
         walk.nodes.reserve(index.entries().len());
-        let mut opaque = HashMap::new();
         let mut cosign = false;
         for entry in index.entries() {
             let Ok(descriptor) = &entry.descriptor else { continue };
-            if Form::of(&descriptor.media_type).is_none() {
-                let there = matches!(source.size(&descriptor.digest), Ok(Some(_)));
-                opaque.insert(descriptor.digest.clone(), there || embedded(descriptor).is_some());
-            }
-            cosign |= descriptor.annotation(COSIGN_KIND).is_some_and(|kind| kind.starts_with(COSIGN_KINDS));
+            cosign |= is_cosigns(descriptor);
             walk.want(descriptor);
         }
         walk.run()?;
@@ -181,9 +177,37 @@ impl Graph {
             walk.scan()?;
         }
         let Walk { nodes, inline, .. } = walk;
+        Ok(Self { whole: true, ..Self::of(source, index, lists, nodes, inline) })
+    }
+
+    /// The part of a graph that was read.
+    pub(crate) fn of(
+        source: &dyn Source,
+        index: IndexFile,
+        lists: Vec<List>,
+        nodes: HashMap<Digest, Node>,
+        inline: HashMap<Digest, Vec<u8>>,
+    ) -> Self {
+        let mut opaque = HashMap::new();
+        for descriptor in index.entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
+            if Form::of(&descriptor.media_type).is_none() {
+                let there = matches!(source.size(&descriptor.digest), Ok(Some(_)));
+                opaque.insert(descriptor.digest.clone(), there || embedded(descriptor).is_some());
+            }
+        }
         let edges = edges(&index, &lists, &nodes);
         let standings = standings(&index, &lists, &edges);
-        Ok(Self { index, nodes, opaque, edges, lists, standings, inline })
+        Self { index, nodes, opaque, edges, lists, standings, inline, whole: false }
+    }
+
+    /// Whether it is of the whole layout.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// How many manifests were met.
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
     }
 
     /// index.json as it was read.
@@ -318,6 +342,11 @@ pub fn embedded(descriptor: &Descriptor) -> Option<Vec<u8>> {
     descriptor.embedded()?.ok()
 }
 
+/// Whether an entry is one of cosign's own layouts, in which referrers are listed nowhere (dialect 7).
+pub(crate) fn is_cosigns(entry: &Descriptor) -> bool {
+    entry.annotation(COSIGN_KIND).is_some_and(|kind| kind.starts_with(COSIGN_KINDS))
+}
+
 /// The tag of an entry, out of a full name if need be.
 fn tag(pair: &Pair) -> Option<&str> {
     let tag = pair.tag()?;
@@ -364,12 +393,12 @@ impl About {
 }
 
 /// A manifest to be read.
-struct Want<'t> {
-    digest: Digest,
-    media_type: &'t str,
+pub(crate) struct Want<'t> {
+    pub digest: Digest,
+    pub media_type: &'t str,
     /// Its descriptor, where that has the content in it.
-    data: Option<Box<Descriptor>>,
-    limit: u64,
+    pub data: Option<Box<Descriptor>>,
+    pub limit: u64,
 }
 
 impl Want<'_> {
@@ -411,7 +440,7 @@ impl Want<'_> {
 }
 
 /// The walk over all manifests: what is still to be read, and what was.
-struct Walk<'s> {
+pub(crate) struct Walk<'s> {
     source: &'s dyn Source,
     threads: usize,
     watch: &'s dyn Watch,
@@ -427,7 +456,7 @@ struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    fn new(source: &'s dyn Source, threads: usize, watch: &'s dyn Watch, lists: &[List]) -> Result<Self> {
+    pub fn new(source: &'s dyn Source, threads: usize, watch: &'s dyn Watch, lists: &[List]) -> Result<Self> {
         let mut walk = Self {
             source,
             threads,
@@ -541,7 +570,10 @@ impl<'s> Walk<'s> {
     }
 
     /// The nodes of one level, in its order.
-    fn level(&mut self, level: &[Want<'_>]) -> Result<Vec<Node>> {
+    pub fn level(&mut self, level: &[Want<'_>]) -> Result<Vec<Node>> {
+        if level.is_empty() {
+            return Ok(Vec::new());
+        }
         if let Some(mut ahead) = self.ahead.take() {
             let nodes = self.level_in_pass(level, &mut ahead);
             self.ahead = Some(ahead);

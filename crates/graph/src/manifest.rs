@@ -35,6 +35,8 @@ struct Gist {
     form: Form,
     kind: ManifestKind,
     subject: Option<Digest>,
+    artifact_type: Option<Box<str>>,
+    declared: bool,
 }
 
 impl Manifest {
@@ -55,6 +57,26 @@ impl Manifest {
         self.gist.kind
     }
 
+    /// What it was read as.
+    pub fn form(&self) -> Form {
+        self.gist.form
+    }
+
+    /// Its length.
+    pub fn len(&self) -> u64 {
+        self.facts.get().map_or(self.text.len() as u64, |facts| facts.size)
+    }
+
+    /// Never: a manifest has at least its braces.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Its effective artifact type, and whether it is its own (REFERRERS-5).
+    pub fn effective_type(&self) -> (Option<&str>, bool) {
+        (self.gist.artifact_type.as_deref(), self.gist.declared)
+    }
+
     /// What it is about.
     pub fn about(&self) -> Option<&Digest> {
         self.gist.subject.as_ref()
@@ -64,7 +86,13 @@ impl Manifest {
 impl From<Facts> for Manifest {
     fn from(facts: Facts) -> Self {
         let subject = facts.subject.as_ref().map(|subject| subject.digest.clone());
-        let gist = Gist { form: facts.form, kind: facts.kind, subject };
+        let gist = Gist {
+            form: facts.form,
+            kind: facts.kind,
+            subject,
+            artifact_type: facts.artifact_type.as_deref().map(Box::from),
+            declared: facts.declared_type,
+        };
         Self { digest: facts.digest.clone(), gist, text: Box::default(), facts: Box::new(facts).into() }
     }
 }
@@ -103,7 +131,9 @@ fn gist(text: &str) -> Option<Gist> {
     let kind = if image { ManifestKind::Image } else { ManifestKind::Artifact };
     // Docker's own forms know no subjects (DOCKER-COMPAT-2).
     let subject = subject.filter(|_| form == Form::OciManifest);
-    Some(Gist { form, kind, subject })
+    let declared = artifact_type.is_some();
+    let artifact_type = Some(Box::from(&*artifact_type.unwrap_or(config.media_type)));
+    Some(Gist { form, kind, subject, artifact_type, declared })
 }
 
 /// The members of a plain manifest.

@@ -9,6 +9,8 @@ use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, 
 use crate::closure::{config_platform, is_attestation};
 use crate::facts::{Form, ManifestKind, Shape};
 use crate::graph::{self, Graph, Load};
+use crate::kept::Keeper;
+use crate::near::Reach;
 use crate::platform::Selector;
 
 /// How many candidates an error names before it says how many more there are.
@@ -44,10 +46,23 @@ pub struct Target {
 /// Usage where it cannot be told (candidates are listed so that they can be pasted back), NotFound where
 /// there is none, Integrity where `REF@DIGEST` names another digest.
 pub fn resolve(source: &dyn Source, asked: &Asked, load: Load, watch: &dyn Watch) -> Result<Target> {
+    find(source, asked, &Keeper::default(), load, watch)
+}
+
+/// The same, asking what `keeper` keeps of the layout first: then not even index.json is read.
+pub fn find(source: &dyn Source, asked: &Asked, keeper: &Keeper<'_>, load: Load, watch: &dyn Watch) -> Result<Target> {
+    if let Some(graph) = Graph::near_ready(source, asked, keeper, load, watch)?
+        && let Ok(target) = resolve_in(&graph, source, asked)
+    {
+        return Ok(target);
+    }
     let index = source.index()?;
     match in_index(&index, source.location(), asked)? {
         Some(target) => Ok(target),
-        None => in_graph(&Graph::load(source, load, watch)?, source, asked),
+        None => {
+            let graph = Graph::near(source, std::slice::from_ref(asked), Reach::Itself, keeper, load, watch)?;
+            in_graph(&graph, source, asked)
+        }
     }
 }
 
@@ -60,7 +75,7 @@ pub fn resolve_in(graph: &Graph, source: &dyn Source, asked: &Asked) -> Result<T
 }
 
 /// What index.json alone can tell; `None` where the graph is needed.
-fn in_index(index: &IndexFile, location: &str, asked: &Asked) -> Result<Option<Target>> {
+pub(crate) fn in_index(index: &IndexFile, location: &str, asked: &Asked) -> Result<Option<Target>> {
     match asked {
         Asked::Root => Ok(None),
         Asked::Place(place) => {

@@ -33,6 +33,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
+use crate::stamp::Imprint;
 
 use ahead::{Ahead, ahead};
 pub use compress::Compression;
@@ -273,6 +274,13 @@ impl Source for Archive {
             (None, Some(spot)) => IndexFile::parse(self.bytes(spot)?),
             (None, None) => Err(no_layout(&self.location, &self.table)),
         }
+    }
+
+    fn imprint(&self) -> Result<Option<Imprint>> {
+        let (Form::PlainTar, Some(spot)) = (self.form, self.table.index) else { return Ok(None) };
+        let failed = |why| Error::io("read", &self.location, why);
+        let file = self.file.try_clone().map_err(failed)?;
+        Imprint::of(file, spot.at, spot.size).map(Some).map_err(failed)
     }
 
     fn size(&self, digest: &Digest) -> Result<Option<u64>> {

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Found, Marker, Source};
+use crate::stamp::{Imprint, Stamp};
 use crate::stray;
 
 /// The directory in a layout in which everything of ours lies.
@@ -125,8 +126,8 @@ impl Directory {
         Error::new(Kind::Integrity, said).because(format!("it is {what}"))
     }
 
-    /// The bytes of index.json as they are now.
-    fn index_bytes(&self) -> Result<Vec<u8>> {
+    /// The bytes of index.json as they are now, and the stamp they have, if they kept it while they were read.
+    fn index_bytes(&self) -> Result<(Vec<u8>, Option<Stamp>)> {
         let bad = |why: &str| {
             Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location)).because(why)
         };
@@ -137,13 +138,35 @@ impl Directory {
                 Err(bad(&format!("it has {size} bytes, the limit is {MAX_INDEX}")))
             }
             Lies::File(file, size) => {
+                let failed = |why| Error::io("read", self.root.join("index.json"), why);
+                let stamp = Stamp::of(&file).map_err(failed)?;
                 let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-                file.take(MAX_INDEX)
-                    .read_to_end(&mut bytes)
-                    .map_err(|why| Error::io("read", self.root.join("index.json"), why))?;
-                Ok(bytes)
+                (&file).take(MAX_INDEX).read_to_end(&mut bytes).map_err(failed)?;
+                let kept = Stamp::of(&file).is_ok_and(|now| now == stamp);
+                Ok((bytes, kept.then_some(stamp)))
             }
         }
+    }
+
+    /// index.json as it is now, and its stamp, if it did not change while it was read.
+    pub(crate) fn stamped_index(&self) -> Result<(IndexFile, Option<Stamp>)> {
+        // oras and BuildKit rewrite index.json in place: what does not parse may be half-written (4.9).
+        let (mut bytes, mut stamp) = self.index_bytes()?;
+        for _ in 0..3 {
+            match IndexFile::parse(bytes.clone()) {
+                Ok(index) => return Ok((index, stamp)),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+            let again = self.index_bytes()?;
+            if again.0 == bytes {
+                break;
+            }
+            (bytes, stamp) = again;
+        }
+        IndexFile::parse(bytes).map(|index| (index, stamp)).map_err(|why| {
+            Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
+                .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string))
+        })
     }
 
     /// All directories below `blobs`, and all names in them that are digests.
@@ -197,23 +220,17 @@ impl Source for Directory {
     }
 
     fn index(&self) -> Result<IndexFile> {
-        // oras and BuildKit rewrite index.json in place: what does not parse may be half-written (4.9).
-        let mut bytes = self.index_bytes()?;
-        for _ in 0..3 {
-            match IndexFile::parse(bytes.clone()) {
-                Ok(index) => return Ok(index),
-                Err(_) => thread::sleep(Duration::from_millis(50)),
+        self.stamped_index().map(|(index, _)| index)
+    }
+
+    fn imprint(&self) -> Result<Option<Imprint>> {
+        match self.at("index.json", true)? {
+            Lies::File(file, size) if size <= MAX_INDEX => {
+                let imprint = Imprint::of(file, 0, size);
+                imprint.map(Some).map_err(|why| Error::io("read", self.root.join("index.json"), why))
             }
-            let again = self.index_bytes()?;
-            if again == bytes {
-                break;
-            }
-            bytes = again;
+            _ => Ok(None),
         }
-        IndexFile::parse(bytes).map_err(|why| {
-            Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
-                .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string))
-        })
     }
 
     fn size(&self, digest: &Digest) -> Result<Option<u64>> {

@@ -9,9 +9,10 @@ use std::ops::Range;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
-use crate::index::{CARRIES, INDEX_TYPE, IndexFile, LACKS, entry_text};
+use crate::index::{CARRIES, Entry, INDEX_TYPE, IndexFile, LACKS, entry_text};
 use crate::json::{self, Object};
 use crate::name::{Pair, Steps, look_up_in};
+use crate::pieces;
 
 /// One change to index.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +62,61 @@ pub enum Edit {
 /// (4.6), `manifests` becomes a list where it is `null` or missing (4.7), and the two annotations of a
 /// bundle go. On `Err` nothing is changed.
 pub fn apply(index: &IndexFile, edits: &[Edit]) -> Result<Vec<u8>> {
+    edited(index, edits).map(|edited| edited.bytes)
+}
+
+/// An index.json after edits.
+#[derive(Debug, Clone, Default)]
+pub struct Edited {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// How many bytes at its start are those of the old one: up to the end of an entry or the `[` in front of all of
+    /// them, or none.
+    pub front: usize,
+    /// How many bytes at its end are: from the start of an entry, or none.
+    pub back: usize,
+}
+
+impl Edited {
+    /// The entries of the old one, `before`, that do not stand in what stayed.
+    pub fn gone<'i>(&self, before: &'i IndexFile) -> &'i [Entry] {
+        let (entries, behind) = (before.entries(), before.text().len() - self.back);
+        let first = entries.partition_point(|entry| entry.span.end <= self.front);
+        let end = entries.partition_point(|entry| entry.span.start < behind);
+        &entries[first..end.max(first)]
+    }
+
+    /// Hands out the entries that do not stand in what stayed, each with its place in bytes. `false` where only reading
+    /// all of it tells.
+    pub fn come(&self, each: &mut dyn FnMut(&str, Range<u64>)) -> bool {
+        self.front > 0 && pieces::between(&self.bytes, self.front..self.bytes.len() - self.back, each)
+    }
+}
+
+/// The same as [`apply`], and what stayed as it was.
+pub fn edited(index: &IndexFile, edits: &[Edit]) -> Result<Edited> {
     let mut draft = Draft::of(index);
     for edit in edits {
         draft.make(edit)?;
     }
-    Ok(match draft.text(index) {
-        None => finished(index),
-        Some(text) => finished(&IndexFile::parse(text.into_bytes())?),
-    })
+    let (bytes, same, front, back) = match draft.text(index) {
+        None => {
+            let (bytes, same) = finished(index);
+            (bytes, same, index.text().len(), 0)
+        }
+        Some(Spliced { text, front, back }) => {
+            let (bytes, same) = finished(&IndexFile::parse(text.into_bytes())?);
+            (bytes, same, front, back)
+        }
+    };
+    Ok(if same { Edited { bytes, front, back } } else { Edited { bytes, front: 0, back: 0 } })
+}
+
+/// A text with entries replaced, removed and added, and how much of the old one it starts and ends with.
+struct Spliced {
+    text: String,
+    front: usize,
+    back: usize,
 }
 
 /// What somebody else did between `base` and `found`, done to `onto`: the entries he added and removed. Taken
@@ -279,7 +327,7 @@ impl Draft {
     }
 
     /// The new text; `None` where nothing changed.
-    fn text(self, index: &IndexFile) -> Option<String> {
+    fn text(self, index: &IndexFile) -> Option<Spliced> {
         let mut splice = Splice::default();
         for (at, entry) in self.entries.into_iter().enumerate() {
             match (at < self.old, entry.gone, entry.text) {
@@ -289,8 +337,18 @@ impl Draft {
                 _ => {}
             }
         }
-        let changed = !splice.at.is_empty() || !splice.added.is_empty();
-        changed.then(|| spliced(index, &splice))
+        let (first, last) = (splice.at.keys().next(), splice.at.keys().next_back());
+        if first.is_none() && splice.added.is_empty() {
+            return None;
+        }
+        let (old, entries) = (index.text().len(), index.entries());
+        let ends = |place: usize| entries.get(place).map_or(0, |entry| entry.span.end);
+        let list = index.manifests.clone().filter(|span| index.text()[span.clone()].starts_with('['));
+        let start = list.map_or(0, |list| list.start + 1);
+        let front = first.copied().unwrap_or(entries.len()).checked_sub(1).map_or(start, ends);
+        let behind = last.filter(|_| splice.added.is_empty()).and_then(|last| entries.get(last + 1));
+        let back = behind.map_or(0, |entry| old - entry.span.start);
+        Some(Spliced { text: spliced(index, &splice), front, back })
     }
 }
 
@@ -351,8 +409,8 @@ fn spliced(index: &IndexFile, splice: &Splice) -> String {
     replaced(text, list, &array)
 }
 
-/// The text with what has to be there, and without what may not be.
-fn finished(index: &IndexFile) -> Vec<u8> {
+/// The text with what has to be there, and without what may not be; whether it is the same.
+fn finished(index: &IndexFile) -> (Vec<u8>, bool) {
     let mut text = index.text().to_owned();
     // From the back to the front, so that spans stay true.
     let list = index.manifests.clone().map(|span| (span.clone(), &text[span]));
@@ -364,17 +422,20 @@ fn finished(index: &IndexFile) -> Vec<u8> {
     let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     changes.extend(null.map(|span| (span, "[]".to_owned())));
     changes.extend(cleaned);
+    let mut same = changes.is_empty();
     changes.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
     for (span, new) in changes {
         text.replace_range(span, &new);
     }
     if index.manifests.is_none() {
         text = with_member(&text, "manifests", "[]");
+        same = false;
     }
     if !index.typed && !index.members.iter().any(|(name, _)| name == "mediaType") {
         text = with_member(&text, "mediaType", &json::quote(INDEX_TYPE));
+        same = false;
     }
-    text.into_bytes()
+    (text.into_bytes(), same)
 }
 
 /// The annotations without those of a bundle; `None` where there are none of them.

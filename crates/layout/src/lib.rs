@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 pub mod archive;
+pub mod cabinet;
 pub mod carry;
 pub mod checked;
 pub mod descriptor;
@@ -41,7 +42,9 @@ pub mod memory;
 pub mod name;
 #[cfg(feature = "oci-spec")]
 pub mod oci;
+mod pieces;
 pub mod source;
+pub mod stamp;
 mod stray;
 pub mod transaction;
 mod writeback;
@@ -53,6 +56,7 @@ pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Kind, Result};
 pub use index::IndexFile;
+pub use pieces::pieces;
 pub use source::{
     Access, Blob, Content, Count, Done, Found, IndexChange, Marker, Outline, Sink, Source, Unwatched, Watch, Writing,
 };

@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::edit::Edit;
 use crate::error::Result;
 use crate::index::IndexFile;
+use crate::stamp::Imprint;
 
 /// A blob by name and length.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +162,12 @@ pub trait Source: Send + Sync {
     /// Everything found, as values, also in a broken source: for `fsck`. `Err` only where the source
     /// cannot be read at all.
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()>;
+
+    /// Its index.json as it lies on the disk now, for whoever remembers what is in it. `None` where it does not lie
+    /// there as it is, or reading a blob means reading all of them.
+    fn imprint(&self) -> Result<Option<Imprint>> {
+        Ok(None)
+    }
 
     /// Whether its manifests were made by us from something else (ARCHIVE-18): other tools make others, and
     /// signatures of those do not hold.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::checked::{CHUNK, pump, verify, wrong_size};
 use crate::digest::Digest;
 use crate::directory::{Directory, OURS, is_dir};
-use crate::edit::{Edit, apply, merge};
+use crate::edit::{Edit, Edited, edited, merge};
 use crate::error::{Error, Kind, Result};
 use crate::index::{EMPTY_INDEX, IndexFile};
 use crate::lock::{Held, Locks};
@@ -27,6 +27,7 @@ use crate::source::{
     Access, Blob, Content, Done, Found, IndexChange, Marker, OCI_LAYOUT, Outline, Sink, Source, Unwatched, Watch,
     Writing,
 };
+use crate::stamp::{Imprint, Stamp};
 use crate::writeback::{STRETCH, Writeback};
 
 /// Up to this many staged files are synced one by one, more by syncing the file system.
@@ -52,6 +53,29 @@ pub struct Options<'a> {
     pub adopt: Adopt,
     /// Whether to check what is read. Only ever off between directories, when the user said so.
     pub trust: bool,
+    /// Who keeps track of what is in the layout.
+    pub follow: Option<&'a dyn Follow>,
+}
+
+/// Somebody who keeps track of what is in a layout, and is told of every change that was published.
+pub trait Follow: Sync {
+    /// A change was published; nobody else publishes one until this comes back. What goes wrong here must not
+    /// concern the change, which is done.
+    fn published(&self, layout: &Directory, change: &Change<'_>);
+}
+
+/// A change that was published.
+pub struct Change<'c> {
+    /// What index.json was like on the disk before.
+    pub stamp: Stamp,
+    /// What stood in it.
+    pub before: &'c IndexFile,
+    /// index.json as it lies on the disk now.
+    pub imprint: Imprint,
+    /// What stands in it, and how much of that is as it was.
+    pub after: &'c Edited,
+    /// The blobs that came to the layout.
+    pub blobs: &'c [&'c Blob],
 }
 
 /// How a file becomes a staged blob.
@@ -65,7 +89,7 @@ pub enum Adopt {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { medium: &Disk, watch: &Unwatched, patience: None, adopt: Adopt::Copy, trust: false }
+        Self { medium: &Disk, watch: &Unwatched, patience: None, adopt: Adopt::Copy, trust: false, follow: None }
     }
 }
 
@@ -458,7 +482,7 @@ impl<'a> Transaction<'a> {
     /// is what it was, blobs may have come to the layout. After Conflict, where an edit expected something
     /// else, what was put is still there to be published with other edits.
     pub fn publish(&mut self, order: &[Blob], edits: &[Edit]) -> Result<Done> {
-        self.publish_by(order, &mut |index| apply(index, edits))
+        self.publish_by(order, &mut |index| edited(index, edits))
     }
 
     /// The same for a layout that must not exist yet, with exactly these bytes as its index.json.
@@ -466,13 +490,13 @@ impl<'a> Transaction<'a> {
         let what = format!("could not make {}", self.root.display());
         self.publish_by(order, &mut |there| {
             if there.entries().is_empty() {
-                return Ok(index.clone());
+                return Ok(Edited { bytes: index.clone(), front: 0, back: 0 });
             }
             Err(Error::new(Kind::Conflict, what.clone()).because("somebody else made a layout there"))
         })
     }
 
-    fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>) -> Result<Done> {
+    fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Edited>) -> Result<Done> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
         *locked(&self.staged) = staged;
@@ -483,7 +507,7 @@ impl<'a> Transaction<'a> {
         &mut self,
         staged: &Staged,
         order: &[Blob],
-        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+        change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
     ) -> Result<Done> {
         let mut coming = Vec::new();
         let mut done = Done::default();
@@ -502,9 +526,9 @@ impl<'a> Transaction<'a> {
         }
         self.wait_for_disk(staged)?;
         let _index = self.locks.index()?;
-        let before = self.index_now()?;
+        let (before, stamp) = self.index_now()?;
         let after = change(&before)?;
-        let new = self.staged_index(&after)?;
+        let (new, file) = self.staged_index(&after.bytes)?;
         if self.old.is_none() {
             // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
             self.sync_dir(&self.root)?;
@@ -520,9 +544,8 @@ impl<'a> Transaction<'a> {
         if self.old.is_none() && self.made_root {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
-        if before.bytes() != after || self.old.is_none() {
-            self.swap(new, before, after, change)?;
-        }
+        let changed = before.bytes() != after.bytes || self.old.is_none();
+        let as_decided = !changed || self.swap(new, &before, &after, change)?;
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
         self.unmade = false;
@@ -530,7 +553,31 @@ impl<'a> Transaction<'a> {
         for dir in self.place(&swept)? {
             self.sync_dir(&dir)?;
         }
+        if let (Some(stamp), true) = (stamp, as_decided) {
+            let file = if changed { Some(file) } else { None };
+            self.tell(stamp, &before, &after, file, &coming);
+        }
         Ok(done)
+    }
+
+    /// Tells who keeps track of the layout what was published. `file` is the new index.json; none: it is the old one.
+    fn tell(
+        &self,
+        stamp: Stamp,
+        before: &IndexFile,
+        after: &Edited,
+        file: Option<File>,
+        coming: &[(&Blob, &Path, Over)],
+    ) {
+        let (Some(follow), Some(layout)) = (self.options.follow, &self.old) else { return };
+        let imprint = match file {
+            Some(file) => Imprint::of(file, 0, after.bytes.len() as u64).ok(),
+            None => layout.imprint().ok().flatten(),
+        };
+        if let Some(after_imprint) = imprint {
+            let blobs: Vec<&Blob> = coming.iter().map(|(blob, ..)| *blob).collect();
+            follow.published(layout, &Change { stamp, before, imprint: after_imprint, after, blobs: &blobs });
+        }
     }
 
     /// The length of what lies exactly under the blob's name.
@@ -563,18 +610,18 @@ impl<'a> Transaction<'a> {
     }
 
     /// index.json as it is now, or an empty one for a layout that is being made.
-    fn index_now(&mut self) -> Result<IndexFile> {
+    fn index_now(&mut self) -> Result<(IndexFile, Option<Stamp>)> {
         if self.old.is_none() {
             // Somebody else may have made it since.
             self.old = existing(&self.root, false)?;
         }
         match &self.old {
-            Some(old) => old.index(),
-            None => IndexFile::parse(EMPTY_INDEX.to_vec()),
+            Some(old) => old.stamped_index(),
+            None => Ok((IndexFile::parse(EMPTY_INDEX.to_vec())?, None)),
         }
     }
 
-    fn staged_index(&self, bytes: &[u8]) -> Result<PathBuf> {
+    fn staged_index(&self, bytes: &[u8]) -> Result<(PathBuf, File)> {
         let medium = self.options.medium;
         let path = self.usual().join(format!("index.json-{}", unique()));
         let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
@@ -588,7 +635,7 @@ impl<'a> Transaction<'a> {
             medium.dress(&file, &like).map_err(failed)?;
         }
         medium.sync_file(&file).map_err(failed)?;
-        Ok(path)
+        Ok((path, file))
     }
 
     fn usual(&self) -> PathBuf {
@@ -686,17 +733,19 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Puts the new index.json in the place of the old one, and waits until that is on the disk. On `Err` the old
-    /// one is back in its place, as far as the file system lets it.
+    /// Puts the new index.json in the place of the old one, and waits until that is on the disk. `false` where
+    /// another one than `after` had to be put there in the end. On `Err` the old one is back in its place, as far
+    /// as the file system lets it.
     fn swap(
         &self,
         new: PathBuf,
-        before: IndexFile,
-        after: Vec<u8>,
-        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
-    ) -> Result<()> {
+        before: &IndexFile,
+        after: &Edited,
+        change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
+    ) -> Result<bool> {
         let mut out = Out::Nothing;
-        let swapped = self.swap_and_look(new, before, after, change, &mut out).and_then(|()| self.sync_dir(&self.root));
+        let swapped = self.swap_and_look(new, before, after, change, &mut out);
+        let swapped = swapped.and_then(|as_decided| self.sync_dir(&self.root).map(|()| as_decided));
         if swapped.is_err() {
             self.take_back(&out);
         }
@@ -708,27 +757,28 @@ impl<'a> Transaction<'a> {
     fn swap_and_look(
         &self,
         mut new: PathBuf,
-        mut before: IndexFile,
-        mut after: Vec<u8>,
-        change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
+        first: &IndexFile,
+        decided: &Edited,
+        change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
         out: &mut Out,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let medium = self.options.medium;
         let at = self.root.join("index.json");
         let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
-        // index.json as it would be without us.
-        let mut theirs = before.clone();
         if self.old.is_none() {
             match medium.rename_new(&new, &at) {
                 Ok(()) => {
                     *out = Out::None;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(why) => return Err(failed(why)),
             }
         }
+        // What our change was made on, what that made of it, and index.json as it would be without us.
+        let mut again: Option<(IndexFile, Vec<u8>, IndexFile)> = None;
         for _ in 0..REPLAYS {
+            let before = again.as_ref().map_or(first, |(before, ..)| before);
             let came_out = match medium.exchange(&new, &at) {
                 Ok(()) => {
                     *out = Out::At(new.clone());
@@ -747,17 +797,17 @@ impl<'a> Transaction<'a> {
             };
             let found = settled(came_out, before.bytes()).map_err(failed)?;
             if found == before.bytes() {
-                return Ok(());
+                return Ok(again.is_none());
             }
             // Somebody who does not know our locks wrote in between: his change first, then ours. What he
             // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
             // be made on his, his goes back.
-            let merged = merge(&before, IndexFile::parse(found)?, &theirs)?;
+            let theirs = again.as_ref().map_or(first, |(.., theirs)| theirs);
+            let merged = merge(before, IndexFile::parse(found)?, theirs)?;
             let ours = change(&merged)?;
-            theirs = merged;
-            new = self.staged_index(&ours)?;
-            before = IndexFile::parse(after)?;
-            after = ours;
+            (new, _) = self.staged_index(&ours.bytes)?;
+            let written = again.map_or_else(|| decided.bytes.clone(), |(_, written, _)| written);
+            again = Some((IndexFile::parse(written)?, ours.bytes, merged));
         }
         let what = format!("could not write {}", at.display());
         Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))

@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::resolve::{Asked, Target, of_platform, resolve};
-use ocistow_graph::{Load, Selector};
+use ocistow_graph::resolve::{Asked, Target, find, of_platform, resolve_in};
+use ocistow_graph::{Graph, Load, Reach, Selector};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
 
@@ -108,14 +108,44 @@ pub fn load(context: &Context<'_>, scan_blobs: bool) -> Load {
 }
 
 /// What the location means, and with `platform` its child for that.
-pub fn target(context: &Context<'_>, source: &dyn Source, pick: &Pick, platform: Option<&Selector>) -> Result<Target> {
+pub fn target(
+    context: &Context<'_>,
+    source: &dyn Source,
+    location: &Location,
+    platform: Option<&Selector>,
+) -> Result<Target> {
     let progress = context.progress("reading manifests", None);
-    let target = resolve(source, &asked(pick), load(context, false), &progress)?;
+    let keeper = context.keeper(&location.path);
+    let target = find(source, &asked(&location.pick), &keeper, load(context, false), &progress)?;
     drop(progress);
     match platform {
         None => Ok(target),
         Some(selector) => for_platform(source, target, selector),
     }
+}
+
+/// The graph around what the location means, and that, with `platform` its child for that.
+pub fn near(
+    context: &Context<'_>,
+    source: &dyn Source,
+    location: &Location,
+    platform: Option<&Selector>,
+    reach: Reach,
+    scan_blobs: bool,
+) -> Result<(Graph, Result<Target>)> {
+    let progress = context.progress("reading manifests", None);
+    let (keeper, load) = (context.keeper(&location.path), load(context, scan_blobs));
+    let around = |asked: &Asked| Graph::near(source, std::slice::from_ref(asked), reach, &keeper, load, &progress);
+    let asked = asked(&location.pick);
+    let graph = around(&asked)?;
+    let target = match (resolve_in(&graph, source, &asked), platform) {
+        (Ok(target), Some(selector)) => for_platform(source, target, selector)?,
+        (target, _) => return Ok((graph, target)),
+    };
+    // What is around the whole need not be around its child.
+    let digest = target.descriptor.digest.clone();
+    let graph = if graph.is_whole() { graph } else { around(&Asked::Digest(digest))? };
+    Ok((graph, Ok(target)))
 }
 
 /// The one manifest of `target` for a platform.

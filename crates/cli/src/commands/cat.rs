@@ -42,7 +42,7 @@ impl Args {
             send(context, &blob, content)?;
             return Ok(Code::Done);
         }
-        let target = at::target(context, &*source, &location.pick, None)?;
+        let target = at::target(context, &*source, &location, None)?;
         send_described(context, &*source, &target.descriptor)?;
         Ok(Code::Done)
     }

@@ -6,9 +6,8 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
-use ocistow_graph::resolve::resolve_in;
-use ocistow_graph::{Dialect, Facts, Selector, Target};
-use ocistow_layout::{Descriptor, Digest, Kind, Result, Source};
+use ocistow_graph::{Dialect, Facts, Reach, Selector, Target};
+use ocistow_layout::{Descriptor, Digest, Kind, Result};
 use serde::Serialize;
 
 use super::at::{self, At};
@@ -82,15 +81,16 @@ impl Args {
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = self.at.read()?;
         let source = at::open(context, &location.path)?;
-        let progress = context.progress("reading manifests", None);
-        // The process ends before thousands of manifests would be given back one by one.
-        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, self.scan_blobs), &progress)?);
-        drop(progress);
         let levels =
             self.depth.map_or(MOST_LEVELS, |depth| MOST_LEVELS.min(usize::try_from(depth).unwrap_or(MOST_LEVELS)));
+        // One more, to see that there is more.
+        let reach = Reach::Referrers { levels: levels + 1, children: self.all_platforms };
+        let (graph, target) = at::near(context, &*source, &location, self.platform.as_ref(), reach, self.scan_blobs)?;
+        // The process ends before thousands of manifests would be given back one by one.
+        let graph = ManuallyDrop::new(graph);
         let mut walk = Walk { graph: &graph, path: &location.path, levels, seen: BTreeSet::new(), cut: false };
-        let tree = match resolve_in(&graph, &*source, &at::asked(&location.pick)) {
-            Ok(target) => self.from(&mut walk, &*source, target)?,
+        let tree = match target {
+            Ok(target) => self.from(&mut walk, target),
             // A subject that is not there can still be asked about.
             Err(error) if error.kind() == Kind::NotFound => match &location.pick.digest {
                 Some(digest) if location.pick.reference.is_none() => walk.gone(digest).ok_or(error)?,
@@ -106,18 +106,14 @@ impl Args {
         Ok(Code::Done)
     }
 
-    fn from(&self, walk: &mut Walk<'_>, source: &dyn Source, target: Target) -> Result<Tree> {
-        let target = match &self.platform {
-            Some(selector) => at::for_platform(source, target, selector)?,
-            None => target,
-        };
+    fn from(&self, walk: &mut Walk<'_>, target: Target) -> Tree {
         let mut tree = walk.tree(&target.descriptor, None, 0);
         if self.all_platforms
             && let Some(facts) = walk.graph.facts(&target.descriptor.digest)
         {
             tree.manifests = facts.children().map(|child| walk.tree(child, None, 0)).collect();
         }
-        Ok(tree)
+        tree
     }
 
     /// The tree with only those direct referrers that are wanted.

@@ -39,7 +39,7 @@ impl Args {
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = self.at.read()?;
         let source = at::open(context, &location.path)?;
-        let target = at::target(context, &*source, &location.pick, self.platform.as_ref())?;
+        let target = at::target(context, &*source, &location, self.platform.as_ref())?;
         context.answer(&Node::of(&location.path, &target.descriptor))?;
         Ok(Code::Done)
     }

@@ -5,8 +5,7 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
-use ocistow_graph::resolve::resolve_in;
-use ocistow_graph::{ManifestKind, Role, Selector, Target, config_platform};
+use ocistow_graph::{ManifestKind, Reach, Role, Selector, Target, config_platform};
 use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 use serde::Serialize;
 
@@ -68,20 +67,16 @@ impl Args {
         let location = self.at.read()?;
         let source = at::open(context, &location.path)?;
         if self.raw || self.config {
-            let target = at::target(context, &*source, &location.pick, self.platform.as_ref())?;
+            let target = at::target(context, &*source, &location, self.platform.as_ref())?;
             let descriptor = if self.raw { target.descriptor } else { config(&*source, &target)? };
             send_described(context, &*source, &descriptor)?;
             return Ok(Code::Done);
         }
-        let progress = context.progress("reading manifests", None);
+        let reach = Reach::Referrers { levels: 1, children: false };
+        let (graph, target) = at::near(context, &*source, &location, self.platform.as_ref(), reach, false)?;
         // The process ends before thousands of manifests would be given back one by one.
-        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);
-        drop(progress);
-        let mut target = resolve_in(&graph, &*source, &at::asked(&location.pick))?;
-        if let Some(selector) = &self.platform {
-            target = at::for_platform(&*source, target, selector)?;
-        }
-        context.answer(&shown_of(&graph, &*source, &location.path, &target)?)?;
+        let graph = ManuallyDrop::new(graph);
+        context.answer(&shown_of(&graph, &*source, &location.path, &target?)?)?;
         Ok(Code::Done)
     }
 }

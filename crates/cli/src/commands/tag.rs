@@ -41,7 +41,7 @@ impl Args {
             judge(context, name)?;
         }
         let source = at::open_directory(context, &location.path)?;
-        let target = at::target(context, &*source, &location.pick, None)?;
+        let target = at::target(context, &*source, &location, None)?;
         let entry = match target.manifest || !target.places.is_empty() {
             true => target.descriptor,
             false => lying(&*source, &target.descriptor.digest)?,
