@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
-use ocistow_graph::{Graph, Node, Plan, Request, plan};
+use ocistow_graph::{Graph, Node, Plan, Reach, Request, plan};
 use ocistow_layout::lock::Held;
 use ocistow_layout::{Digest, Error, Result, Source};
 
@@ -40,7 +40,14 @@ pub fn outgoing(
     let progress = context.progress("reading manifests", None);
     let held = at::hold(context, path, &progress)?;
     let source = at::open(context, path)?;
-    let graph = Graph::load(&*source, at::load(context, false), &progress)?;
+    let load = at::load(context, false);
+    let graph = match asked {
+        [] => Graph::load(&*source, load, &progress)?,
+        asked => {
+            let reach = Reach::Everything { subjects: along.include_subject };
+            Graph::near(&*source, asked, reach, &context.keeper(path), load, &progress)?
+        }
+    };
     let mut targets = Vec::new();
     for asked in asked {
         targets.push(resolve_in(&graph, &*source, asked)?);

@@ -215,6 +215,11 @@ impl Graph {
         &self.index
     }
 
+    /// The index.json alone.
+    pub fn into_index(self) -> IndexFile {
+        self.index
+    }
+
     /// A manifest that was met, there or not. `None` for everything else.
     pub fn node(&self, digest: &Digest) -> Option<&Node> {
         self.nodes.get(digest)

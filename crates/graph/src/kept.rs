@@ -15,11 +15,12 @@ mod follow;
 pub(crate) mod row;
 mod segment;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use ocistow_layout::cabinet::{Alone, Cabinet, Taking};
 use ocistow_layout::stamp::{Imprint, Stamp};
-use ocistow_layout::{Access, Digest, Hasher, Result, Source, Watch};
+use ocistow_layout::{Access, Digest, Hasher, IndexFile, Result, Source, Watch};
 
 pub use self::follow::Following;
 use self::row::{Gist, Key, Row, Span, checksum, read_digest, read_number, write_digest, write_number};
@@ -264,8 +265,22 @@ impl Kept {
         self.shelf.rows(key)
     }
 
+    /// An index.json of some entries only, in the order of the whole one.
+    pub(crate) fn index(&self, spans: &BTreeSet<Span>) -> std::result::Result<IndexFile, Damaged> {
+        let mut text = String::from(r#"{"schemaVersion":2,"manifests":["#);
+        for (at, span) in spans.iter().enumerate() {
+            text.push_str(if at == 0 { "" } else { "," });
+            text.push_str(&self.text(*span)?);
+        }
+        text.push_str("]}");
+        let index = IndexFile::parse(text.into_bytes()).map_err(|_| Damaged)?;
+        // Whatever it was that stood there, it was as many entries.
+        let whole = index.entries().len() == spans.len() && index.descriptors().is_ok();
+        if whole { Ok(index) } else { Err(Damaged) }
+    }
+
     /// The text of an entry.
-    pub(crate) fn text(&self, span: Span) -> std::result::Result<String, Damaged> {
+    fn text(&self, span: Span) -> std::result::Result<String, Damaged> {
         let mut bytes = vec![0; span.len as usize];
         match self.imprint.read(&mut bytes, span.at) {
             Ok(got) if got == bytes.len() => String::from_utf8(bytes).map_err(|_| Damaged),

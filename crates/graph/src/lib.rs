@@ -33,6 +33,7 @@ pub mod graph;
 pub mod import;
 pub mod kept;
 mod list;
+pub mod listing;
 mod manifest;
 pub mod near;
 pub mod plan;

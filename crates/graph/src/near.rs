@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::checked::MAX_MANIFEST;
-use ocistow_layout::{Descriptor, Digest, IndexFile, Result, Source, Watch};
+use ocistow_layout::{Descriptor, Digest, Result, Source, Watch};
 
 use crate::facts::{Form, ManifestKind};
 use crate::graph::{self, Graph, Load, MAX_LIST, Node, Walk, Want};
@@ -228,7 +228,7 @@ impl Near<'_, '_> {
             }
             Asked::Place(_) => return Ok(None),
         }
-        let index = self.index(&spans)?;
+        let index = self.kept.index(&spans)?;
         self.spans.append(&mut spans);
         let target = match asked {
             Asked::Root => {
@@ -247,20 +247,6 @@ impl Near<'_, '_> {
         let Some(Descriptor { digest, media_type, .. }) = target else { return Ok(None) };
         // What is opaque is no manifest, whatever it looks like.
         Ok(Some(Form::of(&media_type).map(|form| Step { digest, form: Some(form) }).into_iter().collect()))
-    }
-
-    /// An index.json of some entries only.
-    fn index(&self, spans: &BTreeSet<Span>) -> std::result::Result<IndexFile, Stop> {
-        let mut text = String::from(r#"{"schemaVersion":2,"manifests":["#);
-        for (at, span) in spans.iter().enumerate() {
-            text.push_str(if at == 0 { "" } else { "," });
-            text.push_str(&self.kept.text(*span)?);
-        }
-        text.push_str("]}");
-        let index = IndexFile::parse(text.into_bytes()).map_err(|_| Stop::Damaged)?;
-        // Whatever it was that stood there, it was as many entries.
-        let whole = index.entries().len() == spans.len() && index.descriptors().is_ok();
-        if whole { Ok(index) } else { Err(Stop::Damaged) }
     }
 
     /// Looks up what is known of manifests: their entries, lists and holders, and, with `referrers`, who refers to them.
@@ -296,7 +282,7 @@ impl Near<'_, '_> {
     /// Takes in a list of referrers.
     fn list(&mut self, span: Span) -> std::result::Result<(), Stop> {
         if self.spans.insert(span) {
-            let index = self.index(&BTreeSet::from([span]))?;
+            let index = self.kept.index(&BTreeSet::from([span]))?;
             for descriptor in index.descriptors()? {
                 let digest = descriptor.digest.clone();
                 self.lists.insert(digest.clone());
@@ -386,7 +372,7 @@ impl Near<'_, '_> {
 
     /// The graph of what was read, without what no entry leads to.
     fn graph(&mut self, source: &dyn Source) -> std::result::Result<Graph, Stop> {
-        let index = self.index(&self.spans)?;
+        let index = self.kept.index(&self.spans)?;
         let manifest = |descriptor: &&Descriptor| Form::of(&descriptor.media_type).is_some();
         let mut reached: HashSet<Digest> = HashSet::new();
         let entries = index.descriptors()?.into_iter().filter(manifest);

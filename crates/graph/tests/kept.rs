@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use ocistow_graph::listing::{Listed, listing};
 use ocistow_graph::resolve::{Asked, find, resolve, resolve_in};
 use ocistow_graph::{Edge, Following, Graph, Keeper, Load, Reach, Request, plan};
 use ocistow_layout::cabinet::Cabinet;
@@ -222,6 +223,13 @@ fn agrees(place: &Place) {
             }
         }
     }
+    let rows = |keeper: &Keeper<'_>| {
+        let listing = listing(&*source, false, keeper, LOAD, &Unwatched).unwrap();
+        let entry = |row: &Listed| listing.index.entries()[row.place].descriptor(row.place).unwrap().clone();
+        let rows = listing.rows.iter().map(|row| (entry(row), Listed { place: 0, ..row.clone() }));
+        rows.collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&place.keeper()), rows(&Keeper::default()));
     let request = || Request { referrers: true, ..Request::default() };
     assert!(plan::export(&whole, &*source, &request()).is_ok());
 }

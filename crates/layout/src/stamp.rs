@@ -22,6 +22,9 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The stamp of no file.
+    pub const NONE: Self = Self { dev: 0, ino: 0, size: 0, ctime: (0, 0), mtime: (0, 0) };
+
     /// How many bytes a stamp is written in.
     pub const LEN: usize = 56;
 

@@ -1,11 +1,10 @@
 //! `ls` lists the entries of index.json.
 
 use std::io::{self, Write};
-use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::ManifestKind;
-use ocistow_graph::graph::{Graph, Standing};
+use ocistow_graph::listing::{self, listing};
 use ocistow_graph::resolve::shortest;
 use ocistow_layout::{Error, Kind, Result};
 use serde::Serialize;
@@ -93,44 +92,36 @@ impl Args {
         }
         let source = at::open(context, &location.path)?;
         let progress = context.progress("reading manifests", None);
-        // The process ends before thousands of manifests would be given back one by one.
-        let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);
+        let (keeper, load) = (context.keeper(&location.path), at::load(context, false));
+        let found = listing(&*source, self.all, &keeper, load, &progress)?;
         drop(progress);
-        let mut listing = listing(&graph, &location.path, self.all)?;
+        let mut listing = Listing::of(&found, &location.path)?;
         listing.manifests.retain(|row| self.filters.iter().all(|filter| row.passes(filter)));
         context.answer(&listing)?;
         Ok(Code::Done)
     }
 }
 
-fn listing(graph: &Graph, path: &Path, all: bool) -> Result<Listing> {
-    let mut manifests = Vec::new();
-    let shortest = shortest(graph.index());
-    for (place, entry) in graph.index().entries().iter().enumerate() {
-        let serves_others = match graph.standing(place) {
-            Standing::Root => false,
-            Standing::Referrer => !entry.tagged(),
-            Standing::List | Standing::Cosign => true,
-        };
-        if serves_others && !all {
-            continue;
+impl Listing {
+    fn of(found: &listing::Listing, path: &Path) -> Result<Self> {
+        let shortest = shortest(&found.index);
+        let mut manifests = Vec::new();
+        for listed in &found.rows {
+            let entry = &found.index.entries()[listed.place];
+            let mut node = Node::of(path, entry.descriptor(listed.place)?);
+            node.artifact_type = listed.artifact_type.clone().or(node.artifact_type);
+            node.absent = listed.absent;
+            manifests.push(Row {
+                node,
+                tag: entry.pair.tag().map(str::to_owned),
+                name: entry.pair.image.clone(),
+                kind: listed.kind,
+                referrers: listed.referrers,
+                shortest: shortest(listed.place),
+            });
         }
-        let descriptor = entry.descriptor(place)?;
-        let mut node = Node::of(path, descriptor);
-        if let Some(facts) = graph.facts(&descriptor.digest) {
-            node = node.typed(facts);
-        }
-        node.absent = graph.absent(&descriptor.digest);
-        manifests.push(Row {
-            node,
-            tag: entry.pair.tag().map(str::to_owned),
-            name: entry.pair.image.clone(),
-            kind: graph.kind(&descriptor.digest),
-            referrers: graph.referrers(&descriptor.digest).len(),
-            shortest: shortest(place),
-        });
+        Ok(Self { location: path.display().to_string(), manifests })
     }
-    Ok(Listing { location: path.display().to_string(), manifests })
 }
 
 impl Answer for Listing {

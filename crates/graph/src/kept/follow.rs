@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ocistow_layout::cabinet::{Alone, Cabinet, Taking};
 use ocistow_layout::directory::Directory;
 use ocistow_layout::medium::Medium;
+use ocistow_layout::stamp::Stamp;
 use ocistow_layout::transaction::{Change, Follow};
 use ocistow_layout::{Digest, Unwatched};
 
@@ -35,9 +36,15 @@ impl Follow for Following<'_> {
             if cabinet.open(HEAD).is_none() {
                 continue;
             }
-            if let Taking::Alone(alone) = cabinet.take() {
-                // What cannot be followed has another stamp from now on, and is found out anew.
-                let _ = follow(&cabinet, &alone, layout, change);
+            let Taking::Alone(alone) = cabinet.take() else { continue };
+            if follow(&cabinet, &alone, layout, change).is_none() {
+                // It is found out anew: index.json may even be the same, where only blobs came.
+                let head = cabinet.open(HEAD).and_then(|drawer| Head::from_bytes(&drawer.all(MAX_HEAD)?));
+                let outdated = head.map(|head| Head { stamp: Stamp::NONE, ..head });
+                let told = outdated.is_some_and(|head| write_head(&cabinet, &alone, &head).is_ok());
+                if !told {
+                    cabinet.clear(&alone, &|_| false);
+                }
             }
         }
     }
@@ -73,8 +80,14 @@ fn follow(cabinet: &Cabinet<'_>, alone: &Alone, layout: &Directory, change: &Cha
     let mut arrived = HashSet::new();
     for blob in change.blobs {
         let rows = shelf.rows(&row::of_digest(&blob.digest)).ok()?;
-        let held = rows.iter().any(|row| matches!(row, Row::Entry(_) | Row::Holder(_)));
-        if held && !rows.iter().any(|row| matches!(row, Row::Gist(_))) {
+        if rows.iter().any(|row| matches!(row, Row::Gist(_))) {
+            continue;
+        }
+        if rows.iter().any(|row| matches!(row, Row::Entry(_))) {
+            // What its entry is there for was not known before.
+            return None;
+        }
+        if rows.iter().any(|row| matches!(row, Row::Holder(_))) {
             arrived.insert(blob.digest.clone());
             found.want(&blob.digest, Form::OciManifest);
         }
