@@ -412,7 +412,14 @@ fn write_segment(
 /// The groups of several segments as one, in order of keys, with their rows as they are now.
 struct Merged<'s> {
     head: &'s Head,
-    from: Vec<(u64, segment::Groups<'s>, Option<(Key, Vec<Row>)>)>,
+    from: Vec<Run<'s>>,
+}
+
+/// What is left of one segment.
+struct Run<'s> {
+    generation: u64,
+    groups: segment::Groups<'s>,
+    next: Option<(Key, Vec<Row>)>,
 }
 
 impl<'s> Merged<'s> {
@@ -423,22 +430,20 @@ impl<'s> Merged<'s> {
         let mut from = Vec::new();
         for (generation, segment) in segments {
             let mut groups = segment.groups();
-            let first = groups.next().ok_or(Damaged)?;
-            from.push((*generation, groups, first));
+            let next = groups.next().ok_or(Damaged)?;
+            from.push(Run { generation: *generation, groups, next });
         }
         Ok(Self { head, from })
     }
 
     fn next(&mut self) -> std::result::Result<Option<(Key, Vec<Row>)>, Damaged> {
-        let Some(least) = self.from.iter().filter_map(|(.., group)| group.as_ref().map(|(key, _)| *key)).min() else {
-            return Ok(None);
-        };
+        let keys = self.from.iter().filter_map(|run| run.next.as_ref().map(|(key, _)| *key));
+        let Some(least) = keys.min() else { return Ok(None) };
         let mut rows = Vec::new();
-        for (generation, groups, next) in &mut self.from {
-            if next.as_ref().is_some_and(|(key, _)| *key == least) {
-                let (_, own) = next.take().expect("it was seen to be there");
-                rows.extend(own.into_iter().filter_map(|row| self.head.moved(row, *generation)));
-                *next = groups.next().ok_or(Damaged)?;
+        for run in &mut self.from {
+            if let Some((_, own)) = run.next.take_if(|(key, _)| *key == least) {
+                rows.extend(own.into_iter().filter_map(|row| self.head.moved(row, run.generation)));
+                run.next = run.groups.next().ok_or(Damaged)?;
             }
         }
         rows.sort_unstable();

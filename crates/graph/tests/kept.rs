@@ -12,14 +12,16 @@ use ocistow_graph::{Edge, Following, Graph, Keeper, Load, Reach, Request, plan};
 use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::descriptor::Descriptor;
 use ocistow_layout::edit::Edit;
-use ocistow_layout::medium::Disk;
+use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{
     Access, Blob, Content, Digest, Found, IndexFile, Marker, Result, Source, Unwatched, stamp::Imprint,
 };
+use ocistow_testkit::medium::{Counting, Failing};
 use ocistow_testkit::{draw, to_dir, to_tar};
 use proptest::prelude::*;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 const LOAD: Load = Load { threads: 2, scan_blobs: false };
@@ -50,13 +52,13 @@ const WORLD: &str = "image amd = base + top [linux/amd64]
                      absent in-olareg.file";
 
 /// A layout that counts what is read of it.
-struct Counting<'s> {
+struct Watched<'s> {
     source: &'s dyn Source,
     opened: Mutex<Vec<Digest>>,
     read_index: Mutex<usize>,
 }
 
-impl<'s> Counting<'s> {
+impl<'s> Watched<'s> {
     fn of(source: &'s dyn Source) -> Self {
         Self { source, opened: Mutex::default(), read_index: Mutex::default() }
     }
@@ -68,7 +70,7 @@ impl<'s> Counting<'s> {
     }
 }
 
-impl Source for Counting<'_> {
+impl Source for Watched<'_> {
     fn location(&self) -> &str {
         self.source.location()
     }
@@ -130,16 +132,20 @@ impl Place {
 
     /// Changes the layout as our own commands do.
     fn change(&self, blobs: &[&[u8]], edits: &[Edit]) {
-        let following = Following { cache: Some(self.cache.clone()), medium: &Disk };
-        let options = Options { follow: Some(&following), ..Options::default() };
-        let mut transaction = Transaction::begin(&self.path, options).unwrap();
+        self.change_on(&Disk, blobs, edits).unwrap();
+    }
+
+    fn change_on(&self, medium: &dyn Medium, blobs: &[&[u8]], edits: &[Edit]) -> Result<()> {
+        let following = Following { cache: Some(self.cache.clone()), medium };
+        let options = Options { medium, follow: Some(&following), ..Options::default() };
+        let mut transaction = Transaction::begin(&self.path, options)?;
         let mut order = Vec::new();
         for bytes in blobs {
             let blob = Blob { digest: Digest::of(bytes), size: bytes.len() as u64 };
-            transaction.put(&blob, Content::Bytes(bytes)).unwrap();
+            transaction.put(&blob, Content::Bytes(bytes))?;
             order.push(blob);
         }
-        transaction.publish(&order, edits).unwrap();
+        transaction.publish(&order, edits).map(drop)
     }
 
     fn kept_files(&self) -> Vec<PathBuf> {
@@ -257,7 +263,7 @@ fn nothing_is_read_again_but_what_is_asked_for() {
     let (place, world) = Place::drawn(WORLD);
     let source = place.open();
     place.near(&*source, &Asked::Root, ALL);
-    let counting = Counting::of(&*source);
+    let counting = Watched::of(&*source);
     place.near(&counting, &Asked::Name("2".into(), None), ALL);
     let mut expected: Vec<Digest> =
         ["lone", "in-list", "by-entry", "lone.sig", "lone.fallback"].map(|word| world.digest(word)).into();
@@ -292,7 +298,7 @@ fn a_referrer_that_is_added_costs_reading_itself() {
         let (manifest, edit) = referrer(&world.digest("lone"), &format!("round{round}"));
         place.change(&[b"{}", &manifest], &[edit]);
         let source = place.open();
-        let counting = Counting::of(&*source);
+        let counting = Watched::of(&*source);
         let near = place.near(&counting, &Asked::Name("2".into(), None), Reach::Itself);
         assert!(near.facts(&world.digest("lone")).is_some());
         assert_eq!(counting.opened(), [world.digest("lone")], "round {round}: it was not followed");
@@ -352,7 +358,7 @@ fn a_change_of_somebody_else_costs_reading_what_is_new() {
     );
     fs::write(place.path.join("index.json"), index.replacen("\"manifests\":[", &entry, 1)).unwrap();
     let source = place.open();
-    let counting = Counting::of(&*source);
+    let counting = Watched::of(&*source);
     place.near(&counting, &Asked::Name("3".into(), None), Reach::Itself);
     let mut expected = vec![world.digest("old"), digest, world.digest("of-gone")];
     expected.sort();
@@ -431,6 +437,50 @@ fn one_that_lies_names_nothing() {
     let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
     for edge in near.edges() {
         assert!(whole.referrers(&edge.subject).contains(edge), "{edge:?}");
+    }
+}
+
+/// Changes a layout with an index in it on a disk that stops or refuses, and looks; then somebody changes it who has
+/// no such trouble.
+#[track_caller]
+fn changed_on(medium: &dyn Medium) {
+    let (place, world) = Place::drawn("image lone:2 = base\nrefer sig -> lone : application/x.sig");
+    place.change(&[], &[]);
+    place.near(&*place.open(), &Asked::Name("2".into(), None), ALL);
+    let lone = world.digest("lone");
+    let (manifest, edit) = referrer(&lone, "late");
+    let _ = place.change_on(medium, &[b"{}", &manifest], &[edit]);
+    agrees(&place);
+    let (manifest, edit) = referrer(&lone, "later");
+    place.change(&[b"{}", &manifest], &[edit]);
+    let near = place.near(&*place.open(), &Asked::Digest(lone.clone()), ALL);
+    assert!(near.referrers(&lone).iter().any(|edge| edge.referrer == Digest::of(&manifest)));
+    agrees(&place);
+}
+
+#[test]
+fn a_writer_that_is_killed_at_any_call_leaves_nothing_wrong_behind() {
+    for calls in 0.. {
+        let medium = Counting::new(calls);
+        changed_on(&medium);
+        if medium.made() < calls {
+            assert!(calls > 30, "only {calls} calls");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_any_call_leaves_nothing_wrong_behind() {
+    for errno in [Errno::NOSPC, Errno::ACCESS] {
+        for call in 0.. {
+            let medium = Failing::new(move |at, _: &str| (at == call).then_some(errno));
+            changed_on(&medium);
+            if medium.made() <= call {
+                assert!(call > 30, "only {call} calls");
+                break;
+            }
+        }
     }
 }
 
