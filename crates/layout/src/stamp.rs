@@ -66,7 +66,7 @@ impl Stamp {
     }
 }
 
-/// How coarse the clock of a local file system is at most: two changes further apart have different times.
+/// How far the clocks of two local file systems may be apart: they tick together, but keep times as coarse as they like.
 pub const TICK: Duration = Duration::from_millis(20);
 /// The same for file systems that are far away or not known.
 pub const COARSE_TICK: Duration = Duration::from_secs(2);
@@ -120,15 +120,20 @@ impl Imprint {
         Stamp::of(&self.file).is_ok_and(|now| now == self.stamp)
     }
 
-    /// Whether every later change of the file will show in its stamp: it was changed long enough before `now`, a
-    /// time by the clock of its file system. Where it is not settled, only comparing its content tells.
+    /// Whether every later change of the file will show in its stamp: at `now`, the stamp of something changed just now,
+    /// the clock had gone on since it was changed. Where it is not settled, only comparing its content tells.
     pub fn settled(&self, now: &Stamp) -> bool {
-        let tick = i128::try_from(self.tick().as_nanos()).unwrap_or(i128::MAX);
-        now.changed() - self.stamp.changed() > tick
+        let margin = match (self.is_local(), now.dev == self.stamp.dev) {
+            // The same clock, as coarse as it may be, never goes back.
+            (true, true) => Duration::ZERO,
+            (true, false) => TICK,
+            (false, _) => COARSE_TICK,
+        };
+        now.changed() - self.stamp.changed() > i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX)
     }
 
-    /// How long after a change this file is settled.
-    pub fn tick(&self) -> Duration {
+    /// Whether it is on a file system of this machine, whose clock is that of the kernel.
+    pub fn is_local(&self) -> bool {
         // ext, xfs, btrfs, tmpfs, overlay, f2fs, bcachefs, erofs, squashfs
         const LOCAL: [u64; 9] = [
             0xEF53,
@@ -142,7 +147,7 @@ impl Imprint {
             0x7371_7368,
         ];
         let kind = fstatfs(&self.file).map(|stat| u64::from_ne_bytes(stat.f_type.to_ne_bytes()) & 0xFFFF_FFFF);
-        if kind.is_ok_and(|kind| LOCAL.contains(&kind)) { TICK } else { COARSE_TICK }
+        kind.is_ok_and(|kind| LOCAL.contains(&kind))
     }
 }
 

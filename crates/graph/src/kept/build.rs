@@ -22,6 +22,9 @@ use crate::manifest::Manifest;
 const BATCH: usize = 8 << 10;
 /// The most different artifact types that are remembered.
 const MAX_TYPES: usize = 1 << 16;
+/// How long to wait before looking again whether a clock has gone on, and how often.
+const MOMENT: Duration = Duration::from_millis(1);
+const MOMENTS: usize = 50;
 /// How long to wait before looking again whether somebody else is done.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -136,12 +139,16 @@ impl Proof {
         if settled() {
             return Some(Self::Stamp);
         }
-        if imprint.len() <= WORTH_HASHING || imprint.tick() > 5 * PAUSE {
+        if imprint.len() <= WORTH_HASHING || !imprint.is_local() {
             return Some(Self::Hash);
         }
-        thread::sleep(imprint.tick());
-        let proof = if settled() { Self::Stamp } else { Self::Hash };
-        imprint.unchanged().then_some(proof)
+        for _ in 0..MOMENTS {
+            thread::sleep(MOMENT);
+            if settled() {
+                return imprint.unchanged().then_some(Self::Stamp);
+            }
+        }
+        Some(Self::Hash)
     }
 }
 
