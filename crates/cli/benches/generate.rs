@@ -5,13 +5,15 @@
 //! cargo bench -p ocistow --bench generate -- words WHERE [MIB]
 //! cargo bench -p ocistow --bench generate -- sizes WHERE [LARGEST]
 //! cargo bench -p ocistow --bench generate -- referrers WHERE N M
+//! cargo bench -p ocistow --bench generate -- read WHERE THREADS
 //! ```
 //!
 //! `mixed`: one index of eight platforms, tagged `mixed`, of MIB (1024) mebibytes: a quarter in layers of
 //! 64 KiB, a quarter of 4 MiB, a half of 64 MiB. `words`: the same, of content that compresses to about
 //! half. `sizes`: one image, tagged `sizes`, with a layer of every power of two from 1 KiB to LARGEST
 //! (2147483648) bytes. `referrers`: M images, tagged `s0` to `s<M-1>`, and N manifests that refer to them in
-//! turn. WHERE is made new: an archive where its name says so (`.tar`, `.tar.gz`, …), else a directory.
+//! turn. WHERE is made new: an archive where its name says so (`.tar`, `.tar.gz`, …), else a directory. `read`
+//! makes nothing: it opens and reads each blob of a directory and does nothing with it, as fast as that goes.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -44,9 +46,12 @@ fn main() -> ExitCode {
         ["referrers", to, n, m] => {
             number(n).and_then(|n| number(m).and_then(|m| referrers(Path::new(to), n, m.max(1))))
         }
+        ["read", from, threads] => number(threads).and_then(|threads| read(Path::new(from), threads)),
         // A plain `cargo bench` has nothing to make.
         [] => Ok(()),
-        _ => Err(Error::new(Kind::Usage, "expected mixed, words, sizes or referrers; see the top of generate.rs")),
+        _ => {
+            Err(Error::new(Kind::Usage, "expected mixed, words, sizes, referrers or read; see the top of generate.rs"))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -199,6 +204,32 @@ fn referrers(to: &Path, n: u64, m: u64) -> Result<()> {
         drawing.entries.push(entry);
     }
     drawing.write(to)
+}
+
+/// Opens and reads each blob, from several threads.
+fn read(from: &Path, threads: u64) -> Result<()> {
+    let dir = from.join("blobs/sha256");
+    let failed = |why| Error::io("read", &dir, why);
+    let names = std::fs::read_dir(&dir).map_err(failed)?.map(|entry| entry.map(|entry| entry.path()));
+    let names: Vec<_> = names.collect::<std::io::Result<_>>().map_err(failed)?;
+    let share = names.len().div_ceil(usize::try_from(threads).unwrap_or(1).max(1)).max(1);
+    let all = |names: &[std::path::PathBuf]| -> std::io::Result<u64> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut bytes = 0;
+        for name in names {
+            let mut file = std::fs::File::open(name)?;
+            while let got @ 1.. = file.read(&mut buffer)? {
+                bytes += got as u64;
+            }
+        }
+        Ok(bytes)
+    };
+    let bytes = std::thread::scope(|scope| {
+        let running: Vec<_> = names.chunks(share).map(|share| scope.spawn(move || all(share))).collect();
+        running.into_iter().map(|thread| thread.join().expect("reading does not panic")).sum::<std::io::Result<u64>>()
+    });
+    println!("{}: {} blobs, {} bytes", from.display(), names.len(), bytes.map_err(failed)?);
+    Ok(())
 }
 
 /// Content that looks like a gzip to whoever sniffs (peers pack anew what does not), and is made as fast
