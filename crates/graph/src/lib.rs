@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 pub mod bundle;
+pub mod canvas;
 mod closure;
 pub mod docker;
 pub mod facts;
@@ -33,16 +34,19 @@ pub mod graph;
 pub mod import;
 mod list;
 mod manifest;
+pub mod picture;
 pub mod plan;
 pub mod platform;
 mod rename;
 pub mod resolve;
 
+pub use canvas::Canvas;
 pub use closure::config_platform;
 pub use facts::{Facts, Form, ManifestKind, Part, Role};
 pub use graph::{Dialect, Edge, Graph, Load, Node};
 pub use import::{Import, Moved, import};
 pub use manifest::Manifest;
+pub use picture::Picture;
 pub use plan::{Plan, Request};
 pub use platform::Selector;
 pub use resolve::{Asked, Target};
