@@ -221,7 +221,7 @@ fn label(figure: &Figure, refers: Option<Bond>) -> Label {
         (Some(Bond::Refers { cosign: Some(suffix), .. }), _) => [Some(format!("cosign.{suffix}")), None, None],
         (Some(Bond::Refers { dialect: Dialect::Attestation, .. }), _) => [Some("attestation".to_owned()), None, None],
         (Some(_), _) => [typed, named(figure), None],
-        (None, Role::List) => [Some("referrers".to_owned()), None, None],
+        (None, Role::List) => [named(figure), Some("referrers".to_owned()), None],
         (None, Role::Config | Role::Layer | Role::Blob) => [file, None, None],
         (None, _) => [named(figure), platform.clone(), typed.or(file)],
     };

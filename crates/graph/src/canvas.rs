@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::facts;
-use crate::picture::{Bond, Figure, Picture};
+use crate::picture::{Bond, Figure, Line, Picture};
 
 /// The most figures that are drawn.
 pub const MAX_FIGURES: usize = 10_000;
@@ -253,7 +253,7 @@ fn columns(picture: &Picture, below: &[Vec<usize>]) -> (Vec<u32>, Vec<bool>) {
 }
 
 /// What becomes of each line: every figure hangs on one branch, and other lines are curves where they are few and
-/// go to the next column.
+/// go to the next column from things that are alike.
 fn ways(picture: &Picture, columns: &[u32], forward: &[bool]) -> Vec<Way> {
     let count = picture.figures.len();
     let mut branch: Vec<Option<usize>> = vec![None; count];
@@ -271,11 +271,13 @@ fn ways(picture: &Picture, columns: &[u32], forward: &[bool]) -> Vec<Way> {
             branch[owned] = if better { Some(at) } else { branch[owned] };
         }
     }
-    let way = |(at, line): (usize, &crate::picture::Line)| {
+    // What an index or a list has as a child, and hangs on its subject, is only named there.
+    let alike = |owned: usize, line: &Line| branch[owned].is_some_and(|at| picture.lines[at].refers() == line.refers());
+    let way = |(at, line): (usize, &Line)| {
         let (_, owned) = line.owned();
         if branch[owned] == Some(at) {
             Way::Branch
-        } else if next_column(at) && meeting[owned] <= MAX_CURVES {
+        } else if next_column(at) && meeting[owned] <= MAX_CURVES && alike(owned, line) {
             Way::Curve
         } else {
             Way::Mark

@@ -42,7 +42,7 @@ pub struct Figure {
     pub artifact_type: Option<String>,
     /// Its own annotations, where it is a manifest that was read; else its descriptor's.
     pub annotations: BTreeMap<String, String>,
-    /// What it runs on, as the first who points at it says.
+    /// What it runs on, as the first says who points at it and says so.
     pub platform: Option<Platform>,
     /// Its tags in index.json, sorted.
     pub tags: Vec<String>,
@@ -303,6 +303,11 @@ impl<'g> Pen<'g> {
             facts::Role::Child => Role::Child,
         };
         let place = self.figure(&part.descriptor, part.is_manifest(), role);
+        // An entry of index.json rarely says it, an index that has the same manifest does.
+        let platform = &mut self.picture.figures[place].platform;
+        if platform.is_none() {
+            platform.clone_from(&part.descriptor.platform);
+        }
         // A blob can be a subject, too.
         self.next.push_back(place);
         place

@@ -82,6 +82,14 @@ fn a_picture_of_a_reference_has_what_it_needs_and_what_refers_to_that() {
 }
 
 #[test]
+fn a_platform_is_known_from_an_index_also_of_what_has_an_entry_of_its_own() {
+    let world = draw("image arm:own = base [linux/arm64]\nindex app:1 = arm");
+    let picture = picture(&world.memory, None, true);
+    let arm = picture.figures.iter().find(|figure| figure.digest == world.digest("arm")).unwrap();
+    assert_eq!((arm.role, arm.platform.as_ref().map(ToString::to_string)), (Role::Root, Some("linux/arm64".into())));
+}
+
+#[test]
 fn a_picture_of_all_has_every_entry_and_everything_below() {
     let world = draw(SIGNED);
     let all = picture(&world.memory, None, true);
@@ -285,6 +293,10 @@ fn what_many_need_is_drawn_once_and_named_at_the_others() {
             count(|it| matches!(it, Route::Mark { .. })),
         ]
     };
+    // A list of referrers has what hangs elsewhere.
+    let list = shape(3, 0, [(0, 1, CHILD), (1, 2, REFERS)]);
+    let routes = Canvas::of(&list).unwrap().routes;
+    assert!(matches!(routes[..], [Route::Mark { .. }, Route::Branch { .. }]), "{routes:?}");
     assert_eq!(shared(2), [1, 1, 0]);
     assert_eq!(shared(20), [1, 0, 19]);
 }
