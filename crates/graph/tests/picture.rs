@@ -189,7 +189,10 @@ fn circles_end() {
     let tags = picture(&world.memory, Some(&world.digest("a")), true);
     let told = told(&world, &tags);
     assert!(told.contains(&"a -CosignTag-> b".into()) && told.contains(&"b -CosignTag-> a".into()), "{told:#?}");
-    sound(&tags, &Canvas::of(&tags).unwrap());
+    let canvas = Canvas::of(&tags).unwrap();
+    sound(&tags, &canvas);
+    let left = canvas.frames.iter().map(|frame| frame.x).min();
+    assert_eq!(left, Some(canvas.frames[0].x), "a circle starts where the picture does");
 
     let memory = circle_of_parts();
     let parts = picture(&memory, None, true);
