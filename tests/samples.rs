@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ocistow_testkit::elements;
 use serde_json::Value;
 
 use crate::run::{done, ocistow, ocistow_reading, repository};
@@ -67,6 +68,47 @@ fn show_and_discover_answer_for_every_entry() {
             let tree = done(&["discover", "--format", "json", &one]).json();
             assert_eq!(tree["digest"], digest, "{one}");
             assert_eq!(shown["referrers"], tree["referrers"].as_array().expect("there is a list").len(), "{one}");
+        }
+    }
+}
+
+#[test]
+fn graph_draws_everything_in_every_form() {
+    for sample in samples() {
+        let draw = |form: &str| done(&["graph", "--format", form, &sample]).text();
+        let document = done(&["graph", "--format", "json", &sample]).json();
+        let list = |name: &str| document[name].as_array().expect("there is a list").clone();
+        let text = |value: &Value| value.as_str().expect("it is text").to_owned();
+        let drawn: Vec<String> = list("nodes").iter().map(|node| text(&node["digest"])).collect();
+        let nodes: BTreeSet<String> = drawn.iter().cloned().collect();
+        assert_eq!(drawn.len(), nodes.len(), "{sample}: a node stands twice");
+        // What is there and reached is drawn; what is drawn beside that is absent.
+        let reached = walk::reached(&files(&sample));
+        assert!(reached.is_subset(&nodes), "{sample}: {:?}", reached.difference(&nodes));
+        for node in list("nodes").iter().filter(|node| !reached.contains(&text(&node["digest"]))) {
+            assert_eq!(node["absent"], true, "{sample}: {node}");
+        }
+        for edge in list("edges") {
+            assert!(nodes.contains(&text(&edge["from"])) && nodes.contains(&text(&edge["to"])), "{sample}: {edge}");
+        }
+        let referrers = list("edges").iter().filter(|edge| edge["kind"] == "subject").count();
+        let (svg, page) = (draw("svg"), draw("html"));
+        let ids = elements(&svg).iter().filter(|element| element.attribute("id").is_some()).count();
+        assert_eq!(ids, drawn.len(), "{sample}");
+        for digest in &nodes {
+            assert!(page.contains(&format!(" id=\"{digest}\" href=\"#{digest}\"")), "{sample}: {digest}");
+        }
+        let outside = ["http:", "https:", " src=", "@import", "url(", "<link"];
+        let own: String = page.split("<script type=\"application/json\"").take(1).collect();
+        for word in outside {
+            assert!(!own.contains(word), "{sample}: {word}");
+        }
+        let (dot, mermaid) = (draw("dot"), draw("mermaid"));
+        assert_eq!(dot.matches("\" -> \"").count(), list("edges").len(), "{sample}");
+        assert_eq!(mermaid.matches(" -.-> ").count(), referrers, "{sample}");
+        assert_eq!(mermaid.matches(" --> ").count(), list("edges").len() - referrers, "{sample}");
+        for (form, first) in [("svg", &svg), ("html", &page), ("dot", &dot), ("mermaid", &mermaid)] {
+            assert_eq!(draw(form), *first, "{sample}: {form}");
         }
     }
 }

@@ -68,7 +68,7 @@ EXIT CODES:
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// In which form the answer is printed: text, json, or tree where there is one
+    /// In which form the answer is printed: text, json; tree for discover; dot, mermaid, svg or html for graph
     #[arg(long, global = true, value_enum, hide_possible_values = true, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
     /// Print only the result digest, or nothing
@@ -100,6 +100,14 @@ pub enum Format {
     Json,
     /// For people, as a tree; only where there is one
     Tree,
+    /// For graphviz; only of a graph, as what follows
+    Dot,
+    /// For mermaid
+    Mermaid,
+    /// A picture
+    Svg,
+    /// A page that stands alone
+    Html,
 }
 
 /// When to do something that depends on who is watching.

@@ -10,6 +10,8 @@ pub mod changes;
 pub mod code;
 pub mod commands;
 pub mod destination;
+pub mod document;
+pub mod drawn;
 pub mod duration;
 pub mod imported;
 pub mod location;

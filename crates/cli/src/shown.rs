@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The text with every character escaped that would not be seen as itself: controls, line breaks, and
-/// those that turn or hide what stands beside them.
+/// those that turn or hide what stands beside them or are no characters at all.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.chars().any(unseen) {
         return Cow::Borrowed(text);
@@ -27,7 +27,7 @@ fn unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A number of bytes for people: `512 B`, `1.5 MB`.
@@ -64,6 +64,7 @@ mod tests {
             ("turned\u{202e}gnp", "turned\\u{202e}gnp"),
             ("hid\u{200b}den", "hid\\u{200b}den"),
             ("line\u{2028}break", "line\\u{2028}break"),
+            ("no\u{ffff}character", "no\\u{ffff}character"),
         ];
         for (text, expected) in table {
             assert_eq!(shown(text), expected);

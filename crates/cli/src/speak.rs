@@ -97,6 +97,11 @@ impl<'w> Context<'w> {
         &self.world.out
     }
 
+    /// Writes content to standard output. Failed where it cannot be written; that nobody reads any more is no failure.
+    pub fn content_of(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        self.tell(|out, _| write(out))
+    }
+
     /// Standard input.
     pub fn input(&self) -> MutexGuard<'w, Box<dyn Read + Send>> {
         self.world.input.lock().unwrap_or_else(PoisonError::into_inner)

@@ -115,6 +115,9 @@ survives! {
         "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
     export_to_a_directory_survives: "export @/source -o @/new";
     export_into_a_layout_survives: "export @/source:2 -o @/target";
+    graph_to_a_file_survives:
+        "graph @/source --format mermaid -o @/new.mermaid",
+        then "graph @/source --format mermaid -o @/new.mermaid --force";
     copy_survives: "copy @/source:1 @/target:app";
     copy_by_links_survives: "copy @/source:1 @/target:app --link";
     copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";

@@ -107,6 +107,9 @@ refuses! {
         "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
     export_to_a_directory_fails_whole: "export @/source -o @/new";
     export_into_a_layout_fails_whole: "export @/source:2 -o @/target";
+    graph_to_a_file_fails_whole:
+        "graph @/source --format mermaid -o @/new.mermaid",
+        then "graph @/source --format mermaid -o @/new.mermaid --force";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
 }

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 pub mod bundle;
+pub mod canvas;
 mod closure;
 pub mod docker;
 pub mod facts;
@@ -36,11 +37,13 @@ mod list;
 pub mod listing;
 mod manifest;
 pub mod near;
+pub mod picture;
 pub mod plan;
 pub mod platform;
 mod rename;
 pub mod resolve;
 
+pub use canvas::Canvas;
 pub use closure::config_platform;
 pub use facts::{Facts, Form, ManifestKind, Part, Role};
 pub use graph::{Dialect, Edge, Graph, Load, Node};
@@ -48,6 +51,7 @@ pub use import::{Import, Moved, import};
 pub use kept::{Following, Keeper};
 pub use manifest::Manifest;
 pub use near::Reach;
+pub use picture::Picture;
 pub use plan::{Plan, Request};
 pub use platform::Selector;
 pub use resolve::{Asked, Target};

@@ -43,6 +43,7 @@ use judge::Name;
 pub use pass::{Passed, pass};
 pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, Spot, Table};
 use tape::{Place, Stream, Tape};
+pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};

@@ -66,6 +66,8 @@ pub mod medium;
 pub mod odd;
 mod tar;
 mod write;
+mod xml;
 
 pub use draw::{Drawing, draw};
 pub use write::{to_dir, to_tar};
+pub use xml::{Element, elements};

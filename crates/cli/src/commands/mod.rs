@@ -14,6 +14,7 @@ pub mod copy;
 pub mod discover;
 pub mod export;
 pub mod fsck;
+pub mod graph;
 pub mod import;
 pub mod init;
 pub mod ls;
@@ -32,6 +33,7 @@ pub enum Command {
     Cat(cat::Args),
     Resolve(resolve::Args),
     Discover(discover::Args),
+    Graph(graph::Args),
     Fsck(fsck::Args),
     Export(export::Args),
     Import(import::Args),
@@ -46,17 +48,14 @@ pub enum Command {
 impl Command {
     /// Runs it. `Ok` is how it ended; on `Err` nothing that it found was changed.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
-        if context.format == Format::Tree && !matches!(self, Self::Discover(_)) {
-            return Err(Error::new(Kind::Usage, "could not print this answer as a tree")
-                .because("it has none")
-                .hint("discover has one; --format takes text or json everywhere"));
-        }
+        self.takes(context.format)?;
         match self {
             Self::Ls(args) => args.run(context),
             Self::Show(args) => args.run(context),
             Self::Cat(args) => args.run(context),
             Self::Resolve(args) => args.run(context),
             Self::Discover(args) => args.run(context),
+            Self::Graph(args) => args.run(context),
             Self::Fsck(args) => args.run(context),
             Self::Export(args) => args.run(context),
             Self::Import(args) => args.run(context),
@@ -67,5 +66,21 @@ impl Command {
             Self::Untag(args) => args.run(context),
             Self::Completions(args) => args.run(context),
         }
+    }
+
+    /// Usage where the answer has no such form.
+    fn takes(&self, format: Format) -> Result<()> {
+        let (form, who) = match format {
+            Format::Text | Format::Json => return Ok(()),
+            Format::Tree if matches!(self, Self::Discover(_)) => return Ok(()),
+            Format::Dot | Format::Mermaid | Format::Svg | Format::Html if matches!(self, Self::Graph(_)) => {
+                return Ok(());
+            }
+            Format::Tree => ("a tree", "discover"),
+            Format::Dot | Format::Mermaid | Format::Svg | Format::Html => ("a picture", "graph"),
+        };
+        Err(Error::new(Kind::Usage, format!("could not print this answer as {form}"))
+            .because("it has none")
+            .hint(format!("{who} has one; --format takes text or json everywhere")))
     }
 }

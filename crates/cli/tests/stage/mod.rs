@@ -60,6 +60,14 @@ pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, Str
     (code, text)
 }
 
+/// Runs these words, which may be anything.
+pub fn run_words(words: impl IntoIterator<Item = OsString>) -> (u8, String) {
+    let said = Kept::default();
+    let code = ocistow::run(words, &World::new(said.clone(), said.clone(), io::empty()));
+    let text = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
+    (code, text)
+}
+
 #[track_caller]
 pub fn done(line: &str, base: &Path) -> String {
     let (code, text) = run(line, base, None);
@@ -102,7 +110,10 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
         if path.is_file() {
             // A temporary file is litter, not state; one under a final name is whole.
             if !name.starts_with('.') {
-                done(&format!("fsck -q @/{name}"), base);
+                // A picture is no archive.
+                if !name.ends_with(".mermaid") {
+                    done(&format!("fsck -q @/{name}"), base);
+                }
                 let bytes = fs::read(&path).unwrap();
                 state.insert(name.into(), ocistow_layout::Digest::of(&bytes).to_string());
             }

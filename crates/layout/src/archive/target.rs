@@ -1,4 +1,4 @@
-//! The file an archive is written to: beside its target, and moved there when it is whole.
+//! The file that an archive or a document is written to: beside its target, and moved there when it is whole.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
