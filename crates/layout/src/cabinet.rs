@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -18,6 +19,9 @@ use crate::error::{Error, Kind, Result};
 use crate::medium::Medium;
 use crate::stamp::Stamp;
 use crate::transaction::unique;
+
+/// How long a cabinet in the cache directory stays that nobody writes to.
+pub const KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// A place for kept files.
 #[derive(Clone)]
@@ -108,6 +112,7 @@ impl<'m> Cabinet<'m> {
             if !is_dir(dir).ok()? {
                 match self.medium.make_dir(dir) {
                     Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return None,
+                    Ok(()) if *dir == self.dir => self.forget_old(),
                     _ => {}
                 }
             }
@@ -121,6 +126,24 @@ impl<'m> Cabinet<'m> {
                 made => made.ok(),
             },
             opened => opened.ok(),
+        }
+    }
+
+    /// Takes cabinets out of the cache directory that nobody has written to for long: what they were about may be gone.
+    fn forget_old(&self) {
+        let Some(own) = self.made.get(1).filter(|_| self.made.len() == 3) else { return };
+        for cabinet in fs::read_dir(own).into_iter().flatten().flatten() {
+            let (name, path) = (cabinet.file_name(), cabinet.path());
+            let ours = name.len() == 64 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
+            let written =
+                fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_dir).and_then(|meta| meta.modified().ok());
+            let old = written.is_some_and(|at| at.elapsed().is_ok_and(|age| age > KEPT_FOR));
+            if ours && old {
+                for file in fs::read_dir(&path).into_iter().flatten().flatten() {
+                    let _ = self.medium.unlink(&file.path());
+                }
+                let _ = self.medium.remove_dir(&path);
+            }
         }
     }
 
@@ -205,5 +228,70 @@ impl Filling<'_> {
     /// Whether nothing was written yet.
     pub fn is_empty(&self) -> bool {
         self.at == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::Disk;
+
+    fn alone(cabinet: &Cabinet<'_>) -> Alone {
+        match cabinet.take() {
+            Taking::Alone(alone) => alone,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_layout_of_others_has_its_cabinet_in_the_cache_and_nothing_is_made_by_looking() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+        fs::create_dir(&layout).unwrap();
+        let cabinets = Cabinet::of(&layout, Some(&cache), &Disk);
+        assert_eq!(cabinets.len(), 1);
+        assert!(cabinets[0].open("head").is_none() && !cache.exists());
+        let held = alone(&cabinets[0]);
+        assert!(matches!(cabinets[0].take(), Taking::Busy));
+        cabinets[0].put(&held, "head", &mut |filling| filling.write(b"x")).unwrap();
+        assert_eq!(cabinets[0].open("head").unwrap().all(10).unwrap(), b"x");
+        assert!(cabinets[0].open("head").unwrap().all(0).is_none());
+        assert_eq!(fs::read_dir(&layout).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_of_ours_has_its_own_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = dir.path().join("layout");
+        fs::create_dir_all(layout.join(OURS)).unwrap();
+        let cabinet = &Cabinet::of(&layout, None, &Disk)[0];
+        std::os::unix::fs::symlink(dir.path(), layout.join(OURS).join("graph")).unwrap();
+        assert!(matches!(cabinet.take(), Taking::Not));
+        fs::remove_file(layout.join(OURS).join("graph")).unwrap();
+        let held = alone(cabinet);
+        fs::write(dir.path().join("secret"), b"x").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("secret"), layout.join(OURS).join("graph/head")).unwrap();
+        assert!(cabinet.open("head").is_none());
+        cabinet.put(&held, "head", &mut |filling| filling.write(b"y")).unwrap();
+        assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"x");
+        cabinet.clear(&held, &|_| false);
+        assert!(cabinet.open("head").is_none());
+    }
+
+    #[test]
+    fn cabinets_that_nobody_writes_to_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+        fs::create_dir(&layout).unwrap();
+        let old = cache.join("ocistow").join("a".repeat(64));
+        let other = cache.join("ocistow").join("notes");
+        for dir in [&old, &other] {
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("head"), b"").unwrap();
+            let long_ago = std::time::SystemTime::now() - KEPT_FOR - Duration::from_secs(60);
+            File::open(dir).unwrap().set_modified(long_ago).unwrap();
+        }
+        drop(alone(&Cabinet::of(&layout, Some(&cache), &Disk)[0]));
+        assert!(!old.exists() && other.exists());
     }
 }
