@@ -306,7 +306,7 @@ impl Examination {
                     self.error(ProblemKind::DepthLimit, Some(digest), why.to_string()).path(&digest.path());
                 }
                 // Hashing says so of every blob.
-                Node::Broken(Broken::Damaged(_)) | Node::Absent => {}
+                Node::Broken(Broken::Damaged(_) | Broken::Unread(_)) | Node::Absent => {}
             }
         }
         for digest in cycles(graph) {
