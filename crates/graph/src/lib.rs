@@ -27,7 +27,9 @@
 pub mod bundle;
 mod closure;
 pub mod docker;
+mod evidence;
 pub mod facts;
+mod findings;
 pub mod fsck;
 pub mod graph;
 pub mod import;

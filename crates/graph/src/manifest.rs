@@ -55,6 +55,29 @@ impl Manifest {
         self.gist.kind
     }
 
+    /// What it was read as.
+    pub fn form(&self) -> Form {
+        self.gist.form
+    }
+
+    /// Its real length.
+    pub fn size(&self) -> u64 {
+        self.facts.get().map_or(self.text.len() as u64, |facts| facts.size)
+    }
+
+    /// Its facts, for whoever goes through all manifests there are: read again, and not kept.
+    pub fn anew(&self) -> Cow<'_, Facts> {
+        match self.facts.get() {
+            Some(facts) => Cow::Borrowed(facts),
+            None => Cow::Owned(self.read_text()),
+        }
+    }
+
+    fn read_text(&self) -> Facts {
+        let facts = Facts::read(self.gist.form.media_type(), &self.digest, self.text.as_bytes());
+        facts.expect("there is a gist only of what can be read")
+    }
+
     /// What it is about.
     pub fn about(&self) -> Option<&Digest> {
         self.gist.subject.as_ref()
@@ -73,10 +96,7 @@ impl Deref for Manifest {
     type Target = Facts;
 
     fn deref(&self) -> &Facts {
-        self.facts.get_or_init(|| {
-            let facts = Facts::read(self.gist.form.media_type(), &self.digest, self.text.as_bytes());
-            Box::new(facts.expect("there is a gist only of what can be read"))
-        })
+        self.facts.get_or_init(|| Box::new(self.read_text()))
     }
 }
 

@@ -7,15 +7,15 @@ use ocistow_graph::{Graph, Load, Request, plan};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Kind, Source, Unwatched};
 use ocistow_testkit::fixtures::*;
-use ocistow_testkit::{draw, odd};
+use ocistow_testkit::{OnePass, Unreadable, draw, odd};
 
 const PLAIN: Options = Options { threads: 2, archive: false, complete: false, allow_missing: false };
 
-fn check(layout: &Memory, options: Options) -> Report {
-    examine(layout, options, &Unwatched).expect("it can be examined")
+fn check(layout: &dyn Source, options: Options) -> Report {
+    examine(layout, options, &Unwatched).expect("it can be examined").report()
 }
 
-fn kinds(layout: &Memory) -> Vec<(ProblemKind, Severity)> {
+fn kinds(layout: &dyn Source) -> Vec<(ProblemKind, Severity)> {
     let mut kinds: Vec<_> =
         check(layout, PLAIN).problems.iter().map(|problem| (problem.kind, problem.severity)).collect();
     kinds.dedup();
@@ -83,6 +83,31 @@ fn what_is_missing_is_5_and_can_be_allowed() {
     assert_eq!(check(&odd::sparse(), complete).verdict().unwrap_err().kind(), Kind::Incomplete);
     let both = draw("image a:1 = base\nimage b:2 = more\nabsent base\ndamage more");
     assert_eq!(check(&both.memory, PLAIN).verdict().unwrap_err().kind(), Kind::Integrity);
+}
+
+/// What the disk does not give may be right or wrong: that is no finding, and no clean bill either.
+#[test]
+fn what_cannot_be_read_is_trouble_and_the_rest_is_checked_all_the_same() {
+    let world =
+        draw("image a:1 = base\nimage b:2 = more\nrefer sig -> a : application/x.sig\nabsent more\ndamage base");
+    for name in ["a", "sig", "b.config"] {
+        let digest = world.digest(name);
+        let layout = Unreadable { memory: world.memory.clone(), blobs: [digest.clone()].into() };
+        let report = check(&layout, PLAIN);
+        assert_eq!(report.verdict().unwrap_err().kind(), Kind::Failed, "{name}");
+        assert_eq!(report.unread.iter().map(|one| one.path.clone()).collect::<Vec<_>>(), [digest.path()], "{name}");
+        let amiss: Vec<_> = report.problems.iter().filter(|p| p.severity == ERROR).map(|p| p.kind).collect();
+        assert_eq!(amiss, [DigestMismatch, MissingBlob], "{name}");
+        let all = check(&world.memory, PLAIN).checked;
+        assert_eq!(report.checked.blobs, all.blobs - 1, "{name}");
+    }
+}
+
+#[test]
+fn a_source_of_one_pass_has_the_same_findings() {
+    for layout in [odd::strict(), odd::corrupt(), odd::cut(), odd::all_referrers(), odd::stale(), odd::sparse()] {
+        assert_eq!(check(&OnePass(layout.clone()), PLAIN), check(&layout, PLAIN));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ocistow_graph::fsck::{Checked, Options, Problem, Severity, examine};
+use ocistow_graph::fsck::{Checked, Options, Problem, Report, Severity, Unread, examine};
 use ocistow_layout::{Error, Kind, Result};
 use serde::Serialize;
 
@@ -37,6 +37,7 @@ struct Findings {
     ok: bool,
     checked: Checked,
     problems: Vec<Problem>,
+    unread: Vec<Unread>,
     repaired: [(); 0],
 }
 
@@ -56,6 +57,9 @@ impl Answer for Findings {
             let what = what.map_or_else(String::new, |what| format!("{what}: "));
             let from = problem.from.as_ref().map_or_else(String::new, |from| format!(" (from {from})"));
             writeln!(out, "{severity}: {kind}: {}{}{}", shown(&what), shown(&problem.message), shown(&from))?;
+        }
+        for Unread { path, message } in &self.unread {
+            writeln!(out, "{}: {}: {}", look.bold("unread"), shown(path), shown(message))?;
         }
         let Checked { manifests, blobs, bytes: all } = self.checked;
         let verdict = if self.ok { "ok" } else { "not ok" };
@@ -79,10 +83,12 @@ impl Args {
         let source = ocistow_layout::open(&location.path, &progress)?;
         let threads = context.threads.get();
         let options = Options { threads, archive, complete: self.complete, allow_missing: self.allow_missing };
-        let report = examine(&*source, options, &progress)?;
+        let report = examine(&*source, options, &progress)?.report();
         drop(progress);
         let verdict = report.verdict();
-        let findings = Findings { ok: report.ok(), checked: report.checked, problems: report.problems, repaired: [] };
+        let ok = report.ok();
+        let Report { checked, problems, unread } = report;
+        let findings = Findings { ok, checked, problems, unread, repaired: [] };
         match verdict {
             Ok(()) => context.answer(&findings).map(|()| Code::Done),
             Err(why) => {
