@@ -41,6 +41,7 @@ pub mod memory;
 pub mod name;
 #[cfg(feature = "oci-spec")]
 pub mod oci;
+pub mod salvage;
 pub mod source;
 pub mod spread;
 mod stray;

@@ -283,9 +283,9 @@ impl<'a> Transaction<'a> {
                     }
                     over = Over::Wrong;
                 }
-                // A link that leads nowhere, or out: it is replaced. A directory makes the renaming fail.
-                Err(why) if why.kind() == Kind::Integrity => over = Over::Wrong,
-                Err(why) => return Err(why),
+                // A link that leads nowhere, or out, or what nobody can open: it is replaced. A directory makes the
+                // renaming fail.
+                Err(_) => over = Over::Wrong,
             }
         }
         let Staging { at, whole } = self.staging(blob.digest.algorithm())?;
@@ -461,6 +461,11 @@ impl<'a> Transaction<'a> {
         self.publish_by(order, &mut |index| apply(index, edits))
     }
 
+    /// The same, and index.json stays as it is.
+    pub fn publish_blobs(&mut self, order: &[Blob]) -> Result<Done> {
+        self.publish_by(order, &mut |index| Ok(index.bytes().to_vec()))
+    }
+
     /// The same for a layout that must not exist yet, with exactly these bytes as its index.json.
     pub fn publish_new(&mut self, order: &[Blob], index: Vec<u8>) -> Result<Done> {
         let what = format!("could not make {}", self.root.display());
@@ -470,6 +475,21 @@ impl<'a> Transaction<'a> {
             }
             Err(Error::new(Kind::Conflict, what.clone()).because("somebody else made a layout there"))
         })
+    }
+
+    /// Why nothing can be put under a blob's name, if that is so: a directory lies there, or a link leads there.
+    pub fn blocked(&self, digest: &Digest) -> Option<Error> {
+        let blobs = self.root.join("blobs");
+        let own = blobs.join(digest.algorithm());
+        let at = own.join(digest.encoded());
+        match is_dir(&blobs).and_then(|_| is_dir(&own)) {
+            Err(why) => Some(why),
+            Ok(_) if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_dir()) => {
+                let what = format!("could not write {}", at.display());
+                Some(Error::new(Kind::Failed, what).because("a directory lies there"))
+            }
+            Ok(_) => None,
+        }
     }
 
     fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>) -> Result<Done> {
@@ -504,7 +524,8 @@ impl<'a> Transaction<'a> {
         let _index = self.locks.index()?;
         let before = self.index_now()?;
         let after = change(&before)?;
-        let new = self.staged_index(&after)?;
+        let changed = before.bytes() != after || self.old.is_none();
+        let new = changed.then(|| self.staged_index(&after)).transpose()?;
         if self.old.is_none() {
             // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
             self.sync_dir(&self.root)?;
@@ -520,7 +541,7 @@ impl<'a> Transaction<'a> {
         if self.old.is_none() && self.made_root {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
-        if before.bytes() != after || self.old.is_none() {
+        if let Some(new) = new {
             self.swap(new, before, after, change)?;
         }
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
