@@ -59,6 +59,16 @@ impl Held {
             _ => Self::Part,
         }
     }
+
+    /// Whether what is so held is brought where it is absent: what an index or a list names only into a layout that is
+    /// to be complete.
+    pub fn brings(self, complete: bool) -> bool {
+        match self {
+            Self::Entry { .. } | Self::Part => true,
+            Self::Child | Self::Listed => complete,
+            Self::Nondistributable => false,
+        }
+    }
 }
 
 /// Findings in the making.
@@ -174,6 +184,8 @@ impl Findings<'_> {
     fn graph(&mut self, graph: &Graph) {
         let nodes = graph.nodes();
         let reached = self.reached(graph);
+        // Where what leads on cannot be read, nobody knows what it leads to.
+        let mut certain = true;
         for (digest, node) in &nodes {
             match node {
                 Node::Present(manifest) if !reached.contains(*digest) => {
@@ -194,7 +206,8 @@ impl Findings<'_> {
                     self.error(ProblemKind::DepthLimit, Some(digest), why.to_string()).path(&digest.path());
                 }
                 // Hashing says so of every blob.
-                Node::Broken(Broken::Damaged(_) | Broken::Unread(_)) | Node::Absent => {}
+                Node::Broken(Broken::Damaged(_) | Broken::Unread(_)) => certain &= !reached.contains(*digest),
+                Node::Absent => {}
             }
         }
         for digest in cycles(&nodes) {
@@ -206,7 +219,7 @@ impl Findings<'_> {
                 let message = "what it refers to is not here";
                 self.warn(ProblemKind::DanglingSubject, Some(&edge.subject), message).from(&edge.referrer.to_string());
             }
-            if edge.dialect == Dialect::Scan {
+            if edge.dialect == Dialect::Scan && certain {
                 let message = format!("it refers to {}, but no entry or list leads to it", edge.subject);
                 self.warn(ProblemKind::UnlistedReferrer, Some(&edge.referrer), message).path(&edge.referrer.path());
             }
@@ -215,7 +228,7 @@ impl Findings<'_> {
             self.list(graph, list);
         }
         self.carries(graph.index(), &reached);
-        for digest in self.evidence.there.keys().filter(|digest| !reached.contains(digest)) {
+        for digest in self.evidence.there.keys().filter(|digest| certain && !reached.contains(digest)) {
             self.warn(ProblemKind::UnreachableBlob, Some(digest), "nothing leads to it").path(&digest.path());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ocistow_layout::{Digest, Error, Kind, Marker, Result, Source, Watch};
+use ocistow_layout::{Blob, Digest, Error, IndexFile, Kind, Marker, Result, Source, Watch};
 
 use crate::evidence::Evidence;
 use crate::findings;
@@ -157,8 +157,7 @@ pub struct Examination {
 pub fn examine(source: &dyn Source, options: Options, watch: &dyn Watch) -> Result<Examination> {
     let marker = source.marker();
     // First what is needed, then what is there: writers bring content before they name it.
-    let graph = Graph::load(source, Load { threads: options.threads, scan_blobs: true }, watch);
-    let graph = match graph {
+    let graph = match load(source, options, watch) {
         Err(why) if why.kind() == Kind::Interrupted => return Err(why),
         Err(why) if why.kind() == Kind::NotFound && marker == Marker::Absent => return Err(why),
         graph => graph,
@@ -167,7 +166,29 @@ pub fn examine(source: &dyn Source, options: Options, watch: &dyn Watch) -> Resu
     Ok(Examination { options, marker, graph, evidence })
 }
 
+fn load(source: &dyn Source, options: Options, watch: &dyn Watch) -> Result<Graph> {
+    Graph::load(source, Load { threads: options.threads, scan_blobs: true }, watch)
+}
+
 impl Examination {
+    /// index.json as it was examined; `None` where it cannot be read.
+    pub fn index(&self) -> Option<&IndexFile> {
+        self.graph.as_ref().ok().map(Graph::index)
+    }
+
+    /// Takes note of blobs that were put in their places, verified: nothing is hashed again. What points at what is read
+    /// again from `source`, the layout with the index.json that was examined, where one is given: some of the blobs may
+    /// be manifests.
+    pub fn mended(&mut self, blobs: &[Blob], source: Option<&dyn Source>, watch: &dyn Watch) -> Result<()> {
+        for blob in blobs {
+            self.evidence.mend(blob);
+        }
+        if let Some(source) = source {
+            self.graph = Ok(load(source, self.options, watch)?);
+        }
+        Ok(())
+    }
+
     /// Everything that is wrong.
     pub fn report(&self) -> Report {
         let Evidence { there, unread, .. } = &self.evidence;

@@ -85,6 +85,11 @@ impl From<Error> for Broken {
 }
 
 impl Broken {
+    /// Whether the bytes themselves are amiss, rather than what they say.
+    pub fn is_about_bytes(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Unread(_))
+    }
+
     /// What it is to whoever needs the content: trouble of the medium is no finding about it.
     pub fn kind(&self) -> Kind {
         match self {
@@ -323,6 +328,12 @@ pub fn read(source: &dyn Source, descriptor: &Descriptor) -> (Node, Vec<u8>) {
 /// Reads one stored list of referrers, which may be longer than a manifest.
 pub fn read_list(source: &dyn Source, descriptor: &Descriptor) -> (Node, Vec<u8>) {
     read_up_to(source, descriptor, MAX_LIST)
+}
+
+/// The node that content is, wherever it came from: what a descriptor promises, no longer than `limit`.
+pub(crate) fn node(descriptor: &Descriptor, content: Content<'_>, limit: u64) -> Node {
+    let (digest, media_type) = (descriptor.digest.clone(), &*descriptor.media_type);
+    Want { digest, media_type, data: None, limit }.node(content)
 }
 
 fn read_up_to(source: &dyn Source, descriptor: &Descriptor, limit: u64) -> (Node, Vec<u8>) {

@@ -38,6 +38,7 @@ mod manifest;
 pub mod plan;
 pub mod platform;
 mod rename;
+pub mod repair;
 pub mod resolve;
 
 pub use closure::config_platform;
