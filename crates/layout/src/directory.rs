@@ -260,7 +260,7 @@ impl Source for Directory {
                 f(Found::Stray(step.path().display().to_string()));
                 continue;
             };
-            if step.file_type().is_dir() && (inside == OURS || stray::known(inside)) {
+            if step.file_type().is_dir() && inside == OURS {
                 walk.skip_current_dir();
                 continue;
             }
