@@ -248,3 +248,118 @@ fn a_classic_docker_archive_comes_in_and_one_with_swapped_layers_does_not() {
     write("malformed.tar", &[("manifest.json", b"[{")]);
     ocistow(["ls", &path("malformed.tar")]).ended(4);
 }
+
+/// C-EXTRA, 4.9, LAYOUT-18: what known tools leave is nobody's business; what nobody knows is named, and no error.
+#[test]
+fn what_other_tools_leave_is_clean_and_what_nobody_knows_is_named() {
+    let world = World::of(&odd::strict());
+    let hex = "c".repeat(64);
+    let put = |name: &str| {
+        let path = world.path("dir") + "/" + name;
+        fs::create_dir_all(std::path::Path::new(&path).parent().expect("it has one")).expect("there is room");
+        fs::write(path, "x").expect("there is room");
+    };
+    for name in [
+        "manifest.json",
+        "repositories",
+        "index.json.lock",
+        "index.json.12.tmp",
+        "ingest/x",
+        "_uploads/1/data",
+        ".uploads/x",
+        "oci-put-blob12",
+        ".umoci-x/y",
+        "version",
+        "LICENSE",
+        "SHA256SUMS",
+        ".ocistow/staging/1/x",
+        "ocistow/volume.json",
+        &format!("{hex}.json"),
+        &format!("{hex}/layer.tar"),
+        &format!("blobs/sha256/{hex}.1.tmp"),
+    ] {
+        put(name);
+    }
+    let report = done(&["fsck", "--format", "json", &world.path("dir")]).json();
+    assert_eq!(report["problems"], serde_json::json!([]));
+    for name in ["notes.txt", "blobs/README", "blobs/sha256/README", "ocistow/other"] {
+        put(name);
+    }
+    let report = done(&["fsck", "--format", "json", &world.path("dir")]).json();
+    let problems = report["problems"].as_array().expect("there is a list");
+    assert!(problems.iter().all(|problem| problem["kind"] == "stray-file"), "{problems:?}");
+    let paths: Vec<_> = problems.iter().map(|problem| problem["path"].as_str().expect("it is text")).collect();
+    assert_eq!(paths, ["blobs/README", "blobs/sha256/README", "notes.txt", "ocistow/other"]);
+}
+
+/// LAYOUT-1: links that leave, dangle or loop, and things that are no files, are no blobs; a link that stays inside is
+/// read.
+#[test]
+fn what_can_be_no_blob_is_an_error_that_names_it() {
+    let layer = fixtures::LAYER_GZ.digest().path();
+    type Put = fn(&std::path::Path) -> std::io::Result<()>;
+    let ways: [(&str, Put); 5] = [
+        ("leaves", |at| std::os::unix::fs::symlink("/etc/passwd", at)),
+        ("dangles", |at| std::os::unix::fs::symlink("nowhere", at)),
+        ("loops", |at| std::os::unix::fs::symlink(at.file_name().expect("it has one"), at)),
+        ("directory", |at| fs::create_dir(at)),
+        ("socket", |at| std::os::unix::net::UnixListener::bind(at).map(drop)),
+    ];
+    for (way, put) in ways {
+        let world = World::of(&odd::strict());
+        let dir = world.space.path().join("dir");
+        fs::remove_file(dir.join(&layer)).expect("it is there");
+        // A socket's path has to be short.
+        let short = world.space.path().join("s");
+        put(&short).expect("there is room");
+        if way == "loops" {
+            fs::remove_file(&short).expect("it is there");
+            put(&dir.join(&layer)).expect("there is room");
+        } else {
+            fs::rename(&short, dir.join(&layer)).expect("it can be moved");
+        }
+        let report = ocistow(["fsck", "--format", "json", &world.path("dir")]).ended(4).json();
+        let told: Vec<_> = report["problems"].as_array().expect("there is a list").iter().collect();
+        assert_eq!(told.len(), 2, "{way}: {told:?}");
+        assert_eq!((&told[0]["kind"], &told[0]["path"]), (&"bad-link".into(), &layer.clone().into()), "{way}");
+        assert_eq!(told[1]["kind"], "missing-blob", "{way}");
+    }
+    let world = World::of(&odd::strict());
+    let dir = world.space.path().join("dir");
+    fs::rename(dir.join(&layer), dir.join("blobs/elsewhere.tmp")).expect("it is there");
+    std::os::unix::fs::symlink("../elsewhere.tmp", dir.join(&layer)).expect("there is room");
+    done(&["fsck", &world.path("dir")]);
+    fs::rename(dir.join("blobs"), dir.join("moved.tmp")).expect("it is there");
+    let report = ocistow(["fsck", "--format", "json", &world.path("dir")]).ended(4).json();
+    let first = &report["problems"][0];
+    assert_eq!((&first["kind"], &first["path"]), (&"bad-oci-layout".into(), &"blobs".into()));
+}
+
+/// A file that the system does not let us read may be right: that is no finding, and no clean bill either.
+#[test]
+fn what_may_not_be_read_is_told_and_the_rest_is_checked() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::run::Peer;
+    let world = World::of(&odd::corrupt());
+    let secret = fixtures::CONFIG_ARM64.digest().path();
+    let file = world.path("dir") + "/" + &secret;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("it is ours");
+    let mut words = vec!["fsck".to_owned(), "--format".into(), "json".into(), world.path("dir")];
+    let ran = if fs::File::open(&file).is_ok() {
+        // To root nothing is closed.
+        let Some(setpriv) = Peer::find("setpriv") else { return };
+        fs::set_permissions(world.space.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let program = world.path("ocistow");
+        fs::copy(env!("CARGO_BIN_EXE_ocistow"), &program).expect("there is room");
+        words.splice(0..0, ["--reuid=65534", "--regid=65534", "--clear-groups", "--", &program].map(str::to_owned));
+        setpriv.run(world.space.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
+    } else {
+        ocistow(&words)
+    };
+    let report = ran.ended(1).json();
+    assert_eq!((&report["ok"], &report["error"]["code"]), (&false.into(), &"failed".into()));
+    assert_eq!(report["unread"][0]["path"], *secret);
+    assert!(report["unread"][0]["message"].as_str().is_some_and(|why| why.contains("Permission denied")), "{report}");
+    assert_eq!(report["problems"][0]["kind"], "digest-mismatch");
+}

@@ -17,6 +17,7 @@ pub mod imported;
 pub mod location;
 pub mod look;
 pub mod meanwhile;
+mod mending;
 pub mod node;
 pub mod outgoing;
 pub mod progress;

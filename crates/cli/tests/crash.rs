@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +30,7 @@ fn bits(seed: u64) -> impl FnMut() -> bool {
 /// Kills `line` after every call and takes its power at every point. `again` is what a user types after
 /// that: the same, but for names that a finished run has taken. Gives the number of points.
 fn survives(line: &str, again: &str) -> usize {
-    let from = start();
+    let from = start(line);
     let before = state(from.path());
     let after = {
         let base = room();
@@ -45,7 +48,7 @@ fn survives(line: &str, again: &str) -> usize {
         assert_eq!(code, 0, "{line}, {told}, and then {again}: {said}");
         assert_eq!(state(base), after, "{line}, {told}, and then {again}");
         // What had nothing left to do has cleared nothing either: the next writer does.
-        for layout in ["new", "target"].iter().filter(|name| base.join(name).is_dir()) {
+        for layout in ["new", "target", "damaged", "lacking"].iter().filter(|name| base.join(name).is_dir()) {
             assert_eq!(run(&format!("init @/{layout}"), base, quick()).0, 0);
         }
         let left: Vec<PathBuf> = litter(base).into_iter().filter(|path| path.is_dir()).collect();
@@ -121,4 +124,65 @@ survives! {
     copy_survives: "copy @/source:1 @/target:app";
     copy_by_links_survives: "copy @/source:1 @/target:app --link";
     copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
+    mending_what_is_damaged_survives: "fsck @/damaged --repair-from @/source";
+    mending_what_is_damaged_from_a_packed_bundle_survives: "fsck @/damaged --repair-from @/bundle.tar.gz";
+    mending_what_is_missing_survives: "fsck @/lacking --repair-from @/bundle.tar";
+}
+
+/// The blobs of a layout, by name; what writers try out moving with is none.
+fn blobs(layout: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let files = fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap());
+    let blobs = files.filter(|file| !file.file_name().as_encoded_bytes().starts_with(b".ocistow-"));
+    blobs.map(|file| (file.file_name(), fs::read(file.path()).unwrap())).collect()
+}
+
+/// Blobs get their names one by one: wherever that ends, each is as it was, or right.
+#[test]
+fn mending_many_blobs_leaves_each_as_it_was_or_right() {
+    let line = "fsck @/hurt --repair-from @/bundle.tar";
+    let from = start(line);
+    let (before, right) = (blobs(&from.path().join("hurt")), blobs(&from.path().join("source")));
+    let judge = |base: &Path, told: &str| {
+        let hurt = base.join("hurt");
+        let now = blobs(&hurt);
+        for (name, bytes) in &now {
+            assert!([before.get(name), right.get(name)].contains(&Some(bytes)), "{name:?}, {told}");
+        }
+        assert!(before.keys().all(|name| now.contains_key(name)), "{told}");
+        let quick = Box::new(Counting::new(usize::MAX)) as Box<dyn Medium>;
+        let (code, said) = run(line, base, Some(quick));
+        assert_eq!((code, blobs(&hurt)), (0, right.clone()), "{told}: {said}");
+        now
+    };
+    let mut between = 0;
+    for calls in 0.. {
+        let base = room();
+        clone(from.path(), base.path());
+        let medium = Arc::new(Counting::new(calls));
+        let (code, _) = run(line, base.path(), Some(Box::new(Shared(medium.clone()))));
+        let now = judge(base.path(), &format!("killed after {calls} calls"));
+        assert!(code != 0 || now == right, "it said it was done after {calls} calls");
+        between += usize::from(now != before && now != right);
+        if medium.made() < calls {
+            break;
+        }
+    }
+    assert!(between > 2, "only {between} states in between");
+    let real = room();
+    clone(from.path(), real.path());
+    let medium = Arc::new(Recording::new(real.path()));
+    assert_eq!(run(line, real.path(), Some(Box::new(Shared(medium.clone())))).0, 0);
+    for point in 0..medium.points() {
+        for seed in 0..4 {
+            let base = room();
+            let mut random = bits(point as u64 * 100 + seed);
+            medium.after_power_loss(point, base.path(), &mut || match seed {
+                0 => false,
+                1 => true,
+                _ => random(),
+            });
+            let now = judge(base.path(), &format!("power lost at {point}, seed {seed}"));
+            assert!(point + 1 < medium.points() || now == right, "it was done and is lost, seed {seed}");
+        }
+    }
 }

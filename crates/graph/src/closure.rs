@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
-use ocistow_layout::{Blob, Descriptor, Digest, Platform, Result, Source, descriptor, json};
+use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
 
 use crate::facts::{Facts, Form, ManifestKind, Part, Role};
-use crate::graph::{ATTESTATION, ATTESTED, Graph, Node, embedded};
+use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
 use crate::platform::Selector;
 
 /// How far a walk goes.
@@ -44,8 +44,8 @@ pub(crate) struct Carried {
     pub missing: BTreeSet<Digest>,
     /// Children of indexes that are not there.
     pub absent_children: BTreeSet<Digest>,
-    /// What is there and wrong.
-    pub broken: BTreeMap<Digest, String>,
+    /// What is there and wrong, or cannot be read.
+    pub broken: BTreeMap<Digest, Broken>,
     /// Manifests that came along by an edge, as referrer or as subject.
     pub along: BTreeSet<Digest>,
 }
@@ -175,7 +175,7 @@ impl<'g> Closure<'g> {
                 return;
             }
             Some(Node::Broken(why)) => {
-                self.carried.broken.insert(digest.clone(), why.to_string());
+                self.carried.broken.insert(digest.clone(), why.clone());
                 return;
             }
             Some(Node::Absent) | None => {
@@ -225,7 +225,7 @@ impl<'g> Closure<'g> {
                 }
             }
             Err(why) => {
-                self.carried.broken.insert(digest.clone(), why.chain());
+                self.carried.broken.insert(digest.clone(), why.into());
             }
         }
     }
@@ -240,7 +240,7 @@ impl<'g> Closure<'g> {
 
     fn wrong_size(&mut self, descriptor: &Descriptor, size: u64) {
         let why = format!("it has {size} bytes, its descriptor says {}", descriptor.size);
-        self.carried.broken.insert(descriptor.digest.clone(), why);
+        self.carried.broken.insert(descriptor.digest.clone(), Broken::Damaged(why));
     }
 
     /// The places of the children taken of an index; `None` for all parts of anything else.
@@ -301,12 +301,14 @@ pub(crate) fn is_attestation(child: &Descriptor) -> bool {
     child.annotation(ATTESTATION).is_some()
 }
 
-/// The platform in an image's config; `None` where it is no image, says none, or its config cannot be read.
+/// The platform in an image's config; `None` where it is no image, says none, or its config is wrong. Failed where the
+/// medium does not give it.
 pub fn config_platform(source: &dyn Source, facts: &Facts) -> Result<Option<Platform>> {
     let Some(config) = facts.config().filter(|_| facts.kind == ManifestKind::Image) else { return Ok(None) };
     let bytes = match checked::read(source, &config.digest, MAX_MANIFEST) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => embedded(config).unwrap_or_default(),
+        Err(why) if why.kind() == Kind::Failed => return Err(why),
         Err(_) => return Ok(None),
     };
     let platform = || {

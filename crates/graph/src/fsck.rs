@@ -1,18 +1,12 @@
 //! Everything that is wrong with a layout, as values.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::collections::BTreeMap;
 
-use ocistow_layout::name::{self, Pair};
-use ocistow_layout::{
-    Access, Blob, Content, Descriptor, Digest, Error, Found, IndexFile, Kind, Marker, Result, Source, Watch, checked,
-};
+use ocistow_layout::{Blob, Digest, Error, IndexFile, Kind, Marker, Result, Source, Watch};
 
-use crate::bundle::carries_mismatch;
-use crate::facts::{Facts, Fault, Form, Role, Shape, is_nondistributable};
-use crate::graph::{About, Broken, Dialect, Graph, List, Load, Node};
+use crate::evidence::Evidence;
+use crate::findings;
+use crate::graph::{Broken, Graph, Load, Node};
 
 /// How an examination is made.
 #[derive(Debug, Clone, Copy)]
@@ -98,23 +92,43 @@ pub struct Checked {
     pub bytes: u64,
 }
 
+/// Something that could not be looked at: no finding about it, nobody knows whether it is right.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Unread {
+    /// The file, as a path in the layout.
+    pub path: String,
+    /// For people: why.
+    pub message: String,
+}
+
 /// What an examination found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Everything that is wrong: by kind, then digest.
     pub problems: Vec<Problem>,
+    /// What could not be looked at, by path.
+    pub unread: Vec<Unread>,
     /// What was looked at.
     pub checked: Checked,
 }
 
 impl Report {
-    /// Whether nothing is wrong but what is legal.
+    /// Whether everything was looked at, and nothing is wrong but what is legal.
     pub fn ok(&self) -> bool {
-        self.problems.iter().all(|problem| problem.severity == Severity::Warning)
+        self.unread.is_empty() && self.problems.iter().all(|problem| problem.severity == Severity::Warning)
     }
 
-    /// Integrity where there is an error; Incomplete where all errors are missing content.
+    /// Failed where something could not be looked at: what was found is then not all there is to find. Else Integrity
+    /// where there is an error; Incomplete where all errors are missing content.
     pub fn verdict(&self) -> Result<()> {
+        if let Some(first) = self.unread.first() {
+            let more = match self.unread.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            return Err(Error::new(Kind::Failed, format!("could not check {}{more}", first.path))
+                .because(first.message.clone()));
+        }
         let errors: Vec<&Problem> =
             self.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
         let lacking = |problem: &&&Problem| matches!(problem.kind, ProblemKind::MissingBlob | ProblemKind::AbsentChild);
@@ -128,488 +142,80 @@ impl Report {
     }
 }
 
+/// A source that was examined: what lies in it, and what points at what.
+#[derive(Debug)]
+pub struct Examination {
+    pub(crate) options: Options,
+    pub(crate) marker: Marker,
+    /// `Err` where index.json cannot be read: then nobody knows what is needed.
+    pub(crate) graph: Result<Graph>,
+    pub(crate) evidence: Evidence,
+}
+
 /// Examines a source: its files, index.json, the graph, and every byte of every blob, reachable or not.
-/// `Err` only where there is no layout at all, it cannot be read, or the watcher asked to stop.
-pub fn examine(source: &dyn Source, options: Options, watch: &dyn Watch) -> Result<Report> {
-    let mut examination = Examination { options, there: BTreeMap::new(), problems: BTreeSet::new() };
-    examination.files(source)?;
-    let index = match source.index() {
-        Ok(index) => Some(index),
-        Err(why) if why.kind() == Kind::NotFound && source.marker() == Marker::Absent => return Err(why),
-        Err(why) => {
-            examination.error(ProblemKind::BadIndex, None, why.chain()).path("index.json");
-            None
-        }
+/// `Err` only where there is no layout at all, it cannot be listed, or the watcher asked to stop.
+pub fn examine(source: &dyn Source, options: Options, watch: &dyn Watch) -> Result<Examination> {
+    let marker = source.marker();
+    // First what is needed, then what is there: writers bring content before they name it.
+    let graph = match load(source, options, watch) {
+        Err(why) if why.kind() == Kind::Interrupted => return Err(why),
+        Err(why) if why.kind() == Kind::NotFound && marker == Marker::Absent => return Err(why),
+        graph => graph,
     };
-    let mut manifests = 0;
-    if let Some(index) = index {
-        examination.index(&index);
-        let graph = Graph::load(source, Load { threads: options.threads, scan_blobs: true }, watch)?;
-        manifests = graph.nodes().values().filter(|node| matches!(node, Node::Present(_))).count() as u64;
-        examination.graph(&graph);
-    }
-    let hashed = hash(source, &examination.there, options.threads, watch)?;
-    for (digest, why) in hashed.wrong {
-        let path = digest.path();
-        examination.error(ProblemKind::DigestMismatch, Some(&digest), why).path(&path);
-    }
-    let checked = Checked { manifests, blobs: hashed.blobs, bytes: hashed.bytes };
-    Ok(Report { problems: examination.problems.into_iter().collect(), checked })
+    let evidence = Evidence::gather(source, options.threads, watch)?;
+    Ok(Examination { options, marker, graph, evidence })
 }
 
-/// An examination in progress.
-struct Examination {
-    options: Options,
-    /// Every blob and its length.
-    there: BTreeMap<Digest, u64>,
-    problems: BTreeSet<Problem>,
-}
-
-/// A problem that is entered when it goes out of scope, so that what is known can be added before.
-struct Entering<'e> {
-    problems: &'e mut BTreeSet<Problem>,
-    problem: Option<Problem>,
-}
-
-impl Entering<'_> {
-    fn path(mut self, path: &str) -> Self {
-        if let Some(problem) = &mut self.problem {
-            problem.path = Some(path.to_owned());
-        }
-        self
-    }
-
-    fn from(mut self, from: &str) -> Self {
-        if let Some(problem) = &mut self.problem {
-            problem.from = Some(from.to_owned());
-        }
-        self
-    }
-}
-
-impl Drop for Entering<'_> {
-    fn drop(&mut self) {
-        self.problems.extend(self.problem.take());
-    }
+fn load(source: &dyn Source, options: Options, watch: &dyn Watch) -> Result<Graph> {
+    Graph::load(source, Load { threads: options.threads, scan_blobs: true }, watch)
 }
 
 impl Examination {
-    fn enter(
-        &mut self,
-        kind: ProblemKind,
-        severity: Severity,
-        digest: Option<&Digest>,
-        message: String,
-    ) -> Entering<'_> {
-        let problem = Problem { kind, severity, digest: digest.cloned(), path: None, from: None, message };
-        Entering { problems: &mut self.problems, problem: Some(problem) }
+    /// index.json as it was examined; `None` where it cannot be read.
+    pub fn index(&self) -> Option<&IndexFile> {
+        self.graph.as_ref().ok().map(Graph::index)
     }
 
-    fn error(&mut self, kind: ProblemKind, digest: Option<&Digest>, message: impl Into<String>) -> Entering<'_> {
-        self.enter(kind, Severity::Error, digest, message.into())
-    }
-
-    fn warn(&mut self, kind: ProblemKind, digest: Option<&Digest>, message: impl Into<String>) -> Entering<'_> {
-        self.enter(kind, Severity::Warning, digest, message.into())
-    }
-
-    /// The marker file, and what lies around.
-    fn files(&mut self, source: &dyn Source) -> Result<()> {
-        match source.marker() {
-            Marker::Right => {}
-            Marker::Absent => {
-                self.error(ProblemKind::NoOciLayout, None, "there is no oci-layout file").path("oci-layout");
-            }
-            Marker::Wrong(why) => {
-                self.error(ProblemKind::BadOciLayout, None, why).path("oci-layout");
-            }
+    /// Takes note of blobs that were put in their places, verified: nothing is hashed again. What points at what is read
+    /// again from `source`, the layout with the index.json that was examined, where one is given: some of the blobs may
+    /// be manifests.
+    pub fn mended(&mut self, blobs: &[Blob], source: Option<&dyn Source>, watch: &dyn Watch) -> Result<()> {
+        for blob in blobs {
+            self.evidence.mend(blob);
         }
-        let mut found = Vec::new();
-        source.survey(&mut |one| found.push(one))?;
-        for one in found {
-            match one {
-                Found::Blob(Blob { digest, size }) => {
-                    self.there.insert(digest, size);
-                }
-                Found::NoBlobs => {
-                    self.error(ProblemKind::BadOciLayout, None, "there is no directory for blobs").path("blobs");
-                }
-                Found::Stray(path) => {
-                    self.warn(ProblemKind::StrayFile, None, "no specification or known tool puts it there").path(&path);
-                }
-                Found::Unfit(path, why) => match blob_name(&path) {
-                    Some(digest) => {
-                        self.error(ProblemKind::BadLink, Some(&digest), why).path(&path);
-                    }
-                    None => {
-                        self.warn(ProblemKind::StrayFile, None, why).path(&path);
-                    }
-                },
-            }
+        if let Some(source) = source {
+            self.graph = Ok(load(source, self.options, watch)?);
         }
         Ok(())
     }
 
-    /// index.json as a file: its entries as descriptors, its names.
-    fn index(&mut self, index: &IndexFile) {
-        for note in index.notes() {
-            self.warn(ProblemKind::BadIndex, None, note.as_str()).path("index.json");
-        }
-        let mut names: BTreeMap<Pair, BTreeSet<&Digest>> = BTreeMap::new();
-        for (place, entry) in index.entries().iter().enumerate() {
-            match &entry.descriptor {
-                Ok(descriptor) if entry.tagged() => {
-                    names.entry(entry.pair.key()).or_default().insert(&descriptor.digest);
-                }
-                Ok(_) => {}
-                Err(why) => {
-                    let kind = if why.contains("digest: ") { ProblemKind::BadDigest } else { ProblemKind::BadIndex };
-                    self.error(kind, None, format!("entry {place}: {why}")).path("index.json").from("index.json");
-                }
-            }
-        }
-        for (pair, digests) in names.into_iter().filter(|(_, digests)| digests.len() > 1) {
-            let name = [&pair.image, &pair.reference].into_iter().flatten().map(String::as_str);
-            let name = name.collect::<Vec<_>>().join(", ");
-            for digest in digests {
-                let message = format!("{name} names several different digests");
-                self.warn(ProblemKind::DuplicateTag, Some(digest), message).path("index.json");
-            }
-        }
-    }
-
-    /// Manifests, what they point to, and who refers to whom.
-    fn graph(&mut self, graph: &Graph) {
-        let nodes = graph.nodes();
-        let lists: HashSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
-        for entry in graph.index().entries() {
-            if let Ok(descriptor) = &entry.descriptor {
-                let manifest = Form::of(&descriptor.media_type).is_some();
-                self.pointed(graph, descriptor, Held::Entry { manifest }, "index.json");
-            }
-        }
-        let reached = reached(graph);
-        for (digest, node) in &nodes {
-            match node {
-                Node::Present(facts) => {
-                    self.manifest(facts);
-                    // What nothing leads to needs nothing: a writer that was interrupted leaves such.
-                    if reached.contains(*digest) {
-                        self.parts(graph, facts, lists.contains(digest));
+    /// Everything that is wrong.
+    pub fn report(&self) -> Report {
+        let Evidence { there, unread, .. } = &self.evidence;
+        let mut not_looked_at: BTreeMap<String, String> =
+            unread.iter().map(|(digest, why)| (digest.path(), why.clone())).collect();
+        let mut manifests = 0;
+        match &self.graph {
+            Ok(graph) => {
+                for (digest, node) in graph.nodes() {
+                    match node {
+                        Node::Present(_) => manifests += 1,
+                        // What it needs was not looked at, though hashing it went well later.
+                        Node::Broken(Broken::Unread(why)) => {
+                            not_looked_at.entry(digest.path()).or_insert_with(|| why.clone());
+                        }
+                        Node::Broken(_) | Node::Absent => {}
                     }
-                    self.subject(graph, facts);
-                }
-                Node::Broken(Broken::Malformed(why)) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&digest.path());
-                }
-                Node::Broken(why @ Broken::TooDeep) => {
-                    self.error(ProblemKind::DepthLimit, Some(digest), why.to_string()).path(&digest.path());
-                }
-                // Hashing says so of every blob.
-                Node::Broken(Broken::Damaged(_)) | Node::Absent => {}
-            }
-        }
-        for digest in cycles(graph) {
-            self.error(ProblemKind::Cycle, Some(&digest), "it is reached from itself").path(&digest.path());
-        }
-        for edge in graph.edges() {
-            let there = self.there.contains_key(&edge.subject) || graph.facts(&edge.subject).is_some();
-            if !there {
-                let message = "what it refers to is not here";
-                self.warn(ProblemKind::DanglingSubject, Some(&edge.subject), message).from(&edge.referrer.to_string());
-            }
-            if edge.dialect == Dialect::Scan {
-                let message = format!("it refers to {}, but no entry or list leads to it", edge.subject);
-                self.warn(ProblemKind::UnlistedReferrer, Some(&edge.referrer), message).path(&edge.referrer.path());
-            }
-        }
-        for list in graph.lists() {
-            self.list(graph, list);
-        }
-        self.carries(graph.index(), &reached);
-        let unreached: Vec<Digest> = self.there.keys().filter(|digest| !reached.contains(digest)).cloned().collect();
-        for digest in unreached {
-            self.warn(ProblemKind::UnreachableBlob, Some(&digest), "nothing leads to it").path(&digest.path());
-        }
-    }
-
-    fn manifest(&mut self, facts: &Facts) {
-        let (digest, path) = (&facts.digest, facts.digest.path());
-        for fault in &facts.faults {
-            match fault {
-                Fault::MediaType(why) => {
-                    self.error(ProblemKind::MediaTypeMismatch, Some(digest), why.as_str()).path(&path);
-                }
-                Fault::Member(why) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&path);
                 }
             }
-        }
-        for note in &facts.notes {
-            self.warn(ProblemKind::BadManifest, Some(digest), note.as_str()).path(&path);
-        }
-    }
-
-    fn parts(&mut self, graph: &Graph, facts: &Facts, is_list: bool) {
-        let from = facts.digest.to_string();
-        for part in &facts.parts {
-            let nondistributable = part.role == Role::Layer && is_nondistributable(&part.descriptor.media_type);
-            let held = match part.role {
-                // The list's own finding says so.
-                Role::Child if is_list => Held::Listed,
-                Role::Child => Held::Child,
-                _ if nondistributable => Held::Nondistributable,
-                _ => Held::Part,
-            };
-            self.pointed(graph, &part.descriptor, held, &from);
-        }
-    }
-
-    fn subject(&mut self, graph: &Graph, facts: &Facts) {
-        let from = facts.digest.to_string();
-        let Some(subject) = &facts.subject else { return };
-        if subject.size.is_none() {
-            let message = "its referrer does not say its size";
-            self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
-        }
-        if let Some(real) = graph.facts(&subject.digest) {
-            let size = subject.size.filter(|size| *size != real.size);
-            let media_type = subject.media_type.as_deref().filter(|said| *said != real.form.media_type());
-            let message = match (size, media_type) {
-                (Some(size), _) => format!("it has {} bytes, its referrer says {size}", real.size),
-                (None, Some(said)) => format!("it is {}, its referrer says {said}", real.form.media_type()),
-                (None, None) => return,
-            };
-            self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
-        }
-    }
-
-    /// What a descriptor promises against what is there.
-    fn pointed(&mut self, graph: &Graph, descriptor: &Descriptor, held: Held, from: &str) {
-        let digest = &descriptor.digest;
-        if !digest.verifiable() {
-            let message = format!("the algorithm {} is not known here", digest.algorithm());
-            self.warn(ProblemKind::UnverifiableDigest, Some(digest), message).from(from);
-        }
-        let embedded = descriptor.embedded();
-        if matches!(embedded, Some(Err(_))) && digest.verifiable() {
-            self.error(ProblemKind::DataMismatch, Some(digest), "the data in its descriptor is not its content")
-                .from(from);
-        }
-        match self.there.get(digest) {
-            Some(size) if *size != descriptor.size => {
-                let message = format!("it has {size} bytes, its descriptor says {}", descriptor.size);
-                self.error(ProblemKind::SizeMismatch, Some(digest), message).path(&digest.path()).from(from);
+            Err(why) if why.kind() == Kind::Failed => {
+                not_looked_at.insert("index.json".to_owned(), why.chain());
             }
-            Some(_) => {}
-            None if matches!(embedded, Some(Ok(_))) => {}
-            None => match held {
-                Held::Nondistributable | Held::Listed => {}
-                Held::Child => {
-                    let severity = if self.options.complete { Severity::Error } else { Severity::Warning };
-                    let platform = descriptor.platform.as_ref().map(|platform| format!(" ({platform})"));
-                    let message = format!("a child of an index is not here{}", platform.unwrap_or_default());
-                    self.enter(ProblemKind::AbsentChild, severity, Some(digest), message).from(from);
-                }
-                Held::Part | Held::Entry { .. } => {
-                    let severity = if self.options.allow_missing { Severity::Warning } else { Severity::Error };
-                    let message = "it is needed and not here".to_owned();
-                    self.enter(ProblemKind::MissingBlob, severity, Some(digest), message)
-                        .path(&digest.path())
-                        .from(from);
-                }
-            },
+            Err(_) => {}
         }
-        if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(facts)) = (held, graph.facts(digest))
-            && Form::of(&descriptor.media_type).is_some_and(|said| said.shape() != facts.form.shape())
-        {
-            let message = format!("it is {}, its descriptor says {}", facts.form.media_type(), descriptor.media_type);
-            self.error(ProblemKind::MediaTypeMismatch, Some(digest), message).path(&digest.path()).from(from);
-        }
+        let read = there.iter().filter(|(digest, _)| !unread.contains_key(*digest));
+        let (blobs, bytes) = read.fold((0, 0), |(blobs, bytes), (_, size)| (blobs + 1, bytes + size));
+        let unread = not_looked_at.into_iter().map(|(path, message)| Unread { path, message });
+        Report { problems: findings::all(self), unread: unread.collect(), checked: Checked { manifests, blobs, bytes } }
     }
-
-    /// A stored list against the manifests themselves (REFERRERS-15).
-    fn list(&mut self, graph: &Graph, list: &List) {
-        let from = list.digest.to_string();
-        let facts = match graph.node(&list.digest) {
-            Some(Node::Present(facts)) if facts.form.shape() == Shape::Index => facts,
-            Some(Node::Present(_)) | None => {
-                self.warn(ProblemKind::StaleFallback, Some(&list.digest), "it is no list").from("index.json");
-                return;
-            }
-            Some(Node::Absent | Node::Broken(_)) => return,
-        };
-        let mut listed = HashSet::new();
-        for child in facts.children() {
-            listed.insert(&child.digest);
-            let stale = match graph.node(&child.digest) {
-                Some(Node::Broken(_)) => continue,
-                Some(Node::Absent) | None => Some("the list names it, but it is not here"),
-                Some(Node::Present(real)) => match &real.subject {
-                    Some(subject) if list.about.is(&subject.digest) => {
-                        let differs = child.artifact_type.is_some() && child.artifact_type != real.artifact_type;
-                        differs.then_some("the list says another artifact type than it has")
-                    }
-                    _ => Some("the list names it, but it does not refer there"),
-                },
-            };
-            if let Some(message) = stale {
-                self.warn(ProblemKind::StaleFallback, Some(&child.digest), message).from(&from);
-            }
-        }
-        let subjects: Vec<Digest> = match &list.about {
-            About::Subject(subject) => vec![subject.clone()],
-            About::Tag(tag) => match name::fallback_subject(tag) {
-                Some(subject) => vec![subject],
-                // The tag of a longer digest is cut: only comparing tells.
-                None => long_subjects(graph).filter(|subject| list.about.is(subject)).cloned().collect(),
-            },
-        };
-        for edge in subjects.iter().flat_map(|subject| graph.referrers(subject)) {
-            let says_so = graph.facts(&edge.referrer).is_some_and(|facts| facts.subject.is_some());
-            if says_so && !listed.contains(&edge.referrer) {
-                let message = "it refers there, but the list does not name it";
-                self.warn(ProblemKind::StaleFallback, Some(&edge.referrer), message).from(&from);
-            }
-        }
-    }
-
-    /// What a bundle declares against what it holds of what its entries reach.
-    fn carries(&mut self, index: &IndexFile, reached: &HashSet<Digest>) {
-        let held = self.there.iter().filter(|(digest, _)| reached.contains(digest));
-        let held: Vec<Blob> = held.map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
-        if let Some(message) = carries_mismatch(index, held.iter()) {
-            let severity = if self.options.archive { Severity::Error } else { Severity::Warning };
-            self.enter(ProblemKind::CarriesMismatch, severity, None, message).path("index.json");
-        }
-    }
-}
-
-/// How a descriptor is held, which says what its absence means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Entry { manifest: bool },
-    Child,
-    Listed,
-    Part,
-    Nondistributable,
-}
-
-/// The digest whose blob would lie at a path in the layout.
-fn blob_name(path: &str) -> Option<Digest> {
-    let (algorithm, encoded) = path.strip_prefix("blobs/")?.split_once('/')?;
-    format!("{algorithm}:{encoded}").parse().ok()
-}
-
-/// Everything the entries of index.json lead to, down to blobs.
-fn reached(graph: &Graph) -> HashSet<Digest> {
-    let entries = graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok());
-    let mut stack: Vec<&Digest> = entries.map(|entry| &entry.digest).collect();
-    let mut reached = HashSet::new();
-    while let Some(digest) = stack.pop() {
-        if reached.insert(digest.clone())
-            && let Some(facts) = graph.facts(digest)
-        {
-            stack.extend(facts.parts.iter().map(|part| &part.descriptor.digest));
-        }
-    }
-    reached
-}
-
-/// The subjects of edges whose digests are no sha256.
-fn long_subjects(graph: &Graph) -> impl Iterator<Item = &Digest> {
-    graph.edges().map(|edge| &edge.subject).filter(|subject| subject.sha256().is_none())
-}
-
-/// Manifests that are reached from themselves: only with digests that cannot be verified (INDEX-4).
-fn cycles(graph: &Graph) -> BTreeSet<Digest> {
-    enum Step<'g> {
-        In(&'g Digest),
-        Out(&'g Digest),
-    }
-    let mut open: HashSet<&Digest> = HashSet::new();
-    let mut done: HashSet<&Digest> = HashSet::new();
-    let mut cycles = BTreeSet::new();
-    let nodes = graph.nodes();
-    let mut stack: Vec<Step<'_>> = nodes.keys().map(|digest| Step::In(digest)).collect();
-    while let Some(step) = stack.pop() {
-        match step {
-            Step::Out(digest) => {
-                open.remove(digest);
-                done.insert(digest);
-            }
-            Step::In(digest) if done.contains(digest) => {}
-            Step::In(digest) if open.contains(digest) => {
-                cycles.insert(digest.clone());
-            }
-            Step::In(digest) => {
-                let Some(facts) = graph.facts(digest) else { continue };
-                open.insert(digest);
-                stack.push(Step::Out(digest));
-                stack.extend(
-                    facts.parts.iter().filter(|part| part.is_manifest()).map(|part| Step::In(&part.descriptor.digest)),
-                );
-            }
-        }
-    }
-    cycles
-}
-
-/// What hashing found.
-#[derive(Default)]
-struct Hashed {
-    blobs: u64,
-    bytes: u64,
-    wrong: BTreeMap<Digest, String>,
-}
-
-/// Hashes every blob, the biggest first, so that no thread is left with one at the end.
-fn hash(source: &dyn Source, there: &BTreeMap<Digest, u64>, threads: usize, watch: &dyn Watch) -> Result<Hashed> {
-    let hashed = Mutex::new(Hashed::default());
-    let note = |blob: &Blob, verified: Result<()>| -> Result<()> {
-        let mut hashed = hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        hashed.blobs += 1;
-        hashed.bytes += blob.size;
-        match verified {
-            Err(why) if why.kind() == Kind::Interrupted => return Err(why),
-            Err(why) => {
-                hashed.wrong.insert(blob.digest.clone(), why.chain());
-            }
-            Ok(()) => {}
-        }
-        Ok(())
-    };
-    if source.access() == Access::OnePass {
-        let all: BTreeSet<Digest> = there.keys().cloned().collect();
-        source.visit(&all, &mut |blob: Blob, content: Content<'_>| {
-            let verified = checked::verify(&blob, content, watch);
-            note(&blob, verified)
-        })?;
-    } else {
-        let mut blobs: Vec<Blob> =
-            there.iter().map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
-        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<()> {
-            while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let verified = match source.open(&blob.digest) {
-                    Ok(Some(content)) => checked::verify(blob, content, watch),
-                    Ok(None) => Err(Error::new(Kind::Failed, format!("{} went away", blob.digest))),
-                    Err(why) => Err(why),
-                };
-                note(blob, verified)?;
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let running: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
-            let mut result = work();
-            for thread in running {
-                let other = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                result = result.and(other);
-            }
-            result
-        })?;
-    }
-    Ok(hashed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

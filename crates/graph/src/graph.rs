@@ -55,8 +55,10 @@ pub enum Node {
 /// Why a manifest cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
-    /// Its bytes are not those its digest or size promise, or cannot be read.
+    /// Its bytes are not those its digest or size promise.
     Damaged(String),
+    /// The medium did not give its bytes: nobody knows whether they are right.
+    Unread(String),
     /// Its bytes are right, but are no manifest.
     Malformed(String),
     /// Its bytes are right, but JSON nested too deeply to be read (MANIFEST-21).
@@ -66,8 +68,33 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged(why) | Self::Malformed(why) => f.write_str(why),
+            Self::Damaged(why) | Self::Unread(why) | Self::Malformed(why) => f.write_str(why),
             Self::TooDeep => JsonError::Depth.fmt(f),
+        }
+    }
+}
+
+impl From<Error> for Broken {
+    /// Why content that was to be read is of no use.
+    fn from(why: Error) -> Self {
+        match why.kind() {
+            Kind::Integrity => Self::Damaged(why.chain()),
+            _ => Self::Unread(why.chain()),
+        }
+    }
+}
+
+impl Broken {
+    /// Whether the bytes themselves are amiss, rather than what they say.
+    pub fn is_about_bytes(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Unread(_))
+    }
+
+    /// What it is to whoever needs the content: trouble of the medium is no finding about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Unread(_) => Kind::Failed,
+            _ => Kind::Integrity,
         }
     }
 }
@@ -233,8 +260,8 @@ impl Graph {
         }
     }
 
-    /// The facts of a manifest that is needed. Integrity where it is broken, Incomplete where it is absent,
-    /// NotFound where nothing was met under that digest.
+    /// The facts of a manifest that is needed. Integrity where it is broken, Failed where it cannot be read, Incomplete
+    /// where it is absent, NotFound where nothing was met under that digest.
     pub fn need(&self, digest: &Digest) -> Result<&Facts> {
         match self.nodes.get(digest) {
             Some(node) => node.facts(digest),
@@ -310,13 +337,13 @@ impl Graph {
 }
 
 impl Node {
-    /// The facts, or why there are none: Incomplete or Integrity.
+    /// The facts, or why there are none: Incomplete, Integrity, or Failed where the medium did not give them.
     pub fn facts(&self, digest: &Digest) -> Result<&Facts> {
         let what = || format!("could not read manifest {digest}");
         match self {
             Self::Present(facts) => Ok(facts),
             Self::Absent => Err(Error::new(Kind::Incomplete, what()).because("it is missing")),
-            Self::Broken(why) => Err(Error::new(Kind::Integrity, what()).because(why.to_string())),
+            Self::Broken(why) => Err(Error::new(why.kind(), what()).because(why.to_string())),
         }
     }
 }
@@ -330,6 +357,12 @@ pub fn read(source: &dyn Source, descriptor: &Descriptor) -> (Node, Vec<u8>) {
 /// Reads one stored list of referrers, which may be longer than a manifest.
 pub fn read_list(source: &dyn Source, descriptor: &Descriptor) -> (Node, Vec<u8>) {
     read_up_to(source, descriptor, MAX_LIST)
+}
+
+/// The node that content is, wherever it came from: what a descriptor promises, no longer than `limit`.
+pub(crate) fn node(descriptor: &Descriptor, content: Content<'_>, limit: u64) -> Node {
+    let (digest, media_type) = (descriptor.digest.clone(), &*descriptor.media_type);
+    Want { digest, media_type, data: None, limit }.node(content)
 }
 
 fn read_up_to(source: &dyn Source, descriptor: &Descriptor, limit: u64) -> (Node, Vec<u8>) {
@@ -411,7 +444,7 @@ impl Want<'_> {
         match checked::read(source, &self.digest, self.limit) {
             Ok(Some(bytes)) => (self.judge(bytes.clone()), bytes),
             Ok(None) => self.elsewhere(),
-            Err(why) => (Node::Broken(Broken::Damaged(why.chain())), Vec::new()),
+            Err(why) => (Node::Broken(why.into()), Vec::new()),
         }
     }
 
@@ -419,7 +452,7 @@ impl Want<'_> {
     fn node(&self, content: Content<'_>) -> Node {
         match checked::whole(&self.digest, content, self.limit) {
             Ok(bytes) => self.judge(bytes),
-            Err(why) => Node::Broken(Broken::Damaged(why.chain())),
+            Err(why) => Node::Broken(why.into()),
         }
     }
 
@@ -644,7 +677,7 @@ impl<'s> Walk<'s> {
             match (&node, self.source.size(&want.digest)) {
                 (Some(_), _) => nodes.push(node),
                 (None, Ok(None)) => nodes.push(Some(want.elsewhere().0)),
-                (None, Err(why)) => nodes.push(Some(Node::Broken(Broken::Damaged(why.chain())))),
+                (None, Err(why)) => nodes.push(Some(Node::Broken(why.into()))),
                 (None, Ok(Some(_))) => {
                     left.insert(want.digest.clone());
                     nodes.push(None);

@@ -28,7 +28,9 @@ pub mod bundle;
 pub mod canvas;
 mod closure;
 pub mod docker;
+mod evidence;
 pub mod facts;
+mod findings;
 pub mod fsck;
 pub mod graph;
 pub mod import;
@@ -41,6 +43,7 @@ pub mod picture;
 pub mod plan;
 pub mod platform;
 mod rename;
+pub mod repair;
 pub mod resolve;
 
 pub use canvas::Canvas;

@@ -62,19 +62,27 @@ impl Manifest {
         self.gist.form
     }
 
-    /// Its length.
-    pub fn len(&self) -> u64 {
+    /// Its real length.
+    pub fn size(&self) -> u64 {
         self.facts.get().map_or(self.text.len() as u64, |facts| facts.size)
-    }
-
-    /// Never: a manifest has at least its braces.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Its effective artifact type, and whether it is its own (REFERRERS-5).
     pub fn effective_type(&self) -> (Option<&str>, bool) {
         (self.gist.artifact_type.as_deref(), self.gist.declared)
+    }
+
+    /// Its facts, for whoever goes through all manifests there are: read again, and not kept.
+    pub fn anew(&self) -> Cow<'_, Facts> {
+        match self.facts.get() {
+            Some(facts) => Cow::Borrowed(facts),
+            None => Cow::Owned(self.read_text()),
+        }
+    }
+
+    fn read_text(&self) -> Facts {
+        let facts = Facts::read(self.gist.form.media_type(), &self.digest, self.text.as_bytes());
+        facts.expect("there is a gist only of what can be read")
     }
 
     /// What it is about.
@@ -101,10 +109,7 @@ impl Deref for Manifest {
     type Target = Facts;
 
     fn deref(&self) -> &Facts {
-        self.facts.get_or_init(|| {
-            let facts = Facts::read(self.gist.form.media_type(), &self.digest, self.text.as_bytes());
-            Box::new(facts.expect("there is a gist only of what can be read"))
-        })
+        self.facts.get_or_init(|| Box::new(self.read_text()))
     }
 }
 

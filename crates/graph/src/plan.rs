@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
 use crate::facts::{Facts, Form, Shape};
-use crate::graph::{About, CONTAINERD_SUBJECT, Dialect, Graph, Node, Standing, about, cosign};
+use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, Node, Standing, about, cosign};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
@@ -60,8 +60,8 @@ pub struct Plan {
     pub missing: Vec<Digest>,
     /// Children of indexes that are not there and were not left out by a platform, in digest order.
     pub absent_children: Vec<Digest>,
-    /// Content that is there and wrong, as far as it can be told without reading blobs: 4.
-    pub broken: BTreeMap<Digest, String>,
+    /// Content that is there and wrong, as far as it can be told without reading blobs: 4; or that cannot be read: 1.
+    pub broken: BTreeMap<Digest, Broken>,
 }
 
 /// What was left out, and why.
@@ -468,12 +468,13 @@ fn give_full_name(entry: &mut Entry, repository: &str) {
 }
 
 impl Plan {
-    /// Integrity where something carried is broken; Incomplete where something is missing (unless
-    /// `allow_missing`), or a child is absent and `complete` was asked for.
+    /// Failed where something carried cannot be read; Integrity where something is wrong; Incomplete where something
+    /// is missing (unless `allow_missing`), or a child is absent and `complete` was asked for.
     pub fn verdict(&self, allow_missing: bool, complete: bool) -> Result<()> {
-        if let Some((digest, why)) = self.broken.iter().next() {
+        let unread = self.broken.iter().find(|(_, why)| why.kind() == Kind::Failed);
+        if let Some((digest, why)) = unread.or_else(|| self.broken.iter().next()) {
             let more = more(self.broken.len() - 1);
-            return Err(Error::new(Kind::Integrity, format!("could not use {digest}{more}")).because(why.clone()));
+            return Err(Error::new(why.kind(), format!("could not use {digest}{more}")).because(why.to_string()));
         }
         let mut lacking = Vec::new();
         lacking.extend(self.missing.iter().filter(|_| !allow_missing));

@@ -205,7 +205,8 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
             let (node, _) = graph::read(source, &descriptor);
             let facts = match node.facts(&descriptor.digest) {
                 Ok(facts) => facts,
-                Err(why) if at_root => return Err(why),
+                // Nor can anybody tell what one is that cannot be read.
+                Err(why) if at_root || why.kind() == Kind::Failed => return Err(why),
                 // A child that is not there and says no platform cannot be meant.
                 Err(_) => continue,
             };

@@ -5,17 +5,17 @@
 use ocistow_graph::fsck::{Options, ProblemKind, ProblemKind::*, Report, Severity, examine};
 use ocistow_graph::{Graph, Load, Request, plan};
 use ocistow_layout::memory::Memory;
-use ocistow_layout::{Kind, Source, Unwatched};
+use ocistow_layout::{Descriptor, Digest, Kind, Source, Unwatched};
 use ocistow_testkit::fixtures::*;
-use ocistow_testkit::{draw, odd};
+use ocistow_testkit::{OnePass, Unreadable, draw, odd};
 
 const PLAIN: Options = Options { threads: 2, archive: false, complete: false, allow_missing: false };
 
-fn check(layout: &Memory, options: Options) -> Report {
-    examine(layout, options, &Unwatched).expect("it can be examined")
+fn check(layout: &dyn Source, options: Options) -> Report {
+    examine(layout, options, &Unwatched).expect("it can be examined").report()
 }
 
-fn kinds(layout: &Memory) -> Vec<(ProblemKind, Severity)> {
+fn kinds(layout: &dyn Source) -> Vec<(ProblemKind, Severity)> {
     let mut kinds: Vec<_> =
         check(layout, PLAIN).problems.iter().map(|problem| (problem.kind, problem.severity)).collect();
     kinds.dedup();
@@ -85,6 +85,31 @@ fn what_is_missing_is_5_and_can_be_allowed() {
     assert_eq!(check(&both.memory, PLAIN).verdict().unwrap_err().kind(), Kind::Integrity);
 }
 
+/// What the disk does not give may be right or wrong: that is no finding, and no clean bill either.
+#[test]
+fn what_cannot_be_read_is_trouble_and_the_rest_is_checked_all_the_same() {
+    let world =
+        draw("image a:1 = base\nimage b:2 = more\nrefer sig -> a : application/x.sig\nabsent more\ndamage base");
+    for name in ["a", "sig", "b.config"] {
+        let digest = world.digest(name);
+        let layout = Unreadable { memory: world.memory.clone(), blobs: [digest.clone()].into() };
+        let report = check(&layout, PLAIN);
+        assert_eq!(report.verdict().unwrap_err().kind(), Kind::Failed, "{name}");
+        assert_eq!(report.unread.iter().map(|one| one.path.clone()).collect::<Vec<_>>(), [digest.path()], "{name}");
+        let amiss: Vec<_> = report.problems.iter().filter(|p| p.severity == ERROR).map(|p| p.kind).collect();
+        assert_eq!(amiss, [DigestMismatch, MissingBlob], "{name}");
+        let all = check(&world.memory, PLAIN).checked;
+        assert_eq!(report.checked.blobs, all.blobs - 1, "{name}");
+    }
+}
+
+#[test]
+fn a_source_of_one_pass_has_the_same_findings() {
+    for layout in [odd::strict(), odd::corrupt(), odd::cut(), odd::all_referrers(), odd::stale(), odd::sparse()] {
+        assert_eq!(check(&OnePass(layout.clone()), PLAIN), check(&layout, PLAIN));
+    }
+}
+
 #[test]
 fn marker_index_and_layout_are_judged() {
     let wrong = |change: &dyn Fn(&mut Memory)| {
@@ -111,7 +136,7 @@ fn marker_index_and_layout_are_judged() {
     let deep = |layout: &mut Memory| {
         let text = format!("{{\"manifests\":[],\"x\":{}1{}}}", "[".repeat(70), "]".repeat(70));
         let digest = layout.add(text.as_bytes());
-        let index = ocistow_layout::Descriptor::new(INDEX.media_type, digest, text.len() as u64);
+        let index = Descriptor::new(INDEX.media_type, digest, text.len() as u64);
         layout.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", index.text()).into_bytes();
     };
     assert_eq!(wrong(&deep), [(DepthLimit, ERROR), (UnreachableBlob, WARNING), (UnlistedReferrer, WARNING)]);
@@ -121,9 +146,9 @@ fn marker_index_and_layout_are_judged() {
 #[test]
 fn a_cycle_is_found_and_left() {
     let mut layout = Memory::default();
-    let digest: ocistow_layout::Digest = "md5:d41d8cd98f00b204e9800998ecf8427e".parse().unwrap();
+    let digest: Digest = "md5:d41d8cd98f00b204e9800998ecf8427e".parse().unwrap();
     let size = 236;
-    let entry = ocistow_layout::Descriptor::new(INDEX.media_type, digest.clone(), size);
+    let entry = Descriptor::new(INDEX.media_type, digest.clone(), size);
     let mut text = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entry.text());
     text.push_str(&" ".repeat(size as usize - text.len()));
     layout.blobs.insert(digest, text.into_bytes());
@@ -146,15 +171,189 @@ fn a_bundle_is_held_to_what_it_declares() {
     assert_eq!(archive.verdict().unwrap_err().kind(), Kind::Integrity);
 }
 
+/// Puts one more entry in front of those of index.json.
+fn enter(layout: &mut Memory, entry: &str) {
+    let index = String::from_utf8(layout.index.clone()).unwrap();
+    layout.index = index.replacen("\"manifests\":[", &format!("\"manifests\":[{entry},"), 1).into_bytes();
+}
+
+/// Adds a document and an entry for it.
+fn add(layout: &mut Memory, media_type: &str, text: &str) -> Digest {
+    let digest = layout.add(text.as_bytes());
+    enter(layout, Descriptor::new(media_type, digest.clone(), text.len() as u64).text());
+    digest
+}
+
 #[test]
 fn subjects_that_are_not_as_described_are_warned_of() {
-    let text = std::str::from_utf8(REF_ARTIFACT.bytes).unwrap().replace("\"size\":400", "\"size\":401");
+    for (right, wrong, said) in [
+        ("\"size\":400", "\"size\":401", "it has 400 bytes, its referrer says 401"),
+        (",\"size\":400", "", "its referrer does not say its size"),
+        (
+            "\"subject\":{\"mediaType\":\"application/vnd.oci.image.manifest",
+            "\"subject\":{\"mediaType\":\"other",
+            "says other",
+        ),
+    ] {
+        let text = std::str::from_utf8(REF_ARTIFACT.bytes).unwrap().replace(right, wrong);
+        let mut layout = odd::strict();
+        let referrer = add(&mut layout, REF_ARTIFACT.media_type, &text);
+        assert_eq!(kinds(&layout), [(SubjectMismatch, WARNING)], "{wrong}");
+        let problem = &check(&layout, PLAIN).problems[0];
+        assert!(problem.message.contains(said), "{}", problem.message);
+        assert_eq!(
+            (problem.digest.clone(), problem.from.clone()),
+            (Some(IMG_AMD64.digest()), Some(referrer.to_string()))
+        );
+    }
+}
+
+/// REFERRERS-5, REFERRERS-6, REFERRERS-15, COSIGN-8: what a list says wrongly, and what it does not say.
+#[test]
+fn every_disagreement_of_a_stored_list_is_found() {
+    let member =
+        |fixture: Fixture, more: &str| format!("{}{more}}}", fixture.descriptor().text().strip_suffix('}').unwrap());
+    let sbom = "application/vnd.example.sbom.v1";
+    let right =
+        member(REF_ARTIFACT, &format!(",\"artifactType\":\"{sbom}\",\"annotations\":{{\"org.example.note\":\"one\"}}"));
+    let cases = [
+        ("right", vec![right.clone()], None),
+        ("an annotation more", vec![right.replace("\"one\"", "\"one\",\"more\":\"x\"")], None),
+        ("none listed", vec![], Some("it refers there, but the list does not name it")),
+        ("not here", vec![right.clone(), member(REF_OLD, "")], Some("the list names it, but it is not here")),
+        (
+            "no subject",
+            vec![right.clone(), member(IMG_ARM64, "")],
+            Some("the list names it, but it does not refer there"),
+        ),
+        ("no type", vec![right.replace(&format!("\"artifactType\":\"{sbom}\","), "")], Some("another artifact type")),
+        ("another type", vec![right.replace(sbom, EMPTY_JSON.media_type)], Some("another artifact type")),
+        ("no annotations", vec![member(REF_ARTIFACT, &format!(",\"artifactType\":\"{sbom}\""))], Some("annotations")),
+        ("another annotation", vec![right.replace("\"one\"", "\"two\"")], Some("annotations")),
+    ];
+    let subject = IMG_AMD64.digest();
+    let marks = [
+        format!("\"org.opencontainers.image.ref.name\":\"{}\"", subject.fallback_tag()),
+        format!("\"org.olareg.referrer.subject\":\"{subject}\""),
+        format!("\"org.opencontainers.image.referrer.subject\":\"{subject}\""),
+    ];
+    for mark in &marks {
+        for (case, members, said) in &cases {
+            let mut layout = odd::strict();
+            let list = format!(
+                "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{}]}}",
+                INDEX.media_type,
+                members.join(",")
+            );
+            let digest = layout.add(list.as_bytes());
+            let entry = Descriptor::new(INDEX.media_type, digest.clone(), list.len() as u64);
+            enter(&mut layout, &format!("{},\"annotations\":{{{mark}}}}}", entry.text().strip_suffix('}').unwrap()));
+            let problems = check(&layout, PLAIN).problems;
+            let expected = said.map(|_| StaleFallback);
+            assert_eq!(problems.first().map(|problem| problem.kind), expected, "{case}, {mark}: {problems:?}");
+            assert_eq!(problems.len(), usize::from(said.is_some()), "{case}, {mark}: {problems:?}");
+            if let (Some(problem), Some(said)) = (problems.first(), said) {
+                assert!(problem.message.contains(said), "{case}, {mark}: {}", problem.message);
+                assert_eq!(problem.from, Some(digest.to_string()), "{case}, {mark}");
+            }
+        }
+    }
+    // What is no list at all, and a list about something whose digest does not fit into a tag.
     let mut layout = odd::strict();
-    let digest = layout.add(text.as_bytes());
-    let entry = ocistow_layout::Descriptor::new(REF_ARTIFACT.media_type, digest, text.len() as u64);
-    let index = String::from_utf8(layout.index.clone()).unwrap();
-    layout.index = index.replacen("\"manifests\":[", &format!("\"manifests\":[{},", entry.text()), 1).into_bytes();
-    assert_eq!(kinds(&layout), [(SubjectMismatch, WARNING)]);
+    let image = IMG_ARM64.descriptor();
+    enter(&mut layout, &format!("{},\"annotations\":{{{}}}}}", image.text().strip_suffix('}').unwrap(), marks[0]));
+    assert!(kinds(&layout).contains(&(StaleFallback, WARNING)));
+    let long = draw("sha512 image app:1 = base\nrefer a -> app : application/x.a\nrefer b -> app : application/x.b");
+    let mut layout = long.memory.clone();
+    let tag = long.digest("app").fallback_tag();
+    let list = format!("{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[]}}", INDEX.media_type);
+    let digest = layout.add(list.as_bytes());
+    let entry = Descriptor::new(INDEX.media_type, digest, list.len() as u64);
+    let name = format!("\"org.opencontainers.image.ref.name\":\"{tag}\"");
+    enter(&mut layout, &format!("{},\"annotations\":{{{name}}}}}", entry.text().strip_suffix('}').unwrap()));
+    let unlisted: Vec<_> = check(&layout, PLAIN).problems.into_iter().map(|p| (p.kind, p.digest.unwrap())).collect();
+    let mut expected = vec![(StaleFallback, long.digest("a")), (StaleFallback, long.digest("b"))];
+    expected.sort();
+    assert_eq!(unlisted, expected);
+}
+
+/// MANIFEST-21
+#[test]
+fn a_manifest_too_long_to_be_read_is_told_though_its_bytes_are_right() {
+    let mut layout = odd::strict();
+    let text = format!("{{\"schemaVersion\":2,\"manifests\":[]}}{}", " ".repeat(8 << 20));
+    let digest = add(&mut layout, INDEX.media_type, &text);
+    let problems = check(&layout, PLAIN).problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((problems[0].kind, problems[0].digest.as_ref()), (BadManifest, Some(&digest)));
+}
+
+/// Somebody may remove what nothing leads to: that is said of nothing while what may lead there cannot be read.
+#[test]
+fn nothing_is_called_unreachable_while_a_damaged_manifest_may_lead_to_it() {
+    let world = draw("image amd = base\nimage arm = other\nindex app:1 = amd, arm\ndamage app");
+    assert_eq!(kinds(&world.memory), [(DigestMismatch, ERROR)]);
+    let world = draw("image amd = base\nimage arm = other\nindex app:1 = amd, arm\nabsent app");
+    assert_eq!(kinds(&world.memory), [(MissingBlob, ERROR), (UnreachableBlob, WARNING)]);
+}
+
+/// LAYERS-12, DESCRIPTOR-9, DIGEST-5: what need not be there, what is there otherwise, what nobody can check.
+#[test]
+fn absence_is_judged_by_who_holds_what() {
+    let world = draw(
+        "layer foreign : application/vnd.oci.image.layer.nondistributable.v1.tar\nimage app:1 = foreign\nabsent foreign",
+    );
+    assert_eq!(kinds(&world.memory), []);
+    let mut layout = Memory::default();
+    let data = "\"data\":\"e30=\"";
+    let config = EMPTY_JSON.descriptor();
+    let config = format!("{},{data}}}", config.text().strip_suffix('}').unwrap());
+    let text = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"artifactType\":\"x/y\",\"config\":{config},\"layers\":[{config}]}}",
+        IMG_AMD64.media_type
+    );
+    layout.index = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{}]}}",
+        INDEX.media_type,
+        Descriptor::new(IMG_AMD64.media_type, layout.add(text.as_bytes()), text.len() as u64).text()
+    )
+    .into_bytes();
+    assert_eq!(kinds(&layout), []);
+    let text = text.replace("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "md5:abc");
+    add(&mut layout, IMG_AMD64.media_type, &text);
+    assert_eq!(kinds(&layout), [(MissingBlob, ERROR), (UnverifiableDigest, WARNING)]);
+}
+
+#[test]
+fn kinds_are_called_as_in_the_contract() {
+    let kinds = [
+        (NoOciLayout, "no-oci-layout"),
+        (BadOciLayout, "bad-oci-layout"),
+        (BadIndex, "bad-index"),
+        (BadManifest, "bad-manifest"),
+        (BadDigest, "bad-digest"),
+        (DigestMismatch, "digest-mismatch"),
+        (SizeMismatch, "size-mismatch"),
+        (DataMismatch, "data-mismatch"),
+        (BadLink, "bad-link"),
+        (Cycle, "cycle"),
+        (DepthLimit, "depth-limit"),
+        (MediaTypeMismatch, "media-type-mismatch"),
+        (MissingBlob, "missing-blob"),
+        (AbsentChild, "absent-child"),
+        (DanglingSubject, "dangling-subject"),
+        (SubjectMismatch, "subject-mismatch"),
+        (StaleFallback, "stale-fallback"),
+        (DuplicateTag, "duplicate-tag"),
+        (UnreachableBlob, "unreachable-blob"),
+        (UnlistedReferrer, "unlisted-referrer"),
+        (UnverifiableDigest, "unverifiable-digest"),
+        (StrayFile, "stray-file"),
+        (CarriesMismatch, "carries-mismatch"),
+    ];
+    for (kind, name) in kinds {
+        assert_eq!(serde_json::to_value(kind).unwrap(), name);
+    }
 }
 
 /// A writer that lost its power may leave a manifest without its parts; nothing leads there.

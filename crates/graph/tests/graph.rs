@@ -4,14 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use ocistow_graph::graph::Standing;
-use ocistow_graph::{Dialect, Graph, Load, ManifestKind, Node};
+use ocistow_graph::graph::{Broken, Standing};
+use ocistow_graph::{Dialect, Graph, Load, ManifestKind, Node, Request, plan};
 use ocistow_layout::memory::Memory;
-use ocistow_layout::{
-    Access, Blob, Content, Descriptor, Digest, Found, IndexFile, Kind, Marker, Result, Source, Unwatched,
-};
+use ocistow_layout::{Descriptor, Digest, Kind, Source, Unwatched};
 use ocistow_testkit::fixtures::*;
-use ocistow_testkit::{draw, odd};
+use ocistow_testkit::{OnePass, Unreadable, draw, odd};
 
 const PLAIN: Load = Load { threads: 2, scan_blobs: false };
 
@@ -21,39 +19,6 @@ fn load(source: &dyn Source) -> Graph {
 
 fn referrers(graph: &Graph, subject: &Digest) -> Vec<(Digest, Dialect)> {
     graph.referrers(subject).iter().map(|edge| (edge.referrer.clone(), edge.dialect)).collect()
-}
-
-/// A source that can only be read from the front.
-struct OnePass(Memory);
-
-impl Source for OnePass {
-    fn location(&self) -> &str {
-        self.0.location()
-    }
-    fn marker(&self) -> Marker {
-        self.0.marker()
-    }
-    fn index(&self) -> Result<IndexFile> {
-        self.0.index()
-    }
-    fn size(&self, digest: &Digest) -> Result<Option<u64>> {
-        self.0.size(digest)
-    }
-    fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
-        self.0.names(f)
-    }
-    fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
-        panic!("opened {digest} in a source of one pass")
-    }
-    fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
-        self.0.visit(want, f)
-    }
-    fn access(&self) -> Access {
-        Access::OnePass
-    }
-    fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
-        self.0.survey(f)
-    }
 }
 
 /// C-ALLREFS, C-FALLBACK, C-OLAREG, C-CONTAINERD: one answer in every dialect, sorted by digest (REFERRERS-17).
@@ -214,4 +179,19 @@ fn threads_do_not_change_the_graph() {
     assert_eq!(one.nodes(), four.nodes());
     assert!(one.edges().eq(four.edges()));
     assert_eq!(one.referrers(&world.digest("base0")).len(), 150);
+}
+
+#[test]
+fn what_the_medium_does_not_give_is_trouble_and_no_damage() {
+    let world = draw("image app:1 = base\nrefer sig -> app : application/x.sig\nimage other:2 = base\ndamage other");
+    for name in ["app", "sig"] {
+        let blobs = BTreeSet::from([world.digest(name)]);
+        let graph = load(&Unreadable { memory: world.memory.clone(), blobs });
+        assert!(matches!(graph.node(&world.digest(name)), Some(Node::Broken(Broken::Unread(_)))), "{name}");
+        assert_eq!(graph.need(&world.digest(name)).unwrap_err().kind(), Kind::Failed);
+        assert_eq!(graph.need(&world.digest("other")).unwrap_err().kind(), Kind::Integrity);
+    }
+    let trouble = Unreadable { memory: world.memory.clone(), blobs: BTreeSet::from([world.digest("app")]) };
+    let all = plan::export(&load(&trouble), &trouble, &Request::default()).unwrap();
+    assert_eq!(all.verdict(true, false).unwrap_err().kind(), Kind::Failed, "nobody knows what is in the unread one");
 }

@@ -1,18 +1,15 @@
 //! Carrying blobs from a source into a sink, whatever the two can do: in any order from many threads, in
 //! a given order, or as they come by.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use crate::checked::{CHUNK, wrong_size};
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Access, Blob, Content, Done, Source, Watch, Writing};
+use crate::spread::spread;
 
 /// Puts all of `blobs` from `source` into `writing`, and finishes it.
 ///
@@ -50,30 +47,11 @@ struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// From several threads, the biggest blobs first: the small ones then fill the gaps at the end.
+    /// From several threads.
     fn spread(&self, writing: &dyn Writing, threads: usize) -> Result<()> {
-        let mut order: Vec<&Blob> = self.blobs.iter().collect();
-        order.sort_by_key(|blob| Reverse(blob.size));
-        let next = AtomicUsize::new(0);
-        let failed = AtomicBool::new(false);
-        let first: Mutex<Option<Error>> = Mutex::new(None);
-        let work = || {
-            while !failed.load(Ordering::Relaxed) {
-                let Some(blob) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let put = self.content(blob, &|blob| self.source.open(&blob.digest));
-                if let Err(why) = put.and_then(|content| writing.put(blob, content)) {
-                    failed.store(true, Ordering::Relaxed);
-                    first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-                }
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 1..threads.min(order.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        spread(self.blobs, threads, &|blob| {
+            writing.put(blob, self.content(blob, &|blob| self.source.open(&blob.digest))?)
+        })
     }
 
     /// One after the other, in the order of the outline.

@@ -190,7 +190,7 @@ impl Directory {
     }
 
     /// What a file is to a survey.
-    fn judge(&self, inside: &str, what: FileType) -> Result<Option<Found>> {
+    fn judge(&self, inside: &str, dir: bool) -> Result<Option<Found>> {
         if let Some(["blobs", algorithm, encoded]) = inside.split('/').collect::<Vec<_>>().first_chunk::<3>().copied() {
             if inside.split('/').count() > 3 {
                 return Ok((!stray::known(inside)).then(|| Found::Stray(inside.into())));
@@ -205,7 +205,7 @@ impl Directory {
                 }),
             });
         }
-        let expected = matches!(inside, "oci-layout" | "index.json") || what == FileType::Directory;
+        let expected = matches!(inside, "oci-layout" | "index.json") || dir;
         Ok((!expected && !stray::known(inside)).then(|| Found::Stray(inside.into())))
     }
 }
@@ -261,18 +261,23 @@ impl Source for Directory {
     }
 
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
-        let mut walk = walkdir::WalkDir::new(&self.root).min_depth(1).sort_by_file_name().into_iter();
+        let mut walk = walkdir::WalkDir::new(&self.root).min_depth(1).into_iter();
         let mut blobs = false;
         while let Some(step) = walk.next() {
-            let step = step.map_err(|why| {
-                let path = why.path().unwrap_or(&self.root).to_owned();
-                Error::io("list", path, plain(why))
-            })?;
+            let step = match step {
+                Ok(step) => step,
+                // Somebody took it away meanwhile.
+                Err(why) if why.depth() > 0 && gone(&why) => continue,
+                Err(why) => {
+                    let path = why.path().unwrap_or(&self.root).to_owned();
+                    return Err(Error::io("list", path, plain(why)));
+                }
+            };
             let Some(inside) = step.path().strip_prefix(&self.root).ok().and_then(Path::to_str) else {
                 f(Found::Stray(step.path().display().to_string()));
                 continue;
             };
-            if step.file_type().is_dir() && (inside == OURS || stray::known(inside)) {
+            if step.file_type().is_dir() && inside == OURS {
                 walk.skip_current_dir();
                 continue;
             }
@@ -282,12 +287,19 @@ impl Source for Directory {
                 self.survey_linked(inside, f)?;
                 continue;
             }
-            let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(
-                &step.metadata().map_err(|why| Error::io("look at", step.path(), plain(why)))?,
-            ));
-            if let Some(found) = self.judge(inside, kind)? {
+            // No link leads to a file that this walk meets: its length is all there is to ask.
+            if let Some(digest) = blob_at(inside).filter(|_| step.file_type().is_file()) {
+                match step.metadata() {
+                    Ok(meta) => f(Found::Blob(Blob { digest, size: meta.len() })),
+                    Err(why) if gone(&why) => {}
+                    Err(why) => return Err(Error::io("look at", step.path(), plain(why))),
+                }
+                continue;
+            }
+            let dir = step.file_type().is_dir();
+            if let Some(found) = self.judge(inside, dir)? {
                 f(found);
-                if kind == FileType::Directory {
+                if dir {
                     walk.skip_current_dir();
                 }
             }
@@ -313,7 +325,7 @@ impl Directory {
         for step in walkdir::WalkDir::new(&real).min_depth(depth).max_depth(depth).sort_by_file_name() {
             let step = step.map_err(|why| Error::io("list", &real, plain(why)))?;
             let name = step.path().strip_prefix(&real).ok().and_then(Path::to_str).unwrap_or_default();
-            if let Some(found) = self.judge(&format!("{inside}/{name}"), FileType::RegularFile)? {
+            if let Some(found) = self.judge(&format!("{inside}/{name}"), false)? {
                 f(found);
             }
         }
@@ -334,6 +346,17 @@ pub(crate) fn is_dir(path: &Path) -> Result<bool> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(why) => Err(Error::io("look at", path, why)),
     }
+}
+
+/// The digest whose blob lies at a path inside the layout.
+fn blob_at(inside: &str) -> Option<Digest> {
+    let (algorithm, encoded) = inside.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
+}
+
+/// Whether a walk failed for something that was taken away.
+fn gone(why: &walkdir::Error) -> bool {
+    why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound)
 }
 
 /// The cause alone: the path is said by whoever tells of it.

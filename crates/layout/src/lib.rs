@@ -43,7 +43,9 @@ pub mod name;
 #[cfg(feature = "oci-spec")]
 pub mod oci;
 mod pieces;
+pub mod salvage;
 pub mod source;
+pub mod spread;
 pub mod stamp;
 mod stray;
 pub mod transaction;

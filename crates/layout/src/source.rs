@@ -159,8 +159,8 @@ pub trait Source: Send + Sync {
     /// How it can be read.
     fn access(&self) -> Access;
 
-    /// Everything found, as values, also in a broken source: for `fsck`. `Err` only where the source
-    /// cannot be read at all.
+    /// Everything found, as values, in any order, also in a broken source: for `fsck`. `Err` only where the source
+    /// cannot be listed.
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()>;
 
     /// Its index.json as it lies on the disk now, for whoever remembers what is in it. `None` where it does not lie

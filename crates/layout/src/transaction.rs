@@ -307,9 +307,9 @@ impl<'a> Transaction<'a> {
                     }
                     over = Over::Wrong;
                 }
-                // A link that leads nowhere, or out: it is replaced. A directory makes the renaming fail.
-                Err(why) if why.kind() == Kind::Integrity => over = Over::Wrong,
-                Err(why) => return Err(why),
+                // A link that leads nowhere, or out, or what nobody can open: it is replaced. A directory makes the
+                // renaming fail.
+                Err(_) => over = Over::Wrong,
             }
         }
         let Staging { at, whole } = self.staging(blob.digest.algorithm())?;
@@ -485,6 +485,14 @@ impl<'a> Transaction<'a> {
         self.publish_by(order, &mut |index| edited(index, edits))
     }
 
+    /// The same, and index.json stays as it is.
+    pub fn publish_blobs(&mut self, order: &[Blob]) -> Result<Done> {
+        self.publish_by(order, &mut |index| {
+            let bytes = index.bytes().to_vec();
+            Ok(Edited { front: bytes.len(), back: 0, bytes })
+        })
+    }
+
     /// The same for a layout that must not exist yet, with exactly these bytes as its index.json.
     pub fn publish_new(&mut self, order: &[Blob], index: Vec<u8>) -> Result<Done> {
         let what = format!("could not make {}", self.root.display());
@@ -494,6 +502,21 @@ impl<'a> Transaction<'a> {
             }
             Err(Error::new(Kind::Conflict, what.clone()).because("somebody else made a layout there"))
         })
+    }
+
+    /// Why nothing can be put under a blob's name, if that is so: a directory lies there, or a link leads there.
+    pub fn blocked(&self, digest: &Digest) -> Option<Error> {
+        let blobs = self.root.join("blobs");
+        let own = blobs.join(digest.algorithm());
+        let at = own.join(digest.encoded());
+        match is_dir(&blobs).and_then(|_| is_dir(&own)) {
+            Err(why) => Some(why),
+            Ok(_) if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_dir()) => {
+                let what = format!("could not write {}", at.display());
+                Some(Error::new(Kind::Failed, what).because("a directory lies there"))
+            }
+            Ok(_) => None,
+        }
     }
 
     fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Edited>) -> Result<Done> {
@@ -528,7 +551,8 @@ impl<'a> Transaction<'a> {
         let _index = self.locks.index()?;
         let (before, stamp) = self.index_now()?;
         let after = change(&before)?;
-        let (new, file) = self.staged_index(&after.bytes)?;
+        let changed = before.bytes() != after.bytes || self.old.is_none();
+        let new = changed.then(|| self.staged_index(&after.bytes)).transpose()?;
         if self.old.is_none() {
             // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
             self.sync_dir(&self.root)?;
@@ -544,8 +568,10 @@ impl<'a> Transaction<'a> {
         if self.old.is_none() && self.made_root {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
-        let changed = before.bytes() != after.bytes || self.old.is_none();
-        let as_decided = !changed || self.swap(new, &before, &after, change)?;
+        let (file, as_decided) = match new {
+            Some((new, file)) => (Some(file), self.swap(new, &before, &after, change)?),
+            None => (None, true),
+        };
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
         self.unmade = false;
@@ -554,7 +580,6 @@ impl<'a> Transaction<'a> {
             self.sync_dir(&dir)?;
         }
         if let (Some(stamp), true) = (stamp, as_decided) {
-            let file = if changed { Some(file) } else { None };
             self.tell(stamp, &before, &after, file, &coming);
         }
         Ok(done)

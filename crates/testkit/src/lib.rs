@@ -64,10 +64,12 @@ mod draw;
 pub mod fixtures;
 pub mod medium;
 pub mod odd;
+mod source;
 mod tar;
 mod write;
 mod xml;
 
 pub use draw::{Drawing, draw};
+pub use source::{OnePass, Unreadable};
 pub use write::{to_dir, to_tar};
 pub use xml::{Element, elements};

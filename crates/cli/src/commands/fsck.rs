@@ -1,23 +1,32 @@
 //! `fsck` checks everything.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 
-use ocistow_graph::fsck::{Checked, Options, Problem, Severity, examine};
-use ocistow_layout::{Error, Kind, Result};
+use ocistow_graph::fsck::{Checked, Options, Problem, Report, Severity, Unread, examine};
+use ocistow_layout::{Digest, Error, Kind, Result};
 use serde::Serialize;
 
 use super::at::{self, At};
 use crate::code::Code;
 use crate::look::Look;
+use crate::mending::mend;
 use crate::shown::{bytes, shown};
 use crate::speak::{Answer, Context};
 
-/// Check a layout or archive: every file, every link, every byte
+/// Check a layout or archive: every file, every link, every byte; and mend a layout from others
+///
+/// With --repair-from, what is missing or damaged is taken from other layouts or archives, checked, and what they need
+/// in turn; index.json stays as it is, and so does everything that is right. Platforms of an index that are not there,
+/// and referrers that only a list names, are brought with --complete only. What is said and how it ends is then about
+/// the layout as it is afterwards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
   ocistow fsck ./store
   ocistow fsck app.tar --complete
+  ocistow fsck ./store --repair-from backup.tar.zst --repair-from ./other
   ocistow fsck ./store --format json | jq '.problems[] | select(.severity == \"error\")'")]
 pub struct Args {
     /// The layout or archive.
@@ -29,6 +38,53 @@ pub struct Args {
     /// Take missing content as a warning
     #[arg(long)]
     pub allow_missing: bool,
+    /// Take what is missing or damaged from another layout or archive; repeat for more, the first that has it gives it
+    #[arg(long, value_name = "LOC")]
+    pub repair_from: Vec<OsString>,
+}
+
+impl Args {
+    /// Runs it.
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let location = self.at.read()?;
+        if !location.pick.is_empty() {
+            return Err(Error::new(Kind::Usage, "could not check one reference")
+                .because("fsck checks all of a layout")
+                .hint(format!("write ocistow fsck {}", location.path.display())));
+        }
+        let (report, repaired) = match self.repair_from.is_empty() {
+            true => (self.check(context, &location.path)?, Vec::new()),
+            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path))?,
+        };
+        let (ok, verdict) = (report.ok(), report.verdict());
+        let Report { checked, problems, unread } = report;
+        let findings = Findings { ok, checked, problems, unread, repaired };
+        match verdict {
+            Ok(()) => context.answer(&findings).map(|()| Code::Done),
+            Err(why) => {
+                context.answer_failed(&findings, &why)?;
+                Err(why)
+            }
+        }
+    }
+
+    /// Looks at everything, and changes nothing.
+    fn check(&self, context: &Context<'_>, path: &Path) -> Result<Report> {
+        let progress = context.progress("checking", None);
+        let _held = at::hold(context, path, &progress)?;
+        // What is odd about its marker is among the findings.
+        let source = ocistow_layout::open(path, &progress)?;
+        Ok(examine(&*source, self.options(context, path), &progress)?.report())
+    }
+
+    fn options(&self, context: &Context<'_>, path: &Path) -> Options {
+        Options {
+            threads: context.threads.get(),
+            archive: !path.is_dir(),
+            complete: self.complete,
+            allow_missing: self.allow_missing,
+        }
+    }
 }
 
 /// What was found.
@@ -37,11 +93,15 @@ struct Findings {
     ok: bool,
     checked: Checked,
     problems: Vec<Problem>,
-    repaired: [(); 0],
+    unread: Vec<Unread>,
+    repaired: Vec<Digest>,
 }
 
 impl Answer for Findings {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        for digest in &self.repaired {
+            writeln!(out, "repaired: {digest}")?;
+        }
         for problem in &self.problems {
             let kind = serde_json::to_value(problem.kind)?;
             let kind = kind.as_str().unwrap_or_default();
@@ -57,38 +117,11 @@ impl Answer for Findings {
             let from = problem.from.as_ref().map_or_else(String::new, |from| format!(" (from {from})"));
             writeln!(out, "{severity}: {kind}: {}{}{}", shown(&what), shown(&problem.message), shown(&from))?;
         }
+        for Unread { path, message } in &self.unread {
+            writeln!(out, "{}: {}: {}", look.bold("unread"), shown(path), shown(message))?;
+        }
         let Checked { manifests, blobs, bytes: all } = self.checked;
         let verdict = if self.ok { "ok" } else { "not ok" };
         writeln!(out, "{verdict}: checked {manifests} manifests, {blobs} blobs, {}", bytes(all))
-    }
-}
-
-impl Args {
-    /// Runs it.
-    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
-        let location = self.at.read()?;
-        if !location.pick.is_empty() {
-            return Err(Error::new(Kind::Usage, "could not check one reference")
-                .because("fsck checks all of a layout")
-                .hint(format!("write ocistow fsck {}", location.path.display())));
-        }
-        let progress = context.progress("checking", None);
-        let archive = !location.path.is_dir();
-        let _held = at::hold(context, &location.path, &progress)?;
-        // What is odd about its marker is among the findings.
-        let source = ocistow_layout::open(&location.path, &progress)?;
-        let threads = context.threads.get();
-        let options = Options { threads, archive, complete: self.complete, allow_missing: self.allow_missing };
-        let report = examine(&*source, options, &progress)?;
-        drop(progress);
-        let verdict = report.verdict();
-        let findings = Findings { ok: report.ok(), checked: report.checked, problems: report.problems, repaired: [] };
-        match verdict {
-            Ok(()) => context.answer(&findings).map(|()| Code::Done),
-            Err(why) => {
-                context.answer_failed(&findings, &why)?;
-                Err(why)
-            }
-        }
     }
 }

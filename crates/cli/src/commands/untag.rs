@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::Node;
-use ocistow_graph::graph::read;
+use ocistow_graph::graph::{Broken, read};
 use ocistow_layout::edit::Edit;
 use ocistow_layout::name::{Steps, look_up};
 use ocistow_layout::{Descriptor, Error, IndexFile, Kind, Result, Source};
@@ -102,6 +102,8 @@ fn refers(source: &dyn Source, entry: &Descriptor) -> Result<bool> {
     }
     Ok(match read(source, entry).0 {
         Node::Present(facts) => facts.subject.is_some(),
+        // It may be one: nobody could tell.
+        node @ Node::Broken(Broken::Unread(_)) => node.facts(&entry.digest)?.subject.is_some(),
         Node::Absent | Node::Broken(_) => false,
     })
 }

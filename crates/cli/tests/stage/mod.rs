@@ -80,14 +80,23 @@ pub fn room() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// The directory everything starts from.
-pub fn start() -> TempDir {
+/// The directory everything starts from: what a command line names of it.
+pub fn start(line: &str) -> TempDir {
     let dir = room();
     to_dir(&draw(TARGET).memory, dir.path().join("target")).unwrap();
     to_dir(&draw(SOURCE).memory, dir.path().join("source")).unwrap();
     done("export @/source -o @/bundle.tar", dir.path());
     done("export @/source -o @/bundle.tar.gz", dir.path());
     done("export @/target -o @/old.tar", dir.path());
+    for (name, hurt) in [
+        ("damaged", "damage top"),
+        ("lacking", "absent app"),
+        ("hurt", "damage top\ndamage sig\nabsent app\nabsent other"),
+    ] {
+        if line.contains(name) {
+            to_dir(&draw(&format!("{SOURCE}\n{hurt}")).memory, dir.path().join(name)).unwrap();
+        }
+    }
     dir
 }
 
@@ -126,6 +135,9 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
             0 => {
                 let said = done(&format!("ls --all --format json @/{name}"), base);
                 state.insert(name.into(), said.replace(base.to_str().unwrap(), "@"));
+            }
+            4 | 5 if ["damaged", "lacking"].contains(&&*name) => {
+                state.insert(name.into(), said);
             }
             _ => panic!("{name}: {code} {said}"),
         }

@@ -392,7 +392,7 @@ impl Found {
         let gist = Gist {
             form: manifest.form(),
             kind: manifest.kind(),
-            size: manifest.len(),
+            size: manifest.size(),
             artifact_type: fits.then(|| (artifact_type.map(str::to_owned), declared)),
             subject: manifest.about().cloned(),
             children,

@@ -1,0 +1,460 @@
+//! What lies in a layout held against what its manifests say: the findings of the contract.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use ocistow_layout::name::{self, Pair};
+use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
+
+use crate::bundle::carries_mismatch;
+use crate::evidence::Evidence;
+use crate::facts::{Facts, Fault, Form, ManifestKind, Part, Role, Shape};
+use crate::fsck::{Examination, Options, Problem, ProblemKind, Severity};
+use crate::graph::{About, Broken, Dialect, Graph, List, Node};
+use crate::manifest::Manifest;
+
+/// Everything that is wrong with what was examined, sorted.
+pub(crate) fn all(examination: &Examination) -> Vec<Problem> {
+    let Examination { options, marker, graph, evidence } = examination;
+    let mut findings = Findings { options: *options, evidence, problems: BTreeSet::new() };
+    findings.files(marker);
+    match graph {
+        Ok(graph) => {
+            findings.index(graph.index());
+            findings.graph(graph);
+        }
+        // The medium's trouble is no finding.
+        Err(why) if why.kind() == Kind::Failed => {}
+        Err(why) => drop(findings.error(ProblemKind::BadIndex, None, why.chain()).path("index.json")),
+    }
+    findings.problems.into_iter().collect()
+}
+
+/// How a descriptor is held, which says what its absence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// By index.json; a manifest, or content that is opaque.
+    Entry { manifest: bool },
+    /// By an index.
+    Child,
+    /// By a stored list of referrers, whose own finding says what is not there.
+    Listed,
+    /// By a manifest that needs it.
+    Part,
+    /// By a manifest that does not.
+    Nondistributable,
+}
+
+impl Held {
+    /// How index.json holds an entry.
+    pub fn entry(descriptor: &Descriptor) -> Self {
+        Self::Entry { manifest: Form::of(&descriptor.media_type).is_some() }
+    }
+
+    /// How a manifest, or a stored list, holds a part.
+    pub fn part(part: &Part, is_list: bool) -> Self {
+        match part.role {
+            Role::Child if is_list => Self::Listed,
+            Role::Child => Self::Child,
+            _ if part.is_nondistributable() => Self::Nondistributable,
+            _ => Self::Part,
+        }
+    }
+
+    /// Whether what is so held is brought where it is absent: what an index or a list names only into a layout that is
+    /// to be complete.
+    pub fn brings(self, complete: bool) -> bool {
+        match self {
+            Self::Entry { .. } | Self::Part => true,
+            Self::Child | Self::Listed => complete,
+            Self::Nondistributable => false,
+        }
+    }
+}
+
+/// Findings in the making.
+struct Findings<'e> {
+    options: Options,
+    evidence: &'e Evidence,
+    problems: BTreeSet<Problem>,
+}
+
+/// A problem that is entered when it goes out of scope, so that what is known can be added before.
+struct Entering<'e> {
+    problems: &'e mut BTreeSet<Problem>,
+    problem: Option<Problem>,
+}
+
+impl Entering<'_> {
+    fn path(mut self, path: &str) -> Self {
+        if let Some(problem) = &mut self.problem {
+            problem.path = Some(path.to_owned());
+        }
+        self
+    }
+
+    fn from(mut self, from: &str) -> Self {
+        if let Some(problem) = &mut self.problem {
+            problem.from = Some(from.to_owned());
+        }
+        self
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        self.problems.extend(self.problem.take());
+    }
+}
+
+impl Findings<'_> {
+    fn enter(
+        &mut self,
+        kind: ProblemKind,
+        severity: Severity,
+        digest: Option<&Digest>,
+        message: String,
+    ) -> Entering<'_> {
+        let problem = Problem { kind, severity, digest: digest.cloned(), path: None, from: None, message };
+        Entering { problems: &mut self.problems, problem: Some(problem) }
+    }
+
+    fn error(&mut self, kind: ProblemKind, digest: Option<&Digest>, message: impl Into<String>) -> Entering<'_> {
+        self.enter(kind, Severity::Error, digest, message.into())
+    }
+
+    fn warn(&mut self, kind: ProblemKind, digest: Option<&Digest>, message: impl Into<String>) -> Entering<'_> {
+        self.enter(kind, Severity::Warning, digest, message.into())
+    }
+
+    /// The marker file, what lies around, and bytes that are not what their names say.
+    fn files(&mut self, marker: &Marker) {
+        match marker {
+            Marker::Right => {}
+            Marker::Absent => {
+                self.error(ProblemKind::NoOciLayout, None, "there is no oci-layout file").path("oci-layout");
+            }
+            Marker::Wrong(why) => {
+                self.error(ProblemKind::BadOciLayout, None, why.as_str()).path("oci-layout");
+            }
+        }
+        let Evidence { wrong, unfit, strays, no_blobs, .. } = self.evidence;
+        if *no_blobs {
+            self.error(ProblemKind::BadOciLayout, None, "there is no directory for blobs").path("blobs");
+        }
+        for (path, why) in strays {
+            self.warn(ProblemKind::StrayFile, None, why.as_str()).path(path);
+        }
+        for (digest, why) in unfit {
+            self.error(ProblemKind::BadLink, Some(digest), why.as_str()).path(&digest.path());
+        }
+        for (digest, why) in wrong {
+            self.error(ProblemKind::DigestMismatch, Some(digest), why.as_str()).path(&digest.path());
+        }
+    }
+
+    /// index.json as a file: its entries as descriptors, its names.
+    fn index(&mut self, index: &IndexFile) {
+        for note in index.notes() {
+            self.warn(ProblemKind::BadIndex, None, note.as_str()).path("index.json");
+        }
+        let mut names: BTreeMap<Pair, BTreeSet<&Digest>> = BTreeMap::new();
+        for (place, entry) in index.entries().iter().enumerate() {
+            match &entry.descriptor {
+                Ok(descriptor) if entry.tagged() => {
+                    names.entry(entry.pair.key()).or_default().insert(&descriptor.digest);
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    let kind = if why.contains("digest: ") { ProblemKind::BadDigest } else { ProblemKind::BadIndex };
+                    self.error(kind, None, format!("entry {place}: {why}")).path("index.json").from("index.json");
+                }
+            }
+        }
+        for (pair, digests) in names.into_iter().filter(|(_, digests)| digests.len() > 1) {
+            let name = [&pair.image, &pair.reference].into_iter().flatten().map(String::as_str);
+            let name = name.collect::<Vec<_>>().join(", ");
+            for digest in digests {
+                let message = format!("{name} names several different digests");
+                self.warn(ProblemKind::DuplicateTag, Some(digest), message).path("index.json");
+            }
+        }
+    }
+
+    /// Manifests, what they point to, and who refers to whom.
+    fn graph(&mut self, graph: &Graph) {
+        let nodes = graph.nodes();
+        let reached = self.reached(graph);
+        // Where what leads on cannot be read, nobody knows what it leads to.
+        let mut certain = true;
+        for (digest, node) in &nodes {
+            match node {
+                Node::Present(manifest) if !reached.contains(*digest) => {
+                    // What nothing leads to needs nothing: a writer that was interrupted leaves such.
+                    let facts = manifest.anew();
+                    self.manifest(&facts);
+                    self.subject(graph, &facts);
+                }
+                Node::Present(_) => {}
+                Node::Broken(Broken::Malformed(why)) => {
+                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&digest.path());
+                }
+                // Its bytes are right, and still nobody reads it: it is too long.
+                Node::Broken(Broken::Damaged(why)) if self.evidence.right(digest) => {
+                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&digest.path());
+                }
+                Node::Broken(why @ Broken::TooDeep) => {
+                    self.error(ProblemKind::DepthLimit, Some(digest), why.to_string()).path(&digest.path());
+                }
+                // Hashing says so of every blob.
+                Node::Broken(Broken::Damaged(_) | Broken::Unread(_)) => certain &= !reached.contains(*digest),
+                Node::Absent => {}
+            }
+        }
+        for digest in cycles(&nodes) {
+            self.error(ProblemKind::Cycle, Some(&digest), "it is reached from itself").path(&digest.path());
+        }
+        for edge in graph.edges() {
+            let there = self.evidence.there.contains_key(&edge.subject) || present(graph, &edge.subject).is_some();
+            if !there {
+                let message = "what it refers to is not here";
+                self.warn(ProblemKind::DanglingSubject, Some(&edge.subject), message).from(&edge.referrer.to_string());
+            }
+            if edge.dialect == Dialect::Scan && certain {
+                let message = format!("it refers to {}, but no entry or list leads to it", edge.subject);
+                self.warn(ProblemKind::UnlistedReferrer, Some(&edge.referrer), message).path(&edge.referrer.path());
+            }
+        }
+        for list in graph.lists() {
+            self.list(graph, list);
+        }
+        self.carries(graph.index(), &reached);
+        for digest in self.evidence.there.keys().filter(|digest| certain && !reached.contains(digest)) {
+            self.warn(ProblemKind::UnreachableBlob, Some(digest), "nothing leads to it").path(&digest.path());
+        }
+    }
+
+    /// Looks at everything the entries of index.json lead to, down to blobs. Each manifest is read once, and nothing of
+    /// it kept: there may be a million.
+    fn reached(&mut self, graph: &Graph) -> HashSet<Digest> {
+        let lists: HashSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
+        let mut reached = HashSet::new();
+        let mut next: Vec<Digest> = Vec::new();
+        for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
+            self.pointed(graph, descriptor, Held::entry(descriptor), "index.json");
+            if reached.insert(descriptor.digest.clone()) {
+                next.push(descriptor.digest.clone());
+            }
+        }
+        while let Some(digest) = next.pop() {
+            let Some(manifest) = present(graph, &digest) else { continue };
+            let facts = manifest.anew();
+            self.manifest(&facts);
+            self.subject(graph, &facts);
+            let from = digest.to_string();
+            for part in &facts.parts {
+                self.pointed(graph, &part.descriptor, Held::part(part, lists.contains(&digest)), &from);
+                if reached.insert(part.descriptor.digest.clone()) {
+                    next.push(part.descriptor.digest.clone());
+                }
+            }
+        }
+        reached
+    }
+
+    fn manifest(&mut self, facts: &Facts) {
+        let (digest, path) = (&facts.digest, facts.digest.path());
+        for fault in &facts.faults {
+            match fault {
+                Fault::MediaType(why) => {
+                    self.error(ProblemKind::MediaTypeMismatch, Some(digest), why.as_str()).path(&path);
+                }
+                Fault::Member(why) => {
+                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&path);
+                }
+            }
+        }
+        for note in &facts.notes {
+            self.warn(ProblemKind::BadManifest, Some(digest), note.as_str()).path(&path);
+        }
+    }
+
+    fn subject(&mut self, graph: &Graph, facts: &Facts) {
+        let from = facts.digest.to_string();
+        let Some(subject) = &facts.subject else { return };
+        if subject.size.is_none() {
+            let message = "its referrer does not say its size";
+            self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
+        }
+        if let Some(real) = present(graph, &subject.digest) {
+            let size = subject.size.filter(|size| *size != real.size());
+            let media_type = subject.media_type.as_deref().filter(|said| *said != real.form().media_type());
+            let message = match (size, media_type) {
+                (Some(size), _) => format!("it has {} bytes, its referrer says {size}", real.size()),
+                (None, Some(said)) => format!("it is {}, its referrer says {said}", real.form().media_type()),
+                (None, None) => return,
+            };
+            self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
+        }
+    }
+
+    /// What a descriptor promises against what is there.
+    fn pointed(&mut self, graph: &Graph, descriptor: &Descriptor, held: Held, from: &str) {
+        let digest = &descriptor.digest;
+        if !digest.verifiable() {
+            let message = format!("the algorithm {} is not known here", digest.algorithm());
+            self.warn(ProblemKind::UnverifiableDigest, Some(digest), message).from(from);
+        }
+        let embedded = descriptor.embedded();
+        if matches!(embedded, Some(Err(_))) && digest.verifiable() {
+            self.error(ProblemKind::DataMismatch, Some(digest), "the data in its descriptor is not its content")
+                .from(from);
+        }
+        match self.evidence.there.get(digest) {
+            Some(size) if *size != descriptor.size => {
+                let message = format!("it has {size} bytes, its descriptor says {}", descriptor.size);
+                self.error(ProblemKind::SizeMismatch, Some(digest), message).path(&digest.path()).from(from);
+            }
+            Some(_) => {}
+            None if matches!(embedded, Some(Ok(_))) => {}
+            None => match held {
+                Held::Nondistributable | Held::Listed => {}
+                Held::Child => {
+                    let severity = if self.options.complete { Severity::Error } else { Severity::Warning };
+                    let platform = descriptor.platform.as_ref().map(|platform| format!(" ({platform})"));
+                    let message = format!("a child of an index is not here{}", platform.unwrap_or_default());
+                    self.enter(ProblemKind::AbsentChild, severity, Some(digest), message).from(from);
+                }
+                Held::Part | Held::Entry { .. } => {
+                    let severity = if self.options.allow_missing { Severity::Warning } else { Severity::Error };
+                    let message = "it is needed and not here".to_owned();
+                    self.enter(ProblemKind::MissingBlob, severity, Some(digest), message)
+                        .path(&digest.path())
+                        .from(from);
+                }
+            },
+        }
+        if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(real)) =
+            (held, present(graph, digest))
+            && Form::of(&descriptor.media_type).is_some_and(|said| said.shape() != real.form().shape())
+        {
+            let message = format!("it is {}, its descriptor says {}", real.form().media_type(), descriptor.media_type);
+            self.error(ProblemKind::MediaTypeMismatch, Some(digest), message).path(&digest.path()).from(from);
+        }
+    }
+
+    /// A stored list against the manifests themselves (REFERRERS-15).
+    fn list(&mut self, graph: &Graph, list: &List) {
+        let from = list.digest.to_string();
+        let facts = match graph.node(&list.digest) {
+            Some(Node::Present(list)) if list.form().shape() == Shape::Index => list,
+            Some(Node::Present(_)) | None => {
+                self.warn(ProblemKind::StaleFallback, Some(&list.digest), "it is no list").from("index.json");
+                return;
+            }
+            Some(Node::Absent | Node::Broken(_)) => return,
+        };
+        let mut listed = HashSet::new();
+        for child in facts.children() {
+            listed.insert(&child.digest);
+            let stale = match graph.node(&child.digest) {
+                Some(Node::Broken(_)) => continue,
+                Some(Node::Absent) | None => Some("the list names it, but it is not here"),
+                Some(Node::Present(real)) if real.about().is_some_and(|subject| list.about.is(subject)) => {
+                    misquoted(child, &real.anew())
+                }
+                Some(Node::Present(_)) => Some("the list names it, but it does not refer there"),
+            };
+            if let Some(message) = stale {
+                self.warn(ProblemKind::StaleFallback, Some(&child.digest), message).from(&from);
+            }
+        }
+        let subjects: Vec<Digest> = match &list.about {
+            About::Subject(subject) => vec![subject.clone()],
+            About::Tag(tag) => match name::fallback_subject(tag) {
+                Some(subject) => vec![subject],
+                // The tag of a longer digest is cut: only comparing tells.
+                None => long_subjects(graph).filter(|subject| list.about.is(subject)).cloned().collect(),
+            },
+        };
+        for edge in subjects.iter().flat_map(|subject| graph.referrers(subject)) {
+            let says_so = present(graph, &edge.referrer).is_some_and(|referrer| referrer.about().is_some());
+            if says_so && !listed.contains(&edge.referrer) {
+                let message = "it refers there, but the list does not name it";
+                self.warn(ProblemKind::StaleFallback, Some(&edge.referrer), message).from(&from);
+            }
+        }
+    }
+
+    /// What a bundle declares against what it holds of what its entries reach.
+    fn carries(&mut self, index: &IndexFile, reached: &HashSet<Digest>) {
+        let held = self.evidence.there.iter().filter(|(digest, _)| reached.contains(digest));
+        let held: Vec<Blob> = held.map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
+        if let Some(message) = carries_mismatch(index, held.iter()) {
+            let severity = if self.options.archive { Severity::Error } else { Severity::Warning };
+            self.enter(ProblemKind::CarriesMismatch, severity, None, message).path("index.json");
+        }
+    }
+}
+
+/// How a list's descriptor of a referrer is not what a registry would say of it (REFERRERS-5, REFERRERS-6). More
+/// annotations than its own are no harm.
+fn misquoted(listed: &Descriptor, real: &Facts) -> Option<&'static str> {
+    if listed.artifact_type.as_ref().filter(|said| !said.is_empty()) != real.artifact_type.as_ref() {
+        return Some("the list says another artifact type than it has");
+    }
+    let same = |(key, value): (&String, &String)| listed.annotations.get(key) == Some(value);
+    (!real.annotations.iter().all(same)).then_some("the list does not have all of its annotations")
+}
+
+/// A manifest that was met and read.
+fn present<'g>(graph: &'g Graph, digest: &Digest) -> Option<&'g Manifest> {
+    match graph.node(digest) {
+        Some(Node::Present(manifest)) => Some(manifest),
+        _ => None,
+    }
+}
+
+/// The subjects of edges whose digests are no sha256.
+fn long_subjects(graph: &Graph) -> impl Iterator<Item = &Digest> {
+    graph.edges().map(|edge| &edge.subject).filter(|subject| subject.sha256().is_none())
+}
+
+/// Manifests that are reached from themselves: only with digests that cannot be verified (INDEX-4).
+fn cycles(nodes: &BTreeMap<&Digest, &Node>) -> BTreeSet<Digest> {
+    enum Step<'g> {
+        In(&'g Digest),
+        Out(&'g Digest),
+    }
+    let mut cycles = BTreeSet::new();
+    if nodes.keys().all(|digest| digest.verifiable()) {
+        return cycles;
+    }
+    let mut open: HashSet<&Digest> = HashSet::new();
+    let mut done: HashSet<&Digest> = HashSet::new();
+    let mut stack: Vec<Step<'_>> = nodes.keys().map(|digest| Step::In(digest)).collect();
+    while let Some(step) = stack.pop() {
+        match step {
+            Step::Out(digest) => {
+                open.remove(digest);
+                done.insert(digest);
+            }
+            Step::In(digest) if done.contains(digest) => {}
+            Step::In(digest) if open.contains(digest) => {
+                cycles.insert(digest.clone());
+            }
+            Step::In(digest) => {
+                // Only indexes have children.
+                let Some(Node::Present(index)) = nodes.get(digest) else { continue };
+                if index.kind() != ManifestKind::Index {
+                    continue;
+                }
+                open.insert(digest);
+                stack.push(Step::Out(digest));
+                stack.extend(
+                    index.parts.iter().filter(|part| part.is_manifest()).map(|part| Step::In(&part.descriptor.digest)),
+                );
+            }
+        }
+    }
+    cycles
+}
