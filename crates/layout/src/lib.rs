@@ -42,6 +42,7 @@ pub mod name;
 #[cfg(feature = "oci-spec")]
 pub mod oci;
 pub mod source;
+mod staged;
 mod stray;
 pub mod transaction;
 mod writeback;

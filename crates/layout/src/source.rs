@@ -162,6 +162,12 @@ pub trait Source: Send + Sync {
     /// cannot be read at all.
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()>;
 
+    /// What writers put aside and have not published, or not deleted yet: files and their lengths. Only
+    /// directories have any.
+    fn staged(&self) -> Result<Count> {
+        Ok(Count::default())
+    }
+
     /// Whether its manifests were made by us from something else (ARCHIVE-18): other tools make others, and
     /// signatures of those do not hold.
     fn generated(&self) -> bool {
