@@ -27,12 +27,14 @@
 pub mod bundle;
 mod closure;
 pub mod docker;
+pub mod du;
 pub mod facts;
 pub mod fsck;
 pub mod graph;
 pub mod import;
 mod list;
 mod manifest;
+mod owners;
 pub mod plan;
 pub mod platform;
 mod rename;

@@ -12,7 +12,7 @@ use ocistow_layout::index::CARRIES;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Digest, IndexFile, Kind, Result, Source, Unwatched, checked};
 use ocistow_testkit::fixtures::*;
-use ocistow_testkit::{Drawing, draw, odd};
+use ocistow_testkit::{Drawing, draw, odd, world_of};
 
 const PLAIN: Load = Load { threads: 1, scan_blobs: false };
 
@@ -300,37 +300,6 @@ fn dockers_manifest_names_images_by_their_full_names() {
     let made = make(&of(&world, &["2.0"])).unwrap();
     assert!(String::from_utf8(made.bytes).unwrap().contains("\"RepoTags\":null"));
     assert_eq!((made.images, made.nameless), (1, 1));
-}
-
-/// A drawing of images, indexes, attestations and referrers of all sorts, from numbers.
-fn world_of(steps: &[(u8, usize)]) -> String {
-    let mut text =
-        String::from("image i0:t0 = base [linux/amd64]\nimage i1 = base + more [linux/arm64]\nindex x0:x = i0, i1\n");
-    let mut things = vec!["i0".to_owned(), "i1".to_owned(), "x0".to_owned()];
-    let (mut listed, mut signed) = (BTreeSet::new(), BTreeSet::new());
-    for (n, (what, pick)) in steps.iter().enumerate() {
-        let subject = things[pick % things.len()].clone();
-        let line = match what % 7 {
-            0 => format!("refer r{n} -> {subject} : application/x.{n}"),
-            1 => format!("refer r{n}:tag{n} -> {subject} : application/x.{n}"),
-            2 => format!("containerd r{n} -> {subject} : application/x.{n}"),
-            3 => format!("image r{n}:t{n} = base + l{n} [linux/s390x]"),
-            4 => format!("index r{n}:t{n} = {subject}"),
-            5 if signed.insert(subject.clone()) => {
-                text.push_str(&format!("cosign {subject}.sig\n"));
-                continue;
-            }
-            _ if listed.insert(subject.clone()) => {
-                text.push_str(&format!("refer r{n} -> {subject} : application/x.{n}\nfallback {subject} = r{n}\n"));
-                continue;
-            }
-            _ => continue,
-        };
-        text.push_str(&line);
-        text.push('\n');
-        things.push(format!("r{n}"));
-    }
-    text
 }
 
 proptest::proptest! {

@@ -64,8 +64,10 @@ mod draw;
 pub mod fixtures;
 pub mod medium;
 pub mod odd;
+mod steps;
 mod tar;
 mod write;
 
 pub use draw::{Drawing, draw};
+pub use steps::world_of;
 pub use write::{to_dir, to_tar};
