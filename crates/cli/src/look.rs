@@ -58,12 +58,10 @@ pub fn columns_at<const N: usize>(
     for (at, row) in rows.iter().enumerate() {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
+            let filling = " ".repeat(widths[column] - cell.chars().count());
+            let (before, behind) = if sides[column] == Side::Right { (&*filling, "") } else { ("", &*filling) };
             let gap = if column + 1 < N { "  " } else { "" };
-            let width = widths[column];
-            line.push_str(&match sides[column] {
-                Side::Left => format!("{cell:<width$}{gap}"),
-                Side::Right => format!("{cell:>width$}{gap}"),
-            });
+            line.extend([before, cell, behind, gap]);
         }
         let line = line.trim_end();
         let line = if at == 0 { look.dim(line) } else { line.to_owned() };

@@ -12,6 +12,7 @@ pub mod cat;
 pub mod completions;
 pub mod copy;
 pub mod discover;
+pub mod du;
 pub mod export;
 pub mod fsck;
 pub mod import;
@@ -32,6 +33,7 @@ pub enum Command {
     Cat(cat::Args),
     Resolve(resolve::Args),
     Discover(discover::Args),
+    Du(du::Args),
     Fsck(fsck::Args),
     Export(export::Args),
     Import(import::Args),
@@ -57,6 +59,7 @@ impl Command {
             Self::Cat(args) => args.run(context),
             Self::Resolve(args) => args.run(context),
             Self::Discover(args) => args.run(context),
+            Self::Du(args) => args.run(context),
             Self::Fsck(args) => args.run(context),
             Self::Export(args) => args.run(context),
             Self::Import(args) => args.run(context),
