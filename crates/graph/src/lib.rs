@@ -26,6 +26,7 @@
 //! ```
 pub mod bundle;
 mod closure;
+pub mod diff;
 pub mod docker;
 pub mod du;
 pub mod facts;

@@ -129,7 +129,8 @@ fn what_is_absent_is_counted_by_what_is_said_of_it() {
     assert_eq!(usage.total.bytes, sum(&world, "a a.config x"));
     assert_eq!(usage.unreachable.bytes, sum(&world, "arm.config"), "an absent manifest leads nowhere");
 
-    let data = base64::engine::general_purpose::STANDARD.encode(&draw("image a = base").memory.blobs[&world.digest("base")]);
+    let data =
+        base64::engine::general_purpose::STANDARD.encode(&draw("image a = base").memory.blobs[&world.digest("base")]);
     let mut memory = world.memory.clone();
     let text = String::from_utf8(memory.blobs[&world.digest("a")].clone()).unwrap();
     let base = world.descriptor("base").text();

@@ -136,9 +136,8 @@ impl Args {
                 .because("du takes a location without a reference, and tells of all roots")
                 .hint("plan tells what goes along with one reference"));
         }
-        let progress = context.progress("reading manifests", None);
-        let _held = at::hold(context, &location.path, &progress)?;
         let source = at::open(context, &location.path)?;
+        let progress = context.progress("reading manifests", None);
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);
         let usage = usage(&graph, &*source)?;

@@ -11,6 +11,7 @@ pub mod at;
 pub mod cat;
 pub mod completions;
 pub mod copy;
+pub mod diff;
 pub mod discover;
 pub mod du;
 pub mod export;
@@ -34,6 +35,7 @@ pub enum Command {
     Resolve(resolve::Args),
     Discover(discover::Args),
     Du(du::Args),
+    Diff(diff::Args),
     Fsck(fsck::Args),
     Export(export::Args),
     Import(import::Args),
@@ -60,6 +62,7 @@ impl Command {
             Self::Resolve(args) => args.run(context),
             Self::Discover(args) => args.run(context),
             Self::Du(args) => args.run(context),
+            Self::Diff(args) => args.run(context),
             Self::Fsck(args) => args.run(context),
             Self::Export(args) => args.run(context),
             Self::Import(args) => args.run(context),
