@@ -202,7 +202,8 @@ impl<'g> Reached<'g> {
 
     /// What goes along with what: parts, referrers, and lists of them, whose members go along by themselves.
     fn edges(&self, graph: &Graph) -> Edges {
-        let (mut by_tag, mut by_subject): (HashMap<&str, Vec<u32>>, HashMap<&Digest, Vec<u32>>) = Default::default();
+        let mut by_tag: HashMap<&str, Vec<u32>> = HashMap::new();
+        let mut by_subject: HashMap<&Digest, Vec<u32>> = HashMap::new();
         for list in graph.lists().iter().filter(|list| self.lists.contains(&list.digest)) {
             let lists = match &list.about {
                 About::Tag(tag) => by_tag.entry(tag).or_default(),

@@ -95,7 +95,7 @@ pub(crate) fn owned(edges: &Edges, weights: &[Option<u64>], roots: &[u32]) -> Ow
             for (bit, sum) in sums[first as usize..].iter_mut().take(batch.len()).enumerate() {
                 if mask >> bit & 1 == 1 {
                     sum.blobs += count.blobs;
-                    sum.bytes += count.bytes;
+                    sum.bytes = sum.bytes.saturating_add(count.bytes);
                 }
             }
         }

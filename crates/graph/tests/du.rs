@@ -160,6 +160,16 @@ fn entries_that_are_no_descriptors_and_null_lists_are_passed_over() {
     }
 }
 
+/// DESCRIPTOR-3: any length may be claimed.
+#[test]
+fn claims_of_length_do_not_overflow() {
+    let claim = |n: u32| format!("{{\"mediaType\":\"x/y\",\"digest\":\"sha256:{n:064x}\",\"size\":{}}}", i64::MAX);
+    let claims: Vec<String> = (0..3).map(claim).collect();
+    let index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", claims.join(","));
+    let layout = Memory { index: index.into_bytes(), ..Memory::default() };
+    assert_eq!(usage_of(&layout).absent, Count { blobs: 3, bytes: u64::MAX });
+}
+
 /// An index can have its subject as a child.
 #[test]
 fn circles_end() {

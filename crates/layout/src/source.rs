@@ -249,10 +249,10 @@ pub struct Count {
 }
 
 impl Count {
-    /// Counts one more blob.
+    /// Counts one more blob. What an enemy says of its length does not overflow.
     pub fn add(&mut self, bytes: u64) {
         self.blobs += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 
