@@ -206,27 +206,15 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
         }
     }
     // What refers to something that is not here at all goes along; what refers to something left out does not.
-    let subjects = subjects(graph);
     let there = |digest: &&Digest| graph.node(digest).is_some_and(|node| *node != Node::Absent);
-    let roots: HashSet<&Digest> =
-        graph.roots().into_iter().filter_map(|place| own(graph, place)).map(|own| &own.digest).filter(there).collect();
-    let waits = |digest: &Digest| {
-        let mut met = BTreeSet::new();
-        let mut stack = vec![digest];
-        while let Some(digest) = stack.pop() {
-            for subject in subjects.get(digest).into_iter().flatten() {
-                if children.contains(subject) || roots.contains(subject) {
-                    return false;
-                }
-                if met.insert(*subject) {
-                    stack.push(subject);
-                }
-            }
-        }
-        true
-    };
+    let roots = graph.roots().into_iter().filter_map(|place| own(graph, place)).map(|own| &own.digest).filter(there);
+    let mut subjects: Vec<&Digest> = children.iter().copied().chain(roots).collect();
+    let mut refer: HashSet<&Digest> = HashSet::new();
+    while let Some(subject) = subjects.pop() {
+        subjects.extend(graph.referrers(subject).iter().map(|edge| &edge.referrer).filter(|it| refer.insert(it)));
+    }
     for root in choice.roots.iter().filter(|root| matches!(standing(root), Standing::Referrer | Standing::Cosign)) {
-        if waits(&root.descriptor.digest) {
+        if !refer.contains(&root.descriptor.digest) {
             closure.whole(&root.descriptor)?;
         }
     }
@@ -239,15 +227,6 @@ fn children(graph: &Graph) -> HashSet<&Digest> {
     let nodes = graph.nodes().into_iter().filter(|(digest, _)| !lists.contains(digest));
     let facts = nodes.filter_map(|(_, node)| if let Node::Present(facts) = node { Some(facts) } else { None });
     facts.flat_map(|facts| facts.children().map(|child| &child.digest)).collect()
-}
-
-/// The subjects of each referrer.
-fn subjects(graph: &Graph) -> HashMap<&Digest, Vec<&Digest>> {
-    let mut subjects: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
-    for edge in graph.edges() {
-        subjects.entry(&edge.referrer).or_default().push(&edge.subject);
-    }
-    subjects
 }
 
 /// The stored lists about what is carried, made new where they list something that is not, or miss
