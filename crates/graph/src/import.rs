@@ -157,14 +157,7 @@ fn merge_lists(
     import: &mut Import,
 ) -> Result<()> {
     let named = named(index);
-    // Who arrives and says a subject, by whatever a list about that subject may be known by.
-    let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
-    for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
-        if let Some(subject) = &facts.subject {
-            referring.entry(About::Tag(subject.digest.fallback_tag())).or_default().push(facts);
-            referring.entry(About::Subject(subject.digest.clone())).or_default().push(facts);
-        }
-    }
+    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)));
     // What is a list under one entry may be an index that is needed under another.
     let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
     let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
@@ -235,20 +228,27 @@ fn merge_lists(
         import.inline.insert(entry.digest, bytes);
     }
     for (about, entries) in left {
-        let referrers = referring.get(&about).map_or(&[][..], Vec::as_slice);
+        // Several may be about the same: then what one of them lists, none lacks, and those of one name become one.
+        let mut by_name: BTreeMap<Pair, Vec<(&Entry, Vec<(Digest, String)>)>> = BTreeMap::new();
+        let mut known: BTreeSet<Digest> = BTreeSet::new();
         for entry in entries {
-            let mut members = listed(plan, graph, &entry.descriptor);
-            let before = members.len();
-            let known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
-            let lacking = referrers.iter().filter(|facts| !known.contains(&facts.digest));
-            members.extend(lacking.map(|facts| (facts.digest.clone(), list::member(facts))));
-            let mut entry = entry.clone();
-            if members.len() > before {
-                let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
-                if !needed.contains(&entry.descriptor.digest) {
-                    import.dropped.push(entry.descriptor.digest.clone());
-                }
+            let members = listed(plan, graph, &entry.descriptor);
+            known.extend(members.iter().map(|(digest, _)| digest.clone()));
+            by_name.entry(entry.pair.key()).or_default().push((entry, members));
+        }
+        let referrers = referring.get(&about).into_iter().flatten();
+        let lacking = referrers.filter(|facts| !known.contains(&facts.digest));
+        let mut lacking: Vec<_> = lacking.map(|facts| (facts.digest.clone(), list::member(facts))).collect();
+        for lists in by_name.into_values() {
+            let mut entry = lists[0].0.clone();
+            if lists.len() > 1 || !lacking.is_empty() {
+                let mut met = BTreeSet::new();
+                let members = lists.iter().flat_map(|(_, members)| members).filter(|(digest, _)| met.insert(digest));
+                let bytes = list::made(members.chain(&std::mem::take(&mut lacking)).map(|(_, text)| text.as_str()));
                 entry.descriptor = list::entry(&entry.descriptor, &bytes);
+                let old = lists.iter().map(|(old, _)| &old.descriptor.digest);
+                let superseded = old.filter(|old| **old != entry.descriptor.digest && !needed.contains(old));
+                import.dropped.extend(superseded.cloned());
                 import.inline.insert(entry.descriptor.digest.clone(), bytes);
             }
             match entry.pair.is_empty() {

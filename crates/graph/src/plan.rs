@@ -8,8 +8,8 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
-use crate::facts::{Facts, Form, Shape};
-use crate::graph::{About, CONTAINERD_SUBJECT, Dialect, Graph, Node, Standing, about, cosign};
+use crate::facts::{Form, Shape};
+use crate::graph::{About, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
@@ -239,11 +239,13 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     // Tags of longer digests are cut, so they can only be compared.
     let long = |digest: &&Digest| digest.sha256().is_none();
     let tags: HashSet<String> = closure.carried.manifests.keys().filter(long).map(Digest::fallback_tag).collect();
-    let mut refer: HashMap<&Digest, Vec<&Facts>> = HashMap::new();
-    for facts in closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest)) {
-        if let Some(subject) = &facts.subject {
-            refer.entry(&subject.digest).or_default().push(facts);
-        }
+    let carried = closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest));
+    let referring = if graph.lists().is_empty() { BTreeMap::new() } else { list::referring(carried) };
+    // Several lists may be about the same: then what one of them lists, none lacks.
+    let mut listed: BTreeMap<&About, HashSet<&Digest>> = BTreeMap::new();
+    for list in graph.lists() {
+        let members = members(graph, list).into_iter().flatten().map(|member| &member.digest);
+        listed.entry(&list.about).or_default().extend(members);
     }
     let mut going = Vec::new();
     for list in graph.lists() {
@@ -258,19 +260,14 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
         if chosen.contains(&list.place) || !(about || choice.all && !known) {
             continue;
         }
-        let members = match graph.node(&list.digest) {
-            Some(Node::Present(facts)) if facts.form.shape() == Shape::Index => facts.children(),
-            _ => {
-                // Absent or broken: the walk says so.
-                closure.alone(entry);
-                going.push(Going { place: list.place, entry: entry.clone() });
-                continue;
-            }
+        let Some(members) = members(graph, list) else {
+            // Absent or broken: the walk says so.
+            closure.alone(entry);
+            going.push(Going { place: list.place, entry: entry.clone() });
+            continue;
         };
         let (mut kept, mut dropped) = (Vec::new(), false);
-        let mut listed = HashSet::new();
         for member in members {
-            listed.insert(&member.digest);
             match graph.node(&member.digest) {
                 _ if closure.carried.has(&member.digest) => kept.push(member.text().to_owned()),
                 Some(Node::Absent) | None => {}
@@ -278,9 +275,11 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
                 Some(Node::Present(_)) => dropped = true,
             }
         }
-        // What oras or we entered beside regctl's list belongs into it too.
-        let unlisted = referrers_of(&refer, &list.about).filter(|facts| !listed.contains(&facts.digest));
-        let unlisted: Vec<String> = unlisted.map(list::member).collect();
+        // What oras or we entered beside regctl's list belongs into it too; of several lists, into the first.
+        let listed = listed.remove(&list.about);
+        let referrers = referring.get(&list.about).into_iter().flatten();
+        let unlisted = referrers.filter(|facts| listed.as_ref().is_some_and(|listed| !listed.contains(&facts.digest)));
+        let unlisted: Vec<String> = unlisted.map(|facts| list::member(facts)).collect();
         if !dropped && unlisted.is_empty() {
             closure.alone(entry);
             going.push(Going { place: list.place, entry: entry.clone() });
@@ -297,19 +296,10 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     going
 }
 
-/// The carried referrers that say themselves that they refer to what a list is about, by digest.
-fn referrers_of<'r>(refer: &'r HashMap<&Digest, Vec<&'r Facts>>, about: &About) -> impl Iterator<Item = &'r Facts> {
-    let subject = match about {
-        About::Subject(subject) => Some(subject.clone()),
-        About::Tag(tag) => name::fallback_subject(tag),
-    };
-    let found: Vec<&Facts> = match subject {
-        Some(subject) => refer.get(&subject).into_iter().flatten().copied().collect(),
-        // Tags of longer digests are cut, so they can only be compared.
-        None => refer.iter().filter(|(subject, _)| about.is(subject)).flat_map(|(_, facts)| facts).copied().collect(),
-    };
-    let by_digest: BTreeMap<&Digest, &Facts> = found.into_iter().map(|facts| (&facts.digest, facts)).collect();
-    by_digest.into_values()
+/// What a list lists; `None` where it is absent or broken.
+fn members<'g>(graph: &'g Graph, list: &List) -> Option<impl Iterator<Item = &'g Descriptor>> {
+    let facts = graph.facts(&list.digest)?;
+    (facts.form.shape() == Shape::Index).then(|| facts.children())
 }
 
 fn left_out(wider: &Carried, carried: &Carried) -> Count {
