@@ -358,3 +358,67 @@ fn a_list_that_misses_what_goes_along_is_completed() {
         assert!(!words(&world, &plan).contains("app.fallback"), "the old list stays behind");
     }
 }
+
+#[test]
+fn of_several_lists_about_one_subject_the_first_is_completed() {
+    let world = draw(
+        "image app:1 = base
+         refer one -> app : application/x.sig
+         refer two -> app : application/x.sig
+         refer three -> app : application/x.sig
+         fallback app = one
+         fallback app = two
+         entry three",
+    );
+    for request in [request(), of(&world, &["1"])] {
+        let plan = export(&world.memory, &request).unwrap();
+        let bundle = sound(&world.memory, &plan);
+        let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+        let lists = graph.lists().iter().map(|list| graph.facts(&list.digest).unwrap());
+        let mut lists: Vec<String> = lists.map(|list| world.words(list.children().map(|it| &it.digest))).collect();
+        lists.sort();
+        assert_eq!(lists, ["one three", "two"]);
+    }
+}
+
+/// INDEX-6: whether an index suits is what is in it, however deep, and over whatever way.
+#[test]
+fn a_platform_is_found_in_nested_indexes_and_diamonds() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         image plain = other
+         index a = arm
+         index b = a, amd
+         index c = a, b
+         index none = a, a
+         index deep = none
+         index odd = plain
+         index app:1.0 = deep, c, odd, none",
+    );
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..of(&world, &["1.0"]) }).unwrap();
+    assert_eq!(words(&world, &plan), "amd amd.config app b base c odd other plain plain.config");
+    let platforms = vec!["linux/arm64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..of(&world, &["1.0"]) }).unwrap();
+    assert_eq!(words(&world, &plan), "a app arm arm.config b base c deep none");
+}
+
+/// Over however many steps: what refers to something left out stays, what refers to nothing here goes along.
+#[test]
+fn a_chain_of_referrers_goes_along_where_its_end_is_not_here() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         index app:1.0 = amd, arm
+         refer out -> arm : application/x.sig
+         refer outer -> out : application/x.sig
+         ghost gone
+         refer waits -> gone : application/x.sig
+         refer longer -> waits : application/x.sig",
+    );
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..request() }).unwrap();
+    let carried = words(&world, &plan);
+    assert!(carried.contains("longer") && carried.contains("waits") && !carried.contains("out"), "{carried}");
+}
