@@ -122,6 +122,75 @@ fn fsck_finds_no_error_in_what_other_tools_wrote() {
     }
 }
 
+/// What `du` sums up is what `fsck` hashes and finds, and what `plan` would carry for each root.
+#[test]
+fn du_agrees_with_fsck_and_plan_on_every_sample() {
+    for sample in samples() {
+        let number = |document: &Value, key: &str| document[key].as_u64().expect("it is a number");
+        let usage = done(&["du", "--format", "json", &sample]).json();
+        let files = files(&sample);
+        let sizes: BTreeMap<String, u64> =
+            walk::blobs(&files).into_iter().map(|digest| (digest.clone(), size(&files, &digest))).collect();
+        let reached: u64 = walk::reached(&files).iter().map(|digest| sizes[digest]).sum();
+        assert_eq!(number(&usage, "total"), reached, "{sample}: {usage}");
+        assert_eq!(number(&usage, "total") + number(&usage, "unreachable"), sizes.values().sum::<u64>(), "{sample}");
+
+        let report = done(&["fsck", "--format", "json", &sample]).json();
+        let checked = &report["checked"];
+        assert_eq!(number(&usage, "total") + number(&usage, "unreachable"), number(checked, "bytes"), "{sample}");
+        let found = |kinds: &[&str]| {
+            let problems = report["problems"].as_array().expect("there is a list").iter();
+            let kind = |problem: &&Value| kinds.contains(&problem["kind"].as_str().expect("it is text"));
+            problems.filter(kind).map(|problem| problem["digest"].to_string()).collect::<BTreeSet<_>>().len() as u64
+        };
+        assert_eq!(number(&usage["counts"], "unreachable"), found(&["unreachable-blob"]), "{sample}: {report}");
+        assert_eq!(number(&usage["counts"], "absent"), found(&["missing-blob", "absent-child"]), "{sample}: {report}");
+
+        let mut unique = BTreeMap::new();
+        for root in usage["roots"].as_array().expect("there is a list") {
+            let digest = root["digest"].as_str().expect("it is text");
+            let plan = done(&["plan", "--allow-missing", "--format", "json", &format!("{sample}@{digest}")]).json();
+            assert_eq!(number(root, "total"), number(&plan, "bytes"), "{sample}@{digest}");
+            assert_eq!(number(root, "total"), number(root, "unique") + number(root, "shared"), "{sample}@{digest}");
+            unique.insert(digest.to_owned(), number(root, "unique"));
+        }
+        let alone = unique.values().sum::<u64>() + number(&usage, "rootless");
+        assert!(alone <= number(&usage, "total"), "{sample}: {usage}");
+    }
+}
+
+fn size(files: &BTreeMap<String, Vec<u8>>, digest: &str) -> u64 {
+    files[&format!("blobs/{}", digest.replacen(':', "/", 1))].len() as u64
+}
+
+#[test]
+fn diff_finds_none_between_a_sample_and_itself_or_its_bundle() {
+    for sample in samples() {
+        let space = tempfile::tempdir().expect("there is room");
+        let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+        let ran = done(&["diff", "--exit-code", "--format", "json", &sample, &sample]).json();
+        let tags = &ran["tags"];
+        for (at, list) in [(tags, "added"), (tags, "removed"), (tags, "changed"), (&ran["untagged"], "onlyA")] {
+            assert_eq!(at[list], Value::Array(Vec::new()), "{sample}: {ran}");
+        }
+        assert_eq!((&ran["blobs"]["onlyA"], &ran["bytes"]["onlyB"]), (&0.into(), &0.into()), "{sample}: {ran}");
+        assert_eq!(ran["blobs"]["both"], walk::blobs(&files(&sample)).len(), "{sample}: {ran}");
+
+        done(&["export", &sample, "-o", &path("x.tar")]);
+        let ran = ocistow(["diff", "--exit-code", "--format", "json", &sample, &path("x.tar")]);
+        let left: BTreeSet<String> =
+            walk::blobs(&files(&sample)).difference(&walk::reached(&files(&sample))).cloned().collect();
+        let document = ran.json();
+        assert_eq!(document["tags"], serde_json::json!({"added": [], "removed": [], "changed": []}), "{ran}");
+        assert_eq!(document["blobs"]["onlyA"], left.len(), "only what nothing reaches stays behind: {ran}");
+        assert_eq!(ran.code, if left.is_empty() { 0 } else { 7 }, "{ran}");
+        for digest in digests(&sample) {
+            let pair = [format!("{sample}@{digest}"), format!("{}@{digest}", path("x.tar"))];
+            done(&["diff", "--exit-code", "-q", &pair[0], &pair[1]]);
+        }
+    }
+}
+
 #[test]
 fn export_and_import_carry_all_that_was_reachable() {
     for sample in samples() {

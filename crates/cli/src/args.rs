@@ -62,7 +62,7 @@ EXAMPLES:
     ocistow fsck ./there
 
 EXIT CODES:
-  0 done   1 failed   2 usage   3 not found   4 integrity   5 incomplete   130 interrupted";
+  0 done   1 failed   2 usage   3 not found   4 integrity   5 incomplete   7 different   130 interrupted";
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]

@@ -119,6 +119,17 @@ impl<'w> Context<'w> {
     /// Tells an answer that the command will fail with: in JSON with `error` as one more key. The error
     /// itself has still to be returned, and is not put into a second document.
     pub fn answer_failed<A: Answer>(&self, answer: &A, error: &Error) -> Result<()> {
+        self.answer_with(answer, Failure::of(error))
+    }
+
+    /// Tells an answer for which the command ends with another code than 0, though it did what it was asked:
+    /// in JSON with `error` as one more key, and nowhere else a word of an error. Returns the code.
+    pub fn answer_ending<A: Answer>(&self, answer: &A, code: Code, message: &str) -> Result<Code> {
+        self.answer_with(answer, Failure { code: code.word(), message: message.to_owned() })?;
+        Ok(code)
+    }
+
+    fn answer_with<A: Answer>(&self, answer: &A, error: Failure) -> Result<()> {
         #[derive(Serialize)]
         struct Both<'a, A> {
             #[serde(flatten)]
@@ -126,7 +137,7 @@ impl<'w> Context<'w> {
             error: Failure,
         }
         self.tell(|out, look| match self.format {
-            Format::Json => document(out, &Both { answer, error: Failure::of(error) }),
+            Format::Json => document(out, &Both { answer, error }),
             _ if self.quiet => Ok(()),
             _ => answer.text(out, look),
         })

@@ -152,7 +152,8 @@ fn ls_lists_names_and_with_all_what_only_serves_others() {
 fn an_archive_answers_as_its_directory_does() {
     let place = Place::new(SIGNED);
     let archive = place.archive();
-    for line in ["ls STORE --all", "show STORE:1.0", "discover STORE:1.0 -v", "resolve STORE:1.0", "cat STORE@<base>"] {
+    let lines = ["ls STORE --all", "show STORE:1.0", "discover STORE:1.0 -v", "resolve STORE:1.0", "cat STORE@<base>"];
+    for line in lines.into_iter().chain(["du STORE -v", "diff STORE STORE"]) {
         let directory = place.run(line).done();
         let words: Vec<String> = place
             .words(line)
@@ -264,6 +265,125 @@ fn discover_answers_for_a_subject_that_is_gone() {
     let place = Place::new("ghost gone\nrefer sig -> gone : application/x.sig");
     let tree = place.run("discover STORE@<gone> --format json").done().json();
     assert_eq!((&tree["absent"], &tree["referrers"][0]["digest"]), (&true.into(), &place.digest("sig").into()));
+}
+
+#[test]
+fn du_tells_what_each_root_takes_and_what_else_lies_there() {
+    let place = Place::new(
+        "layer base 3000
+         image a:a = base + one
+         image b:b = base + two + lost
+         refer sig -> a : application/x.sig
+         ghost gone
+         refer waits -> gone : application/x.sig
+         layer left 700
+         absent lost",
+    );
+    let staged = place.path.join(".ocistow/staging/1");
+    std::fs::create_dir_all(&staged).expect("there is room");
+    std::fs::write(staged.join("x"), [0; 123]).expect("there is room");
+    let size = |words: &str| words.split(' ').map(|word| place.drawing.descriptor(word).size).sum::<u64>();
+    let (empty, base) = (2, size("base"));
+    let usage = place.run("du STORE --format json").done().json();
+    let a = size("a a.config one sig sig.file");
+    assert_eq!(usage["roots"][0]["tag"], "a");
+    assert_eq!(usage["roots"][0]["digest"], place.digest("a"));
+    assert_eq!(usage["roots"][0]["total"], a + base + empty);
+    assert_eq!((&usage["roots"][0]["unique"], &usage["roots"][0]["shared"]), (&(a + empty).into(), &base.into()));
+    assert_eq!(usage["roots"][1]["unique"], size("b b.config two"));
+    // The empty config belongs to what waits, too, but that is no root.
+    assert_eq!(usage["rootless"], size("waits waits.file"));
+    assert_eq!((&usage["unreachable"], &usage["staged"]), (&size("left").into(), &123.into()));
+    assert_eq!((&usage["absent"], &usage["counts"]["absent"]), (&size("lost").into(), &1.into()));
+    let all = size("a a.config one sig sig.file b b.config two waits waits.file base") + empty;
+    assert_eq!(usage["total"], all);
+
+    let sorted = place.run("du STORE --sort unique --format json").done().json();
+    let first = if a + empty > size("b b.config two") { "a" } else { "b" };
+    assert_eq!(sorted["roots"][0]["tag"], first);
+    let text = place.run("du STORE").done().out;
+    let firsts: Vec<&str> = text.lines().skip(3).map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!(firsts, ["total", "of no root", "unreachable", "absent", "staged"], "{text}");
+    let told = place.run("du STORE -v").done().out;
+    for (name, state) in [("base", "2"), ("left", "unreachable"), ("lost", "absent"), ("waits", "of no root")] {
+        let line = told.lines().find(|line| line.starts_with(&place.digest(name))).unwrap_or_default();
+        assert!(line.ends_with(&format!("  {state}")), "{name}: {told}");
+    }
+    assert_eq!(place.run("du STORE -q").done().out, "");
+    assert_eq!(place.run("du STORE:a").code, 2);
+}
+
+#[test]
+fn du_and_diff_go_on_over_what_is_broken_and_say_so() {
+    let place = Place::new("image a:a = base\nimage b:b = other\nimage c:c = base\ndamage b\nabsent c");
+    let index = place.path.join("index.json");
+    let text = std::fs::read_to_string(&index).expect("it can be read");
+    let bad = r#""manifests":[{"mediaType":"x/y","digest":"sha256:../..","size":1},null,"#;
+    std::fs::write(&index, text.replacen("\"manifests\":[", bad, 1)).expect("it can be written");
+    let said = place.run("du STORE --format json").done();
+    let usage = said.json();
+    let told: Vec<(&Value, &Value, &Value)> =
+        usage["roots"].as_array().unwrap().iter().map(|row| (&row["tag"], &row["kind"], &row["absent"])).collect();
+    let (text, null) = (|text: &str| Value::from(text), Value::Null);
+    assert_eq!(
+        told,
+        [(&text("a"), &text("image"), &null), (&text("b"), &null, &null), (&text("c"), &null, &Value::from(true))]
+    );
+    for part in ["entry 0 of index.json", "entry 1 of index.json", &place.digest("b")] {
+        assert!(said.err.contains(part), "{part}: {}", said.err);
+    }
+    let said = place.run("diff STORE STORE --exit-code --format json").done();
+    for part in ["entry 0 of index.json", "entry 1 of index.json", &place.digest("c")] {
+        assert!(said.err.contains(part), "{part}: {}", said.err);
+    }
+    let said = place.run("diff STORE:b STORE:c --format json").done();
+    assert!(said.err.contains(&place.digest("b")) && said.err.contains(&place.digest("c")), "{}", said.err);
+    assert_eq!(said.json()["tags"]["changed"][0]["to"], place.digest("c"));
+}
+
+#[test]
+fn diff_tells_names_blobs_and_bytes_and_ends_as_it_is_asked_to() {
+    let place = Place::new("image one:1 = base\nimage two:2 = base");
+    let other = place.path.with_file_name("other");
+    to_dir(&place.drawing.memory, &other).expect("there is room");
+    let other = other.to_str().expect("it is UTF-8");
+    let run = |line: &str| place.run(&line.replace("OTHER", other));
+    assert_eq!(run("diff STORE OTHER --exit-code -q").done().out, "");
+    place.run("tag STORE:1 moved gone").done();
+    run("tag OTHER:2 moved come").done();
+    let document = run("diff STORE OTHER --format json").done().json();
+    let (one, two) = (place.digest("one"), place.digest("two"));
+    assert_eq!(
+        document["tags"],
+        serde_json::json!({
+            "added": [{"tag": "come", "name": null, "digest": two}],
+            "removed": [{"tag": "gone", "name": null, "digest": one}],
+            "changed": [{"tag": "moved", "name": null, "from": one, "to": two}],
+        })
+    );
+    assert_eq!(document["blobs"], serde_json::json!({"onlyA": 0, "onlyB": 0, "both": 5}));
+    assert!(document.get("error").is_none());
+    let differs = run("diff STORE OTHER --exit-code --format json");
+    assert_eq!((differs.code, &differs.json()["error"]["code"], &*differs.err), (7, &"differs".into(), ""));
+    let quiet = run("diff STORE OTHER --exit-code -q");
+    assert_eq!((quiet.code, &*quiet.out, &*quiet.err), (7, "", ""));
+    let text = run("diff STORE OTHER").done().out;
+    let expected = format!("- gone  {one}\n+ come  {two}\n~ moved  {one} → {two}\n");
+    assert!(text.starts_with(&expected), "{text}");
+
+    let blob = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    std::fs::write(format!("{other}/blobs/sha256/{}", &blob[7..]), "hello").expect("there is room");
+    let told = run("diff STORE OTHER -v").done().out;
+    assert!(told.ends_with(&format!("\n+ {blob}  5 B\n")), "{told}");
+    assert_eq!(run("diff STORE OTHER --format json").done().json()["bytes"]["onlyB"], 5);
+
+    assert_eq!(run("diff STORE:moved OTHER:1 --exit-code").code, 0, "what they stand for is the same");
+    assert_eq!(run("diff STORE:moved OTHER:moved --exit-code").code, 7);
+    assert_eq!(run("diff STORE:1 OTHER").code, 2, "which root of the other is not said");
+    assert_eq!(run("diff STORE:nope OTHER:1").code, 3);
+    assert_eq!(run("diff STORE").code, 2);
+    assert_eq!(run("diff --path STORE --to-path OTHER --exit-code").code, 7);
+    assert_eq!(run("diff --path STORE moved --to-path OTHER 1 --exit-code").code, 0);
 }
 
 #[test]
@@ -403,7 +523,10 @@ fn hostile_names_cannot_speak_to_the_terminal() {
     let index = place.path.join("index.json");
     let text = std::fs::read_to_string(&index).expect("it can be read");
     std::fs::write(&index, text.replace("\"1\"", "\"\\u001b]0;x\\u0007\\n\"")).expect("it can be written");
-    for line in ["ls STORE", "show STORE", "discover STORE -v", "resolve STORE:nope", "untag STORE:nope"] {
+    place.run(&format!("init {}", place.path.with_file_name("empty").display())).done();
+    let diff = format!("diff STORE {}", place.path.with_file_name("empty").display());
+    let lines = ["ls STORE", "show STORE", "discover STORE -v", "resolve STORE:nope", "untag STORE:nope", "du STORE"];
+    for line in lines.into_iter().chain([&*diff]) {
         let said = place.run(line);
         let controls = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
         assert!(!controls(&said.out) && !controls(&said.err), "{line}: {:?} {:?}", said.out, said.err);

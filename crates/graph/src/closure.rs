@@ -1,6 +1,6 @@
 //! What goes along with what: the manifests and blobs that chosen roots need and bring.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
@@ -76,12 +76,15 @@ pub(crate) struct Closure<'g> {
     reach: Reach<'g>,
     seen: HashMap<Digest, Extent>,
     next: Vec<(Digest, Extent)>,
+    /// Of indexes that were looked into: whether anything in them is of the platforms asked for.
+    suiting: HashMap<&'g Digest, bool>,
     pub carried: Carried,
 }
 
 impl<'g> Closure<'g> {
     pub fn new(graph: &'g Graph, source: &'g dyn Source, reach: Reach<'g>) -> Self {
-        Self { graph, source, reach, seen: HashMap::new(), next: Vec::new(), carried: Carried::default() }
+        let (seen, next, suiting, carried) = Default::default();
+        Self { graph, source, reach, seen, next, suiting, carried }
     }
 
     /// Takes a root: an entry of index.json or what was named by digest. `false` where nothing in it is of
@@ -244,7 +247,7 @@ impl<'g> Closure<'g> {
     }
 
     /// The places of the children taken of an index; `None` for all parts of anything else.
-    fn chosen(&self, facts: &Facts) -> Result<Option<BTreeSet<usize>>> {
+    fn chosen(&mut self, facts: &'g Facts) -> Result<Option<BTreeSet<usize>>> {
         if self.reach.platforms.is_empty() || facts.kind != ManifestKind::Index {
             return Ok(None);
         }
@@ -266,33 +269,66 @@ impl<'g> Closure<'g> {
     }
 
     /// Whether a root or child is of the platforms asked for, or of none at all.
-    fn suits(&self, descriptor: &Descriptor) -> Result<bool> {
+    fn suits(&mut self, descriptor: &Descriptor) -> Result<bool> {
         if self.reach.platforms.is_empty() {
             return Ok(true);
         }
-        // Own stack: indexes in indexes are as deep as an enemy likes.
-        let mut met = BTreeSet::new();
-        let mut stack = vec![descriptor];
-        while let Some(descriptor) = stack.pop() {
-            let platform = match &descriptor.platform {
-                Some(platform) => Some(platform.clone()),
-                None => match self.graph.facts(&descriptor.digest) {
-                    Some(facts) if facts.kind == ManifestKind::Index => {
-                        if met.insert(&facts.digest) {
-                            stack.extend(facts.children().filter(|child| !is_attestation(child)));
-                        }
-                        continue;
+        if let Some(suits) = self.suits_itself(descriptor)? {
+            return Ok(suits);
+        }
+        self.look_into(&descriptor.digest)?;
+        Ok(self.suiting.get(&descriptor.digest) == Some(&true))
+    }
+
+    /// The same of what is no index without a platform of its own; `None` of what has to be looked into.
+    fn suits_itself(&self, descriptor: &Descriptor) -> Result<Option<bool>> {
+        let platform = match &descriptor.platform {
+            Some(platform) => Some(platform.clone()),
+            None => match self.graph.facts(&descriptor.digest) {
+                Some(facts) if facts.kind == ManifestKind::Index => return Ok(None),
+                Some(facts) => config_platform(self.source, facts)?,
+                None => None,
+            },
+        };
+        let asked = |platform| self.reach.platforms.iter().any(|asked| asked.matches(platform));
+        // What has no platform is carried always.
+        Ok(Some(platform.as_ref().is_none_or(asked)))
+    }
+
+    /// Finds out of an index and those in it whether they suit. Each is looked into once, however many hold it
+    /// and however deep they are nested: what is found is handed up.
+    fn look_into(&mut self, index: &Digest) -> Result<()> {
+        let graph = self.graph;
+        let mut met: HashSet<&Digest> = HashSet::new();
+        let mut holders: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
+        let mut good: Vec<&Digest> = Vec::new();
+        let mut stack: Vec<&Facts> = graph.facts(index).into_iter().collect();
+        while let Some(facts) = stack.pop() {
+            if self.suiting.contains_key(&facts.digest) || !met.insert(&facts.digest) {
+                continue;
+            }
+            for child in facts.children().filter(|child| !is_attestation(child)) {
+                let known = self.suits_itself(child)?.or(self.suiting.get(&child.digest).copied());
+                match known {
+                    Some(true) => {
+                        good.push(&facts.digest);
+                        break;
                     }
-                    Some(facts) => config_platform(self.source, facts)?,
-                    None => None,
-                },
-            };
-            // What has no platform is carried always.
-            if platform.is_none_or(|platform| self.reach.platforms.iter().any(|asked| asked.matches(&platform))) {
-                return Ok(true);
+                    Some(false) => {}
+                    None => {
+                        holders.entry(&child.digest).or_default().push(&facts.digest);
+                        stack.extend(graph.facts(&child.digest));
+                    }
+                }
             }
         }
-        Ok(false)
+        self.suiting.extend(met.into_iter().map(|index| (index, false)));
+        while let Some(index) = good.pop() {
+            if self.suiting.insert(index, true) == Some(false) {
+                good.extend(holders.remove(index).into_iter().flatten());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use ocistow_layout::name::{self, Pair};
+use ocistow_layout::name::Pair;
 use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
@@ -224,9 +224,7 @@ impl Findings<'_> {
                 self.warn(ProblemKind::UnlistedReferrer, Some(&edge.referrer), message).path(&edge.referrer.path());
             }
         }
-        for list in graph.lists() {
-            self.list(graph, list);
-        }
+        self.lists(graph);
         self.carries(graph.index(), &reached);
         for digest in self.evidence.there.keys().filter(|digest| certain && !reached.contains(digest)) {
             self.warn(ProblemKind::UnreachableBlob, Some(digest), "nothing leads to it").path(&digest.path());
@@ -342,18 +340,49 @@ impl Findings<'_> {
         }
     }
 
-    /// A stored list against the manifests themselves (REFERRERS-15).
-    fn list(&mut self, graph: &Graph, list: &List) {
+    /// Stored lists against the manifests themselves (REFERRERS-15). Several may be about the same: then what one of
+    /// them names, none lacks.
+    fn lists(&mut self, graph: &Graph) {
+        let mut about: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
+        for list in graph.lists() {
+            about.entry(&list.about).or_default().push(list);
+        }
+        // The tag of a longer digest is cut, so that several may have it.
+        let mut tagged: BTreeMap<String, Vec<&Digest>> = BTreeMap::new();
+        let subjects: BTreeSet<&Digest> = graph.edges().map(|edge| &edge.subject).collect();
+        for subject in subjects.into_iter().filter(|_| !about.is_empty()) {
+            tagged.entry(subject.fallback_tag()).or_default().push(subject);
+        }
+        for (about, lists) in about {
+            let mut listed = HashSet::new();
+            let read: Vec<&List> = lists.into_iter().filter(|list| self.list(graph, list, &mut listed)).collect();
+            let Some(first) = read.first() else { continue };
+            let subjects = match about {
+                About::Subject(subject) => vec![subject],
+                About::Tag(tag) => tagged.remove(tag).unwrap_or_default(),
+            };
+            for edge in subjects.into_iter().flat_map(|subject| graph.referrers(subject)) {
+                let says_so = present(graph, &edge.referrer).is_some_and(|referrer| referrer.about().is_some());
+                if says_so && !listed.contains(&edge.referrer) {
+                    let message = "it refers there, but the list does not name it";
+                    self.warn(ProblemKind::StaleFallback, Some(&edge.referrer), message)
+                        .from(&first.digest.to_string());
+                }
+            }
+        }
+    }
+
+    /// What a list names, each of which has to refer there. `false` where it cannot be read.
+    fn list<'g>(&mut self, graph: &'g Graph, list: &List, listed: &mut HashSet<&'g Digest>) -> bool {
         let from = list.digest.to_string();
         let facts = match graph.node(&list.digest) {
             Some(Node::Present(list)) if list.form().shape() == Shape::Index => list,
             Some(Node::Present(_)) | None => {
                 self.warn(ProblemKind::StaleFallback, Some(&list.digest), "it is no list").from("index.json");
-                return;
+                return false;
             }
-            Some(Node::Absent | Node::Broken(_)) => return,
+            Some(Node::Absent | Node::Broken(_)) => return false,
         };
-        let mut listed = HashSet::new();
         for child in facts.children() {
             listed.insert(&child.digest);
             let stale = match graph.node(&child.digest) {
@@ -368,21 +397,7 @@ impl Findings<'_> {
                 self.warn(ProblemKind::StaleFallback, Some(&child.digest), message).from(&from);
             }
         }
-        let subjects: Vec<Digest> = match &list.about {
-            About::Subject(subject) => vec![subject.clone()],
-            About::Tag(tag) => match name::fallback_subject(tag) {
-                Some(subject) => vec![subject],
-                // The tag of a longer digest is cut: only comparing tells.
-                None => long_subjects(graph).filter(|subject| list.about.is(subject)).cloned().collect(),
-            },
-        };
-        for edge in subjects.iter().flat_map(|subject| graph.referrers(subject)) {
-            let says_so = present(graph, &edge.referrer).is_some_and(|referrer| referrer.about().is_some());
-            if says_so && !listed.contains(&edge.referrer) {
-                let message = "it refers there, but the list does not name it";
-                self.warn(ProblemKind::StaleFallback, Some(&edge.referrer), message).from(&from);
-            }
-        }
+        true
     }
 
     /// What a bundle declares against what it holds of what its entries reach.
@@ -412,11 +427,6 @@ fn present<'g>(graph: &'g Graph, digest: &Digest) -> Option<&'g Manifest> {
         Some(Node::Present(manifest)) => Some(manifest),
         _ => None,
     }
-}
-
-/// The subjects of edges whose digests are no sha256.
-fn long_subjects(graph: &Graph) -> impl Iterator<Item = &Digest> {
-    graph.edges().map(|edge| &edge.subject).filter(|subject| subject.sha256().is_none())
 }
 
 /// Manifests that are reached from themselves: only with digests that cannot be verified (INDEX-4).

@@ -47,6 +47,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let lists = graph::lists(&index);
     let named = named(&index);
     let mut arriving: Vec<(&Entry, About)> = Vec::new();
+    let mut names: BTreeMap<Pair, Vec<&Entry>> = BTreeMap::new();
     for (at, entry) in plan.entries.iter().enumerate() {
         if let Some(references) = renamed.get(&at) {
             for reference in references {
@@ -57,8 +58,11 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         } else if entry.pair.is_empty() {
             import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) });
         } else {
-            set(&named, entry, &mut import);
+            names.entry(entry.pair.key()).or_default().push(entry);
         }
+    }
+    for entries in names.values() {
+        set(&named, entries, &mut import);
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
     Ok(import)
@@ -118,32 +122,46 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
     Ok(())
 }
 
-/// What each name stands for, by the pair it is compared by: usually one digest.
-fn named(index: &IndexFile) -> HashMap<Pair, BTreeSet<Digest>> {
-    let mut named: HashMap<Pair, BTreeSet<Digest>> = HashMap::new();
+/// What each name stands for, by the pair it is compared by: usually one digest; none where an entry is no
+/// descriptor.
+type Named = HashMap<Pair, BTreeSet<Option<Digest>>>;
+
+fn named(index: &IndexFile) -> Named {
+    let mut named = Named::new();
     for known in index.entries().iter().filter(|known| known.tagged()) {
-        if let Ok(descriptor) = &known.descriptor {
-            named.entry(known.pair.key()).or_default().insert(descriptor.digest.clone());
-        }
+        let digest = known.descriptor.as_ref().ok().map(|descriptor| descriptor.digest.clone());
+        named.entry(known.pair.key()).or_default().insert(digest);
     }
     named
 }
 
-/// Enters something under its own name, in the place of what has exactly that name.
-fn set(named: &HashMap<Pair, BTreeSet<Digest>>, entry: &Entry, import: &mut Import) {
-    let to = &entry.descriptor.digest;
-    let there: Vec<&Digest> = named.get(&entry.pair.key()).into_iter().flatten().collect();
-    for from in there.iter().filter(|from| **from != to) {
-        let Pair { image: name, reference: tag } = entry.pair.clone();
-        import.moved.push(Moved { tag, name, from: Some((*from).clone()), to: Some(to.clone()) });
+/// Enters what arrives under one name, in the place of what has exactly that name. A name that stands for several
+/// digests, as some tools leave it, goes on to do so.
+fn set(named: &Named, entries: &[&Entry], import: &mut Import) {
+    let Some((first, rest)) = entries.split_first() else { return };
+    let to = &first.descriptor.digest;
+    let mut come: BTreeSet<&Digest> = BTreeSet::from([to]);
+    let beside: Vec<&&Entry> = rest.iter().filter(|entry| come.insert(&entry.descriptor.digest)).collect();
+    let there: Vec<Option<&Digest>> = named.get(&first.pair.key()).into_iter().flatten().map(Option::as_ref).collect();
+    if !beside.is_empty() && there.iter().copied().eq(come.iter().map(|digest| Some(*digest))) {
+        return;
     }
-    // Several digests under one name are no state an expectation can be written for: all become one.
+    for from in there.iter().filter(|from| from.is_none_or(|from| !come.contains(from))) {
+        let Pair { image: name, reference: tag } = first.pair.clone();
+        import.moved.push(Moved { tag, name, from: from.cloned(), to: Some(to.clone()) });
+    }
+    // Neither several digests under one name nor an entry that has none are states an expectation can be written
+    // for: all become what arrives.
     let expect = match there[..] {
         [] => Some(None),
-        [one] => Some(Some(one.clone())),
+        [Some(one)] => Some(Some(one.clone())),
         _ => None,
     };
-    import.edits.push(Edit::Set { entry: Box::new(entry.descriptor.clone()), pair: entry.pair.clone(), expect });
+    let pair = first.pair.clone();
+    import.edits.push(Edit::Set { entry: Box::new(first.descriptor.clone()), pair, expect });
+    for entry in beside {
+        import.edits.push(Edit::Beside { entry: Box::new(entry.descriptor.clone()), pair: entry.pair.clone() });
+    }
 }
 
 /// Keeps stored lists true: those the target has for subjects of what arrives, and those that arrive.
@@ -157,14 +175,7 @@ fn merge_lists(
     import: &mut Import,
 ) -> Result<()> {
     let named = named(index);
-    // Who arrives and says a subject, by whatever a list about that subject may be known by.
-    let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
-    for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
-        if let Some(subject) = &facts.subject {
-            referring.entry(About::Tag(subject.digest.fallback_tag())).or_default().push(facts);
-            referring.entry(About::Subject(subject.digest.clone())).or_default().push(facts);
-        }
-    }
+    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)));
     // What is a list under one entry may be an index that is needed under another.
     let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
     let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
@@ -235,25 +246,32 @@ fn merge_lists(
         import.inline.insert(entry.digest, bytes);
     }
     for (about, entries) in left {
-        let referrers = referring.get(&about).map_or(&[][..], Vec::as_slice);
+        // Several may be about the same: then what one of them lists, none lacks, and those of one name become one.
+        let mut by_name: BTreeMap<Pair, Vec<(&Entry, Vec<(Digest, String)>)>> = BTreeMap::new();
+        let mut known: BTreeSet<Digest> = BTreeSet::new();
         for entry in entries {
-            let mut members = listed(plan, graph, &entry.descriptor);
-            let before = members.len();
-            let known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
-            let lacking = referrers.iter().filter(|facts| !known.contains(&facts.digest));
-            members.extend(lacking.map(|facts| (facts.digest.clone(), list::member(facts))));
-            let mut entry = entry.clone();
-            if members.len() > before {
-                let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
-                if !needed.contains(&entry.descriptor.digest) {
-                    import.dropped.push(entry.descriptor.digest.clone());
-                }
+            let members = listed(plan, graph, &entry.descriptor);
+            known.extend(members.iter().map(|(digest, _)| digest.clone()));
+            by_name.entry(entry.pair.key()).or_default().push((entry, members));
+        }
+        let referrers = referring.get(&about).into_iter().flatten();
+        let lacking = referrers.filter(|facts| !known.contains(&facts.digest));
+        let mut lacking: Vec<_> = lacking.map(|facts| (facts.digest.clone(), list::member(facts))).collect();
+        for lists in by_name.into_values() {
+            let mut entry = lists[0].0.clone();
+            if lists.len() > 1 || !lacking.is_empty() {
+                let mut met = BTreeSet::new();
+                let members = lists.iter().flat_map(|(_, members)| members).filter(|(digest, _)| met.insert(digest));
+                let bytes = list::made(members.chain(&std::mem::take(&mut lacking)).map(|(_, text)| text.as_str()));
                 entry.descriptor = list::entry(&entry.descriptor, &bytes);
+                let old = lists.iter().map(|(old, _)| &old.descriptor.digest);
+                let superseded = old.filter(|old| **old != entry.descriptor.digest && !needed.contains(old));
+                import.dropped.extend(superseded.cloned());
                 import.inline.insert(entry.descriptor.digest.clone(), bytes);
             }
             match entry.pair.is_empty() {
                 true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor) }),
-                false => set(&named, &entry, import),
+                false => set(&named, &[&entry], import),
             }
         }
     }

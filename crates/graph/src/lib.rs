@@ -27,7 +27,9 @@
 pub mod bundle;
 pub mod canvas;
 mod closure;
+pub mod diff;
 pub mod docker;
+pub mod du;
 mod evidence;
 pub mod facts;
 mod findings;
@@ -39,6 +41,7 @@ mod list;
 pub mod listing;
 mod manifest;
 pub mod near;
+mod owners;
 pub mod picture;
 pub mod plan;
 pub mod platform;

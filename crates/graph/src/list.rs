@@ -1,10 +1,25 @@
 //! Lists of referrers as others store them: made new when what they list changes.
 
+use std::collections::BTreeMap;
+
 use ocistow_layout::index::INDEX_TYPE;
 use ocistow_layout::json::{self, Object};
 use ocistow_layout::{Descriptor, Digest};
 
 use crate::facts::Facts;
+use crate::graph::About;
+
+/// Those that say a subject themselves, by whatever a list about that subject may be known by.
+pub fn referring<'f>(facts: impl Iterator<Item = &'f Facts>) -> BTreeMap<About, Vec<&'f Facts>> {
+    let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
+    for facts in facts {
+        if let Some(subject) = &facts.subject {
+            referring.entry(About::Tag(subject.digest.fallback_tag())).or_default().push(facts);
+            referring.entry(About::Subject(subject.digest.clone())).or_default().push(facts);
+        }
+    }
+    referring
+}
 
 /// The bytes of a list of these descriptors, in this order.
 pub fn made<'d>(members: impl Iterator<Item = &'d str>) -> Vec<u8> {

@@ -8,8 +8,8 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
-use crate::facts::{Facts, Form, Shape};
-use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, Node, Standing, about, cosign};
+use crate::facts::{Form, Shape};
+use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
@@ -206,27 +206,15 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
         }
     }
     // What refers to something that is not here at all goes along; what refers to something left out does not.
-    let subjects = subjects(graph);
     let there = |digest: &&Digest| graph.node(digest).is_some_and(|node| *node != Node::Absent);
-    let roots: HashSet<&Digest> =
-        graph.roots().into_iter().filter_map(|place| own(graph, place)).map(|own| &own.digest).filter(there).collect();
-    let waits = |digest: &Digest| {
-        let mut met = BTreeSet::new();
-        let mut stack = vec![digest];
-        while let Some(digest) = stack.pop() {
-            for subject in subjects.get(digest).into_iter().flatten() {
-                if children.contains(subject) || roots.contains(subject) {
-                    return false;
-                }
-                if met.insert(*subject) {
-                    stack.push(subject);
-                }
-            }
-        }
-        true
-    };
+    let roots = graph.roots().into_iter().filter_map(|place| own(graph, place)).map(|own| &own.digest).filter(there);
+    let mut subjects: Vec<&Digest> = children.iter().copied().chain(roots).collect();
+    let mut refer: HashSet<&Digest> = HashSet::new();
+    while let Some(subject) = subjects.pop() {
+        subjects.extend(graph.referrers(subject).iter().map(|edge| &edge.referrer).filter(|it| refer.insert(it)));
+    }
     for root in choice.roots.iter().filter(|root| matches!(standing(root), Standing::Referrer | Standing::Cosign)) {
-        if waits(&root.descriptor.digest) {
+        if !refer.contains(&root.descriptor.digest) {
             closure.whole(&root.descriptor)?;
         }
     }
@@ -241,15 +229,6 @@ fn children(graph: &Graph) -> HashSet<&Digest> {
     facts.flat_map(|facts| facts.children().map(|child| &child.digest)).collect()
 }
 
-/// The subjects of each referrer.
-fn subjects(graph: &Graph) -> HashMap<&Digest, Vec<&Digest>> {
-    let mut subjects: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
-    for edge in graph.edges() {
-        subjects.entry(&edge.referrer).or_default().push(&edge.subject);
-    }
-    subjects
-}
-
 /// The stored lists about what is carried, made new where they list something that is not, or miss
 /// something that is.
 fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mut Closure<'_>) -> Vec<Going> {
@@ -260,11 +239,13 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     // Tags of longer digests are cut, so they can only be compared.
     let long = |digest: &&Digest| digest.sha256().is_none();
     let tags: HashSet<String> = closure.carried.manifests.keys().filter(long).map(Digest::fallback_tag).collect();
-    let mut refer: HashMap<&Digest, Vec<&Facts>> = HashMap::new();
-    for facts in closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest)) {
-        if let Some(subject) = &facts.subject {
-            refer.entry(&subject.digest).or_default().push(facts);
-        }
+    let carried = closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest));
+    let referring = if graph.lists().is_empty() { BTreeMap::new() } else { list::referring(carried) };
+    // Several lists may be about the same: then what one of them lists, none lacks.
+    let mut listed: BTreeMap<&About, HashSet<&Digest>> = BTreeMap::new();
+    for list in graph.lists() {
+        let members = members(graph, list).into_iter().flatten().map(|member| &member.digest);
+        listed.entry(&list.about).or_default().extend(members);
     }
     let mut going = Vec::new();
     for list in graph.lists() {
@@ -279,19 +260,14 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
         if chosen.contains(&list.place) || !(about || choice.all && !known) {
             continue;
         }
-        let members = match graph.node(&list.digest) {
-            Some(Node::Present(facts)) if facts.form.shape() == Shape::Index => facts.children(),
-            _ => {
-                // Absent or broken: the walk says so.
-                closure.alone(entry);
-                going.push(Going { place: list.place, entry: entry.clone() });
-                continue;
-            }
+        let Some(members) = members(graph, list) else {
+            // Absent or broken: the walk says so.
+            closure.alone(entry);
+            going.push(Going { place: list.place, entry: entry.clone() });
+            continue;
         };
         let (mut kept, mut dropped) = (Vec::new(), false);
-        let mut listed = HashSet::new();
         for member in members {
-            listed.insert(&member.digest);
             match graph.node(&member.digest) {
                 _ if closure.carried.has(&member.digest) => kept.push(member.text().to_owned()),
                 Some(Node::Absent) | None => {}
@@ -299,9 +275,11 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
                 Some(Node::Present(_)) => dropped = true,
             }
         }
-        // What oras or we entered beside regctl's list belongs into it too.
-        let unlisted = referrers_of(&refer, &list.about).filter(|facts| !listed.contains(&facts.digest));
-        let unlisted: Vec<String> = unlisted.map(list::member).collect();
+        // What oras or we entered beside regctl's list belongs into it too; of several lists, into the first.
+        let listed = listed.remove(&list.about);
+        let referrers = referring.get(&list.about).into_iter().flatten();
+        let unlisted = referrers.filter(|facts| listed.as_ref().is_some_and(|listed| !listed.contains(&facts.digest)));
+        let unlisted: Vec<String> = unlisted.map(|facts| list::member(facts)).collect();
         if !dropped && unlisted.is_empty() {
             closure.alone(entry);
             going.push(Going { place: list.place, entry: entry.clone() });
@@ -318,19 +296,10 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     going
 }
 
-/// The carried referrers that say themselves that they refer to what a list is about, by digest.
-fn referrers_of<'r>(refer: &'r HashMap<&Digest, Vec<&'r Facts>>, about: &About) -> impl Iterator<Item = &'r Facts> {
-    let subject = match about {
-        About::Subject(subject) => Some(subject.clone()),
-        About::Tag(tag) => name::fallback_subject(tag),
-    };
-    let found: Vec<&Facts> = match subject {
-        Some(subject) => refer.get(&subject).into_iter().flatten().copied().collect(),
-        // Tags of longer digests are cut, so they can only be compared.
-        None => refer.iter().filter(|(subject, _)| about.is(subject)).flat_map(|(_, facts)| facts).copied().collect(),
-    };
-    let by_digest: BTreeMap<&Digest, &Facts> = found.into_iter().map(|facts| (&facts.digest, facts)).collect();
-    by_digest.into_values()
+/// What a list lists; `None` where it is absent or broken.
+fn members<'g>(graph: &'g Graph, list: &List) -> Option<impl Iterator<Item = &'g Descriptor>> {
+    let facts = graph.facts(&list.digest)?;
+    (facts.form.shape() == Shape::Index).then(|| facts.children())
 }
 
 fn left_out(wider: &Carried, carried: &Carried) -> Count {

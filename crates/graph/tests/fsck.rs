@@ -362,3 +362,29 @@ fn what_nothing_leads_to_needs_nothing() {
     let world = draw("image app:1 = base\nrefer sig -> app = content : application/x.sig\nhidden sig\nabsent content");
     assert_eq!(kinds(&world.memory), [(UnreachableBlob, WARNING), (UnlistedReferrer, WARNING)]);
 }
+
+/// REFERRERS-15: with several lists about one subject, each need not name all.
+#[test]
+fn what_none_of_several_lists_names_is_told_once() {
+    let world = draw(
+        "image app:1 = base
+         sha512 image long:2 = base
+         refer one -> app : application/x.sig
+         refer two -> app : application/x.sig
+         refer three -> app : application/x.sig
+         refer four -> long : application/x.sig
+         fallback app = one
+         fallback app = two
+         fallback long = one
+         entry three
+         entry four",
+    );
+    let problems = check(&world.memory, PLAIN).problems;
+    let stale = problems.iter().filter(|problem| problem.kind == StaleFallback);
+    let mut told: Vec<(String, &str)> =
+        stale.map(|problem| (world.word(problem.digest.as_ref().unwrap()), &*problem.message)).collect();
+    told.sort();
+    let unnamed = "it refers there, but the list does not name it";
+    let expected = [("four", unnamed), ("one", "the list names it, but it does not refer there"), ("three", unnamed)];
+    assert_eq!(told, expected.map(|(word, message)| (word.to_owned(), message)));
+}

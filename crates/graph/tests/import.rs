@@ -8,7 +8,7 @@ use ocistow_graph::{Graph, Import, Load, Plan, Request, import, plan};
 use ocistow_layout::edit::apply;
 use ocistow_layout::memory::{Memory, MemorySink};
 use ocistow_layout::{Content, Digest, Kind, Result, Sink, Source, Unwatched, checked};
-use ocistow_testkit::draw;
+use ocistow_testkit::{draw, odd};
 
 const PLAIN: Load = Load { threads: 1, scan_blobs: false };
 
@@ -138,4 +138,61 @@ fn a_broken_list_at_the_target_refuses_the_import() {
     let source = draw("image app:1 = base\nrefer two -> app : application/x.two");
     let target = draw(&format!("{text}\ndamage app.fallback"));
     assert_eq!(arrive(&source.memory, &target.memory, &[]).unwrap_err().kind(), Kind::Integrity);
+}
+
+/// C-DUP-TAG: crane appends what it is given again.
+#[test]
+fn a_name_of_several_digests_goes_on_to_stand_for_them() {
+    let source = odd::duplicate_tag();
+    let both = names(&source);
+    for target in [Memory::default(), draw("image a:v1 = base").memory, source.clone()] {
+        let (import, after) = arrive(&source, &target, &[]).unwrap();
+        let mut found = names(&after);
+        found.sort();
+        assert_eq!(found, both);
+        let there = names(&target).into_iter().filter(|name| !both.contains(name)).count();
+        assert_eq!(import.moved.len(), there);
+        let (again, same) = arrive(&source, &after, &[]).unwrap();
+        assert!(again.moved.is_empty());
+        assert_eq!(same.index, after.index);
+    }
+    let (import, after) = arrive(&draw("image a:v1 = base").memory, &source, &[]).unwrap();
+    assert_eq!((import.moved.len(), names(&after).len()), (2, 1), "all become what arrives");
+}
+
+/// C-TRAVERSAL
+#[test]
+fn a_name_whose_entry_is_no_descriptor_is_taken_over() {
+    let source = odd::strict();
+    let (import, after) = arrive(&source, &odd::traversal(), &[]).unwrap();
+    let moved: Vec<_> = import.moved.iter().map(|moved| (moved.tag.as_deref(), moved.from.as_ref())).collect();
+    assert_eq!(moved, [(Some("v1"), None)]);
+    assert_eq!(names(&after), names(&source));
+}
+
+/// Each of many lists about one subject would take in all its referrers.
+#[test]
+fn lists_about_one_subject_arrive_as_one() {
+    let source = draw(
+        "image app:1 = base
+         refer one -> app : application/x.one
+         refer two -> app : application/x.two
+         refer three -> app : application/x.three
+         fallback app = one
+         fallback app = two
+         entry three",
+    );
+    let (graph, plan) = planned(&source.memory);
+    assert_eq!(graph.lists().len(), 2);
+    let total = |digests: &mut dyn Iterator<Item = &Digest>| digests.filter(|it| plan.inline.contains_key(it)).count();
+    assert_eq!(total(&mut plan.manifests.iter().map(|blob| &blob.digest)), 1, "one of them is completed");
+    let (_, after) = arrive(&source.memory, &Memory::default(), &[]).unwrap();
+    let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+    assert_eq!(graph.lists().len(), 1);
+    let list = graph.facts(&graph.lists()[0].digest).unwrap();
+    assert_eq!(source.words(list.children().map(|child| &child.digest)), "one three two");
+    assert_eq!(graph.referrers(&source.digest("app")).len(), 3);
+    let (again, same) = arrive(&source.memory, &after, &[]).unwrap();
+    assert!(again.inline.is_empty());
+    assert_eq!(same.index, after.index);
 }

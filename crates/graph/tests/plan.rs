@@ -12,7 +12,7 @@ use ocistow_layout::index::CARRIES;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Digest, IndexFile, Kind, Result, Source, Unwatched, checked};
 use ocistow_testkit::fixtures::*;
-use ocistow_testkit::{Drawing, draw, odd};
+use ocistow_testkit::{Drawing, draw, odd, world_of};
 
 const PLAIN: Load = Load { threads: 1, scan_blobs: false };
 
@@ -302,37 +302,6 @@ fn dockers_manifest_names_images_by_their_full_names() {
     assert_eq!((made.images, made.nameless), (1, 1));
 }
 
-/// A drawing of images, indexes, attestations and referrers of all sorts, from numbers.
-fn world_of(steps: &[(u8, usize)]) -> String {
-    let mut text =
-        String::from("image i0:t0 = base [linux/amd64]\nimage i1 = base + more [linux/arm64]\nindex x0:x = i0, i1\n");
-    let mut things = vec!["i0".to_owned(), "i1".to_owned(), "x0".to_owned()];
-    let (mut listed, mut signed) = (BTreeSet::new(), BTreeSet::new());
-    for (n, (what, pick)) in steps.iter().enumerate() {
-        let subject = things[pick % things.len()].clone();
-        let line = match what % 7 {
-            0 => format!("refer r{n} -> {subject} : application/x.{n}"),
-            1 => format!("refer r{n}:tag{n} -> {subject} : application/x.{n}"),
-            2 => format!("containerd r{n} -> {subject} : application/x.{n}"),
-            3 => format!("image r{n}:t{n} = base + l{n} [linux/s390x]"),
-            4 => format!("index r{n}:t{n} = {subject}"),
-            5 if signed.insert(subject.clone()) => {
-                text.push_str(&format!("cosign {subject}.sig\n"));
-                continue;
-            }
-            _ if listed.insert(subject.clone()) => {
-                text.push_str(&format!("refer r{n} -> {subject} : application/x.{n}\nfallback {subject} = r{n}\n"));
-                continue;
-            }
-            _ => continue,
-        };
-        text.push_str(&line);
-        text.push('\n');
-        things.push(format!("r{n}"));
-    }
-    text
-}
-
 proptest::proptest! {
     /// Whatever is asked of whatever layout: the bundle reaches what it declares and makes itself again, and
     /// every edge between things carried is still there.
@@ -388,4 +357,68 @@ fn a_list_that_misses_what_goes_along_is_completed() {
         assert_eq!(names, ["entered".to_owned(), "listed".to_owned()].into());
         assert!(!words(&world, &plan).contains("app.fallback"), "the old list stays behind");
     }
+}
+
+#[test]
+fn of_several_lists_about_one_subject_the_first_is_completed() {
+    let world = draw(
+        "image app:1 = base
+         refer one -> app : application/x.sig
+         refer two -> app : application/x.sig
+         refer three -> app : application/x.sig
+         fallback app = one
+         fallback app = two
+         entry three",
+    );
+    for request in [request(), of(&world, &["1"])] {
+        let plan = export(&world.memory, &request).unwrap();
+        let bundle = sound(&world.memory, &plan);
+        let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+        let lists = graph.lists().iter().map(|list| graph.facts(&list.digest).unwrap());
+        let mut lists: Vec<String> = lists.map(|list| world.words(list.children().map(|it| &it.digest))).collect();
+        lists.sort();
+        assert_eq!(lists, ["one three", "two"]);
+    }
+}
+
+/// INDEX-6: whether an index suits is what is in it, however deep, and over whatever way.
+#[test]
+fn a_platform_is_found_in_nested_indexes_and_diamonds() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         image plain = other
+         index a = arm
+         index b = a, amd
+         index c = a, b
+         index none = a, a
+         index deep = none
+         index odd = plain
+         index app:1.0 = deep, c, odd, none",
+    );
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..of(&world, &["1.0"]) }).unwrap();
+    assert_eq!(words(&world, &plan), "amd amd.config app b base c odd other plain plain.config");
+    let platforms = vec!["linux/arm64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..of(&world, &["1.0"]) }).unwrap();
+    assert_eq!(words(&world, &plan), "a app arm arm.config b base c deep none");
+}
+
+/// Over however many steps: what refers to something left out stays, what refers to nothing here goes along.
+#[test]
+fn a_chain_of_referrers_goes_along_where_its_end_is_not_here() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         index app:1.0 = amd, arm
+         refer out -> arm : application/x.sig
+         refer outer -> out : application/x.sig
+         ghost gone
+         refer waits -> gone : application/x.sig
+         refer longer -> waits : application/x.sig",
+    );
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..request() }).unwrap();
+    let carried = words(&world, &plan);
+    assert!(carried.contains("longer") && carried.contains("waits") && !carried.contains("out"), "{carried}");
 }

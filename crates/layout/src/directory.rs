@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
-use crate::source::{Access, Blob, Content, Found, Marker, Source};
+use crate::source::{Access, Blob, Content, Count, Found, Marker, Source};
 use crate::stamp::{Imprint, Stamp};
-use crate::stray;
+use crate::{staged, stray};
 
 /// The directory in a layout in which everything of ours lies.
 pub const OURS: &str = ".ocistow";
@@ -309,6 +309,10 @@ impl Source for Directory {
         }
         Ok(())
     }
+
+    fn staged(&self) -> Result<Count> {
+        staged::staged(&self.root)
+    }
 }
 
 impl Directory {
@@ -360,7 +364,7 @@ fn gone(why: &walkdir::Error) -> bool {
 }
 
 /// The cause alone: the path is said by whoever tells of it.
-fn plain(why: walkdir::Error) -> io::Error {
+pub(crate) fn plain(why: walkdir::Error) -> io::Error {
     let whole = why.to_string();
     why.into_io_error().unwrap_or_else(|| io::Error::other(whole))
 }

@@ -3,7 +3,7 @@
 //! An [`Edit`] says what is meant, not where it stands, so that it can be made again on an index.json
 //! that somebody else changed in the meantime.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use crate::descriptor::Descriptor;
@@ -27,6 +27,14 @@ pub enum Edit {
         /// If given, the digest the pair has to have now (`Some(None)`: the pair must not exist), else
         /// Conflict: the change was decided on that.
         expect: Option<Option<Digest>>,
+    },
+    /// One more entry of this pair of names, beside those that have it: the name then stands for several digests.
+    /// Made behind a [`Set`](Edit::Set) of the same pair.
+    Beside {
+        /// The entry; its own names are replaced by the pair's.
+        entry: Box<Descriptor>,
+        /// The name.
+        pair: Pair,
     },
     /// A reference given by a user names this digest from now on. It is looked up by the first two
     /// steps: one digest: those entries change, pairs kept; several: Usage; none: a new entry.
@@ -129,13 +137,14 @@ pub fn merge(base: &IndexFile, found: IndexFile, onto: &IndexFile) -> Result<Ind
         index.entries().iter().map(|entry| json::compact(&index.text()[entry.span.clone()])).collect()
     };
     let (was, is, here) = (texts(base), texts(&found), texts(onto));
+    let [was_set, is_set, here_set] = [&was, &is, &here].map(|texts| texts.iter().collect::<HashSet<_>>());
     let mut splice = Splice::default();
     for (at, text) in here.iter().enumerate() {
-        if was.contains(text) && !is.contains(text) {
+        if was_set.contains(text) && !is_set.contains(text) {
             splice.at.insert(at, None);
         }
     }
-    splice.added = is.into_iter().filter(|text| !was.contains(text) && !here.contains(text)).collect();
+    splice.added = is.iter().filter(|text| !was_set.contains(text) && !here_set.contains(text)).cloned().collect();
     IndexFile::parse(spliced(onto, &splice).into_bytes())
 }
 
@@ -286,6 +295,7 @@ impl Draft {
                     }
                 }
             }
+            Edit::Beside { entry, pair } => self.add(entry, pair),
             Edit::Name { entry, reference } => {
                 let places = self.places(reference)?;
                 if places.is_empty() {

@@ -46,6 +46,7 @@ mod pieces;
 pub mod salvage;
 pub mod source;
 pub mod spread;
+mod staged;
 pub mod stamp;
 mod stray;
 pub mod transaction;

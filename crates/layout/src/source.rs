@@ -169,6 +169,12 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// What writers put aside and have not published, or not deleted yet: files and their lengths. Only
+    /// directories have any.
+    fn staged(&self) -> Result<Count> {
+        Ok(Count::default())
+    }
+
     /// Whether its manifests were made by us from something else (ARCHIVE-18): other tools make others, and
     /// signatures of those do not hold.
     fn generated(&self) -> bool {
@@ -250,10 +256,10 @@ pub struct Count {
 }
 
 impl Count {
-    /// Counts one more blob.
+    /// Counts one more blob. What an enemy says of its length does not overflow.
     pub fn add(&mut self, bytes: u64) {
         self.blobs += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 

@@ -14,7 +14,7 @@ use ocistow_layout::directory::Directory;
 use ocistow_layout::edit::Edit;
 use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::transaction::{Adopt, Options, Transaction, init};
-use ocistow_layout::{Blob, Content, Descriptor, Digest, Found, Kind, Marker, Result, Source};
+use ocistow_layout::{Blob, Content, Count, Descriptor, Digest, Found, Kind, Marker, Result, Source};
 use ocistow_testkit::{Drawing, draw, to_dir};
 use tempfile::TempDir;
 
@@ -524,4 +524,42 @@ fn what_other_tools_leave_is_no_stray_file() {
         })
         .collect();
     assert_eq!(Vec::from_iter(odd), ["blobs/sha256/README", "mine.txt"]);
+}
+
+#[test]
+fn what_writers_put_aside_is_counted_and_nothing_behind_a_link() {
+    let (dir, path, _) = drawn("image app:1 = base");
+    let staged = || Directory::open(&path).unwrap().staged().unwrap();
+    assert_eq!(staged(), Count::default());
+    let mut expected = Count::default();
+    for (aside, bytes) in [
+        (".ocistow/staging/1/sha256/aa", 1),
+        (".ocistow/sets/sha256:bb/volume.json", 20),
+        (".ocistow/trash/sha256/cc", 300),
+        ("blobs/.ocistow-2/dd", 4000),
+        ("blobs/sha256/.ocistow-3/deep/ee", 50_000),
+        ("blobs/sha256/.ocistow-3.tmp", 600_000),
+    ] {
+        fs::create_dir_all(path.join(aside).parent().unwrap()).unwrap();
+        fs::write(path.join(aside), vec![0; bytes]).unwrap();
+        expected.add(bytes as u64);
+    }
+    for other in [".ocistow/graph/facts", ".ocistow/lock/gate", "ingest/x", "blobs/sha256/x.tmp", "blobs/sha256/y/z"] {
+        fs::create_dir_all(path.join(other).parent().unwrap()).unwrap();
+        fs::write(path.join(other), [0; 7]).unwrap();
+    }
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("big"), [0; 9]).unwrap();
+    for link in [".ocistow/staging/link", ".ocistow/sets/link", "blobs/.ocistow-link", "blobs/sha256/.ocistow-link"] {
+        symlink(&outside, path.join(link)).unwrap();
+    }
+    assert_eq!(staged(), expected);
+    fs::rename(path.join(".ocistow/staging"), outside.join("staging")).unwrap();
+    symlink(outside.join("staging"), path.join(".ocistow/staging")).unwrap();
+    expected = Count { blobs: expected.blobs - 1, bytes: expected.bytes - 1 };
+    assert_eq!(staged(), expected);
+    fs::rename(path.join(".ocistow"), outside.join("ours")).unwrap();
+    symlink(outside.join("ours"), path.join(".ocistow")).unwrap();
+    assert_eq!(staged(), Count { blobs: 3, bytes: 654_000 });
 }

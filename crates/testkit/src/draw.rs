@@ -413,7 +413,10 @@ impl Pen {
             self.held.insert((*name).into());
         }
         let members = format!(",\"manifests\":[{}]", listed.join(","));
-        let name = format!("{}.{}", line.name, line.verb);
+        let first = format!("{}.{}", line.name, line.verb);
+        let further = (2..).map(|n| format!("{first}.{n}"));
+        let mut names = std::iter::once(first.clone()).chain(further);
+        let name = names.find(|name| !self.things.contains_key(name)).expect("numbers do not end");
         let tag = subject.fallback_tag();
         let (tag, annotations) = match line.verb {
             "fallback" => (Some(tag.as_str()), None),

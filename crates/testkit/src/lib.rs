@@ -42,7 +42,7 @@
 //! | `attest NAME -> IMAGE` | a BuildKit attestation, to be listed as a child of the index that holds IMAGE |
 //! | `containerd NAME -> SUBJECT : TYPE` | an artifact whose subject only its entry of index.json knows |
 //! | `cosign SUBJECT.sig` (`.att`, `.sbom`) | an artifact that only its tag `sha256-<hex>.sig` ties to its subject |
-//! | `fallback SUBJECT = REFERRER, REFERRER` | the list of referrers `SUBJECT.fallback` under the fallback tag; those it lists are no entries |
+//! | `fallback SUBJECT = REFERRER, REFERRER` | the list of referrers `SUBJECT.fallback` under the fallback tag; those it lists are no entries; a second one is `SUBJECT.fallback.2` |
 //! | `olareg SUBJECT = REFERRER, REFERRER` | the same as olareg writes it, `SUBJECT.olareg` |
 //! | `ghost NAME [SIZE]` | a manifest that nobody has, to be pointed at |
 //! | `tag NAME as TAG [in FULLNAME]` | one more tag; FULLNAME goes into `io.containerd.image.name` |
@@ -65,11 +65,13 @@ pub mod fixtures;
 pub mod medium;
 pub mod odd;
 mod source;
+mod steps;
 mod tar;
 mod write;
 mod xml;
 
 pub use draw::{Drawing, draw};
 pub use source::{OnePass, Unreadable};
+pub use steps::world_of;
 pub use write::{to_dir, to_tar};
 pub use xml::{Element, elements};

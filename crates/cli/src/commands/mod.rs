@@ -11,7 +11,9 @@ pub mod at;
 pub mod cat;
 pub mod completions;
 pub mod copy;
+pub mod diff;
 pub mod discover;
+pub mod du;
 pub mod export;
 pub mod fsck;
 pub mod graph;
@@ -34,6 +36,8 @@ pub enum Command {
     Resolve(resolve::Args),
     Discover(discover::Args),
     Graph(graph::Args),
+    Du(du::Args),
+    Diff(diff::Args),
     Fsck(fsck::Args),
     Export(export::Args),
     Import(import::Args),
@@ -56,6 +60,8 @@ impl Command {
             Self::Resolve(args) => args.run(context),
             Self::Discover(args) => args.run(context),
             Self::Graph(args) => args.run(context),
+            Self::Du(args) => args.run(context),
+            Self::Diff(args) => args.run(context),
             Self::Fsck(args) => args.run(context),
             Self::Export(args) => args.run(context),
             Self::Import(args) => args.run(context),
