@@ -28,11 +28,13 @@
 pub mod archive;
 pub mod carry;
 pub mod checked;
+pub mod deletion;
 pub mod descriptor;
 pub mod digest;
 pub mod directory;
 pub mod edit;
 pub mod error;
+pub mod holdings;
 pub mod index;
 pub mod json;
 pub mod lock;

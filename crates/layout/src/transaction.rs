@@ -20,6 +20,7 @@ use crate::digest::Digest;
 use crate::directory::{Directory, OURS, is_dir};
 use crate::edit::{Edit, apply, merge};
 use crate::error::{Error, Kind, Result};
+use crate::holdings::TRASH_BESIDE;
 use crate::index::{EMPTY_INDEX, IndexFile};
 use crate::lock::{Held, Locks};
 use crate::medium::{Disk, Medium, cannot};
@@ -90,8 +91,8 @@ impl Default for Options<'_> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Transaction<'a> {
-    root: PathBuf,
-    options: Options<'a>,
+    pub(crate) root: PathBuf,
+    pub(crate) options: Options<'a>,
     /// The layout as it was at the start; `None` where there is none yet.
     old: Option<Directory>,
     /// Whether this transaction made the directory.
@@ -190,6 +191,22 @@ impl<'a> Transaction<'a> {
         Ok(begun)
     }
 
+    /// Starts writing to the layout at `path` with nobody else in it: for whoever deletes. NotFound where there is
+    /// none. Waits until everybody is done who writes to it or walks through it.
+    pub(crate) fn alone(path: &Path, options: Options<'a>) -> Result<Self> {
+        let none = || Error::new(Kind::NotFound, format!("{} is no OCI layout", path.display()));
+        existing(path, false)?.ok_or_else(none)?;
+        let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
+        let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
+        let content = locks.alone()?;
+        // As it is now that nobody else is left.
+        let old = existing(path, false)?.ok_or_else(none)?;
+        clear(litter(&root), options.medium);
+        let begun = Self::with(root, Some(old), false, options, locks, content);
+        begun.stage_below(&mut locked(&begun.stagings), &begun.root.join(OURS).join("staging"))?;
+        Ok(begun)
+    }
+
     fn in_directory(path: &Path, made_root: bool, options: Options<'a>) -> Result<Self> {
         let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
         let old = existing(path, made_root)?;
@@ -198,7 +215,18 @@ impl<'a> Transaction<'a> {
         let content = locks.content()?;
         // Whoever takes a layout away takes its locks first: from now on nobody can, and all of them are there.
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
-        Ok(Self {
+        Ok(Self::with(root, old, made_root, options, locks, content))
+    }
+
+    fn with(
+        root: PathBuf,
+        old: Option<Directory>,
+        made_root: bool,
+        options: Options<'a>,
+        locks: Locks<'a>,
+        content: Held,
+    ) -> Self {
+        Self {
             root,
             options,
             unmade: old.is_none(),
@@ -214,7 +242,7 @@ impl<'a> Transaction<'a> {
             barrier: AtomicU64::new(0),
             locks,
             _content: content,
-        })
+        }
     }
 
     /// The layout as it was when this began; `None` where there was none.
@@ -377,6 +405,12 @@ impl<'a> Transaction<'a> {
         Ok(file)
     }
 
+    /// A new, empty file on the file system that blobs of an algorithm lie on.
+    pub(crate) fn touch(&self, algorithm: &str) -> Result<File> {
+        let path = self.staging(algorithm)?.at.join(format!("touched-{}", unique()));
+        self.options.medium.create(&path).map_err(|why| Error::io("write", &path, why).of_kind(Kind::Failed))
+    }
+
     /// Where blobs of an algorithm are staged: on the file system they will lie on.
     fn staging(&self, algorithm: &str) -> Result<Staging> {
         let mut stagings = locked(&self.stagings);
@@ -472,6 +506,18 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// The same, with `after` in the place of an index.json that still has to be `decided`: Conflict where somebody
+    /// else changed it, however little.
+    pub(crate) fn publish_onto(&mut self, order: &[Blob], decided: &IndexFile, after: &[u8]) -> Result<Done> {
+        let what = format!("could not write {}", self.root.join("index.json").display());
+        self.publish_by(order, &mut |now| {
+            if now.bytes() == decided.bytes() {
+                return Ok(after.to_owned());
+            }
+            Err(Error::new(Kind::Conflict, what.clone()).because("somebody else changed it"))
+        })
+    }
+
     fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>) -> Result<Done> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
@@ -538,7 +584,7 @@ impl<'a> Transaction<'a> {
         fs::symlink_metadata(self.root.join(blob.digest.path())).ok().map(|meta| meta.len())
     }
 
-    fn sync_dir(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<()> {
         self.options.medium.sync_dir(dir).map_err(|why| Error::io("sync", dir, why).of_kind(Kind::Failed))
     }
 
@@ -865,27 +911,39 @@ fn unmake_unless_used(root: &Path, options: Options<'_>) {
 /// Takes away what writers left behind that are no more: if nobody holds the layout, every staging is
 /// of that sort. Never fails: the litter can wait for the next writer.
 fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) {
-    let staging = root.join(OURS).join("staging");
-    let mut litter: Vec<PathBuf> = children(&staging).collect();
-    let blobs = root.join("blobs");
-    for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
-        litter.extend(
-            children(&dir)
-                .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".ocistow-"))),
-        );
-    }
+    let litter = litter(root);
     if litter.is_empty() {
         return;
     }
     if let Some(_alone) = locks.everything_now() {
-        for path in litter {
-            // What is behind a link is somebody else's.
-            if is_dir(&path).is_ok_and(|is| is) { empty(&path, medium) } else { drop(medium.unlink(&path)) }
-        }
+        clear(litter, medium);
     }
 }
 
-fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
+/// The stagings in a layout, and what else writers put beside its blobs for a while. What lies in the trash is none of
+/// it: only marking tells whether it is still needed.
+fn litter(root: &Path) -> Vec<PathBuf> {
+    let staging = root.join(OURS).join("staging");
+    let mut litter: Vec<PathBuf> = children(&staging).collect();
+    let blobs = root.join("blobs");
+    for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
+        let ours = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(b".ocistow-") && name != TRASH_BESIDE
+        };
+        litter.extend(children(&dir).filter(ours));
+    }
+    litter
+}
+
+fn clear(litter: Vec<PathBuf>, medium: &dyn Medium) {
+    for path in litter {
+        // What is behind a link is somebody else's.
+        if is_dir(&path).is_ok_and(|is| is) { empty(&path, medium) } else { drop(medium.unlink(&path)) }
+    }
+}
+
+pub(crate) fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let real = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
     let inside = real.then(|| fs::read_dir(dir).ok()).flatten();
     inside.into_iter().flatten().flatten().map(|entry| entry.path())
