@@ -35,8 +35,10 @@ mod list;
 mod manifest;
 pub mod plan;
 pub mod platform;
+pub mod remove;
 mod rename;
 pub mod resolve;
+pub mod sweep;
 
 pub use closure::config_platform;
 pub use facts::{Facts, Form, ManifestKind, Part, Role};
