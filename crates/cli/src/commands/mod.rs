@@ -14,11 +14,13 @@ pub mod copy;
 pub mod discover;
 pub mod export;
 pub mod fsck;
+pub mod gc;
 pub mod import;
 pub mod init;
 pub mod ls;
 pub mod plan;
 pub mod resolve;
+pub mod rm;
 pub mod show;
 pub mod tag;
 pub mod untag;
@@ -40,6 +42,8 @@ pub enum Command {
     Init(init::Args),
     Tag(tag::Args),
     Untag(untag::Args),
+    Rm(rm::Args),
+    Gc(gc::Args),
     Completions(completions::Args),
 }
 
@@ -65,6 +69,8 @@ impl Command {
             Self::Init(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Untag(args) => args.run(context),
+            Self::Rm(args) => args.run(context),
+            Self::Gc(args) => args.run(context),
             Self::Completions(args) => args.run(context),
         }
     }
