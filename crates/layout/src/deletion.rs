@@ -5,7 +5,7 @@
 //! being deleted: then it is still in the trash, the caller decides again, and what is needed goes back. The trash of
 //! a deletion that was interrupted is treated likewise by the next one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -102,51 +102,66 @@ impl<'a> Deletion<'a> {
     /// Moves blobs to the trash, and waits until that is on the disk: a part is not gone for good before its whole is.
     fn throw_away(&mut self, blobs: &[Digest]) -> Result<()> {
         let mut touched = BTreeSet::new();
+        // Where blobs of each algorithm can be moved to.
+        let mut ways: BTreeMap<String, PathBuf> = BTreeMap::new();
         for digest in blobs {
             self.go_on()?;
-            if let Some(path) = self.move_to_trash(digest, &mut touched)? {
-                self.holdings.trash.insert(digest.clone(), path);
-                self.moved.push(digest.clone());
+            let from = self.holdings.place(digest);
+            let failed = |why| Error::io("delete", &from, why).of_kind(Kind::Failed);
+            match fs::symlink_metadata(&from) {
+                Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+                Err(why) => return Err(failed(why)),
+                Ok(meta) if meta.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+                Ok(_) => {}
+            }
+            let moved = match ways.get(digest.algorithm()) {
+                Some(dir) => {
+                    let to = dir.join(digest.encoded());
+                    self.transaction.options.medium.rename(&from, &to).map(|()| to)
+                }
+                None => self.find_way(digest, &from, &mut touched)?,
+            };
+            match moved {
+                // Others sweep too.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Err(why) => return Err(failed(why)),
+                Ok(to) => {
+                    ways.extend(to.parent().map(|dir| (digest.algorithm().to_owned(), dir.to_owned())));
+                    self.holdings.trash.insert(digest.clone(), to);
+                    self.moved.push(digest.clone());
+                }
             }
         }
+        touched.extend(ways.into_values());
         touched.iter().try_for_each(|dir| self.transaction.sync_dir(dir))
     }
 
-    /// Moves one blob; `None` where it is not in its place.
-    fn move_to_trash(&self, digest: &Digest, touched: &mut BTreeSet<PathBuf>) -> Result<Option<PathBuf>> {
+    /// Moves the first blob of an algorithm: where it came to lie tells where the others go.
+    fn find_way(&self, digest: &Digest, from: &Path, touched: &mut BTreeSet<PathBuf>) -> Result<io::Result<PathBuf>> {
         let medium = self.transaction.options.medium;
-        let from = self.holdings.place(digest);
-        let failed = |why| Error::io("delete", &from, why).of_kind(Kind::Failed);
-        match fs::symlink_metadata(&from) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(failed(why)),
-            Ok(meta) if meta.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-            Ok(_) => {}
+        // What lies behind a link is somebody else's.
+        for dir in [Some(self.transaction.root.join("blobs")), from.parent().map(Path::to_owned)].iter().flatten() {
+            is_dir(dir)?;
         }
-        let [blobs, own] = [self.transaction.root.join("blobs"), from.parent().unwrap_or(&from).to_owned()];
-        if !is_dir(&blobs)? || !is_dir(&own)? {
-            return Ok(None);
-        }
-        let mut refused = None;
+        let mut refused = Err(io::ErrorKind::CrossesDevices.into());
         for (dirs, to) in in_trash(&self.transaction.root, digest) {
+            let mut made = BTreeSet::new();
             for dir in &dirs {
-                self.directory(dir, touched)?;
+                self.directory(dir, &mut made)?;
             }
-            match medium.rename(&from, &to) {
-                Ok(()) => {
-                    touched.extend(dirs.last().cloned());
-                    return Ok(Some(to));
-                }
-                Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            match medium.rename(from, &to) {
                 // Another file system lies in between.
                 Err(why) if why.kind() == io::ErrorKind::CrossesDevices => {
                     dirs.iter().rev().for_each(|dir| drop(medium.remove_dir(dir)));
-                    refused = Some(failed(why));
+                    refused = Err(why);
                 }
-                Err(why) => return Err(failed(why)),
+                moved => {
+                    touched.extend(made);
+                    return Ok(moved.map(|()| to));
+                }
             }
         }
-        Err(refused.unwrap_or_else(|| failed(io::ErrorKind::CrossesDevices.into())))
+        Ok(refused)
     }
 
     /// Makes a directory of the trash where it is not there.

@@ -243,3 +243,28 @@ impl Source for Holdings {
         self.directory.survey(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_file_system_tells_what_is_young() {
+        const HOUR: Moment = 3_600_000_000_000;
+        let dir = tempfile::tempdir().unwrap();
+        crate::transaction::init(dir.path(), crate::transaction::Options::default()).unwrap();
+        let digest = Digest::of(b"hello");
+        fs::write(dir.path().join(digest.path()), "hello").unwrap();
+        let written = changed(&fs::metadata(dir.path().join(digest.path())).unwrap());
+        let holdings = Holdings::open(dir.path()).unwrap();
+        let young = |now: Moment, grace: Duration| {
+            let lying = holdings.lying_by(grace, &|_| Ok(now)).unwrap();
+            lying[0].spared == Some(Spared::Young)
+        };
+        let grace = Duration::from_secs(3600);
+        assert!(young(written + HOUR - 1, grace) && !young(written + HOUR, grace));
+        // Clocks are put back; what seems to come from the future was not there long ago for all one can tell.
+        assert!(young(written - 48 * HOUR, grace) && young(0, grace));
+        assert!(!young(written - 48 * HOUR, Duration::ZERO), "no grace is none");
+    }
+}
