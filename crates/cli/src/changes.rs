@@ -51,12 +51,11 @@ impl Changes {
         Ok(Self { changed, removed })
     }
 
-    /// The same, with what was deleted though it had no entry of its own.
-    pub fn and_removed(mut self, deleted: &[Digest]) -> Self {
+    /// Adds what was deleted though it had no entry of its own.
+    pub fn and_removed(&mut self, deleted: &[Digest]) {
         self.removed.extend_from_slice(deleted);
         self.removed.sort();
         self.removed.dedup();
-        self
     }
 }
 

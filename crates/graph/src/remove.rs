@@ -63,6 +63,13 @@ pub fn remove(graph: &Graph, source: &dyn Source, asked: &[Asked], referrers: bo
     choice.removal(left, &going, referrers)
 }
 
+/// What of these digests no entry leads to: what was removed, looked at again once somebody else has changed
+/// index.json.
+pub fn unneeded(graph: &Graph, digests: &[Digest]) -> Result<Vec<Digest>> {
+    let kept = Choice::of(graph)?.kept();
+    Ok(digests.iter().filter(|digest| !kept.reached.contains(*digest)).cloned().collect())
+}
+
 /// Whether everything asked for is there, as far as index.json and a look at the blobs tell. `Err` as [`remove`] has it.
 pub fn check(source: &dyn Source, asked: &[Asked]) -> Result<()> {
     let index = source.index()?;

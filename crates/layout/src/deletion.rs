@@ -20,27 +20,16 @@ use crate::index::IndexFile;
 use crate::source::{Blob, Content, Count, Source};
 use crate::transaction::{Options, Transaction, children};
 
-/// A layout that is deleted from, with nobody else of ours in it. Dropped before it is done, everything it moved is
-/// back in its place.
+/// A layout that is deleted from, with nobody else of ours in it. Dropped before [`delete`](Self::delete) is done,
+/// everything is as it was.
 pub struct Deletion<'a> {
     holdings: Holdings,
     /// What was moved to the trash and is to go back where this ends early.
     moved: Vec<Digest>,
+    /// index.json as it was published last, to be undone where this ends early.
+    published: Option<Vec<u8>>,
     gone: Count,
     transaction: Transaction<'a>,
-}
-
-/// What is to be deleted, decided from one state of index.json.
-#[derive(Debug, Clone, Copy)]
-pub struct Deleting<'d> {
-    /// index.json as it was when this was decided.
-    pub decided: &'d IndexFile,
-    /// What becomes of it.
-    pub edits: &'d [Edit],
-    /// New blobs that its new entries need; each was [put](Deletion::put).
-    pub made: &'d [Blob],
-    /// What goes, wholes before their parts. Whatever lies in the trash and is not among it goes back.
-    pub blobs: &'d [Digest],
 }
 
 impl<'a> Deletion<'a> {
@@ -49,7 +38,7 @@ impl<'a> Deletion<'a> {
     pub fn begin(path: &Path, options: Options<'a>) -> Result<Self> {
         let transaction = Transaction::alone(path, options)?;
         let holdings = Holdings::open(path)?;
-        Ok(Self { holdings, moved: Vec::new(), gone: Count::default(), transaction })
+        Ok(Self { holdings, moved: Vec::new(), published: None, gone: Count::default(), transaction })
     }
 
     /// What there is, to decide on.
@@ -71,32 +60,42 @@ impl<'a> Deletion<'a> {
         self.transaction.put(blob, content)
     }
 
-    /// What was deleted so far, also by a call that failed.
+    /// What was deleted so far.
     pub fn gone(&self) -> Count {
         self.gone
     }
 
-    /// Changes index.json, and deletes blobs. `Ok` means that all of it is on the disk.
+    /// Changes index.json, with blobs that its new entries need, each of them [put](Self::put) before; gives what it is
+    /// now. Conflict where it is not what this was decided on, however little it differs: decide again.
+    pub fn publish(&mut self, decided: &IndexFile, edits: &[Edit], made: &[Blob]) -> Result<IndexFile> {
+        if edits.is_empty() {
+            return Ok(decided.clone());
+        }
+        let after = apply(decided, edits)?;
+        self.transaction.publish_onto(made, decided, &after)?;
+        self.published = Some(after.clone());
+        IndexFile::parse(after)
+    }
+
+    /// Deletes blobs, wholes before their parts, decided on what index.json is now. Whatever lies in the trash and is not
+    /// among them goes back first.
     ///
-    /// Conflict where index.json is not, or no longer, what was decided on, but for the edits: nothing was deleted, and
-    /// whoever decides again, and deletes that, puts back what is needed after all. On any other `Err` it is the
-    /// same, unless some of the blobs were deleted already: then the rest is in the trash.
-    pub fn delete(&mut self, deleting: Deleting<'_>) -> Result<()> {
-        let Deleting { decided, edits, made, blobs } = deleting;
+    /// `Ok` means that they are out of the layout, and that this is on the disk; what could not be unlinked is in the
+    /// trash, and why is what comes back. Conflict where index.json has changed: all of it is still there, and whoever
+    /// decides again, and deletes that, puts back what is needed after all.
+    pub fn delete(&mut self, decided: &IndexFile, blobs: &[Digest]) -> Result<Option<Error>> {
         let goes: BTreeSet<&Digest> = blobs.iter().collect();
         let needed: Vec<Digest> = self.holdings.trash.keys().filter(|digest| !goes.contains(digest)).cloned().collect();
         self.put_back(&needed)?;
-        let mut now = decided.bytes().to_owned();
-        if !edits.is_empty() {
-            now = apply(decided, edits)?;
-            self.transaction.publish_onto(made, decided, &now)?;
-        }
         self.throw_away(blobs)?;
-        if self.holdings.index()?.bytes() != now {
+        if self.holdings.index()?.bytes() != decided.bytes() {
             let what = format!("could not delete from {}", self.holdings.location());
             return Err(Error::new(Kind::Conflict, what).because("somebody else keeps changing it"));
         }
-        self.unlink(blobs)
+        // From here on nothing goes back.
+        self.moved.clear();
+        self.published = None;
+        Ok(self.unlink(blobs).err())
     }
 
     /// Moves blobs to the trash, and waits until that is on the disk: a part is not gone for good before its whole is.
@@ -204,9 +203,8 @@ impl<'a> Deletion<'a> {
         touched.iter().try_for_each(|dir| self.transaction.sync_dir(dir))
     }
 
-    /// Unlinks everything in the trash, these blobs first and in this order. From here on nothing goes back.
+    /// Unlinks everything in the trash, these blobs first and in this order.
     fn unlink(&mut self, blobs: &[Digest]) -> Result<()> {
-        self.moved.clear();
         let medium = self.transaction.options.medium;
         let listed: Vec<PathBuf> = blobs.iter().filter_map(|digest| self.holdings.trash.remove(digest)).collect();
         let counted = listed.len();
@@ -274,9 +272,13 @@ impl<'a> Deletion<'a> {
 }
 
 impl Drop for Deletion<'_> {
-    /// Puts back what was moved. What cannot be put back is in the trash, where the next deletion finds it.
+    /// Puts back what was moved, then index.json. What cannot be put back is in the trash, where the next deletion finds
+    /// it.
     fn drop(&mut self) {
         let moved = std::mem::take(&mut self.moved);
         let _ = self.put_back(&moved);
+        if let Some(ours) = self.published.take() {
+            self.transaction.unpublish(&ours);
+        }
     }
 }

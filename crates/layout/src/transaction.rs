@@ -108,6 +108,8 @@ pub struct Transaction<'a> {
     no_share: AtomicBool,
     no_link: AtomicBool,
     barrier: AtomicU64,
+    /// What came out when index.json was swapped last.
+    swapped: Option<Out>,
     locks: Locks<'a>,
     _content: Held,
 }
@@ -240,6 +242,7 @@ impl<'a> Transaction<'a> {
             no_share: AtomicBool::new(false),
             no_link: AtomicBool::new(false),
             barrier: AtomicU64::new(0),
+            swapped: None,
             locks,
             _content: content,
         }
@@ -518,6 +521,23 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Undoes the last [`publish_onto`](Self::publish_onto), unless index.json is not `ours` any more: then somebody else
+    /// has changed it. As far as the file system lets it.
+    pub(crate) fn unpublish(&mut self, ours: &[u8]) {
+        let Some(out) = self.swapped.take() else { return };
+        let still = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes == ours);
+        if still(&self.root.join("index.json")) {
+            self.take_back(&out);
+            // Somebody else may have changed it right before.
+            if let Out::At(old) = &out
+                && fs::symlink_metadata(old).is_ok()
+                && !still(old)
+            {
+                self.take_back(&out);
+            }
+        }
+    }
+
     fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>) -> Result<Done> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
@@ -567,7 +587,7 @@ impl<'a> Transaction<'a> {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
         if before.bytes() != after || self.old.is_none() {
-            self.swap(new, before, after, change)?;
+            self.swapped = Some(self.swap(new, before, after, change)?);
         }
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
@@ -740,13 +760,14 @@ impl<'a> Transaction<'a> {
         before: IndexFile,
         after: Vec<u8>,
         change: &mut dyn FnMut(&IndexFile) -> Result<Vec<u8>>,
-    ) -> Result<()> {
+    ) -> Result<Out> {
         let mut out = Out::Nothing;
         let swapped = self.swap_and_look(new, before, after, change, &mut out).and_then(|()| self.sync_dir(&self.root));
-        if swapped.is_err() {
+        if let Err(why) = swapped {
             self.take_back(&out);
+            return Err(why);
         }
-        swapped
+        Ok(out)
     }
 
     /// Swaps, and looks at what came out: as long as that is not what the change was made on, the change is made

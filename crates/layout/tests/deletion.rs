@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocistow_layout::deletion::{Deleting, Deletion};
+use ocistow_layout::deletion::Deletion;
 use ocistow_layout::directory::Directory;
 use ocistow_layout::edit::Edit;
 use ocistow_layout::holdings::{Holdings, Spared};
@@ -62,7 +62,7 @@ fn delete(path: &Path, blobs: &[Digest], medium: &dyn Medium) -> Result<()> {
 
 fn delete_by(deletion: &mut Deletion<'_>, blobs: &[Digest]) -> Result<()> {
     let decided = deletion.holdings().index()?;
-    deletion.delete(Deleting { decided: &decided, edits: &[], made: &[], blobs })
+    deletion.delete(&decided, blobs)?.map_or(Ok(()), Err)
 }
 
 fn locks(path: &Path, patience: u64) -> Locks<'static> {
@@ -158,7 +158,8 @@ fn an_entry_and_its_blobs_go_in_one_step_and_new_blobs_come() {
     ];
     let blobs = digests(&world, &["app"]);
     let made = [hello.clone()];
-    deletion.delete(Deleting { decided: &decided, edits: &edits, made: &made, blobs: &blobs }).unwrap();
+    let now = deletion.publish(&decided, &edits, &made).unwrap();
+    assert!(deletion.delete(&now, &blobs).unwrap().is_none());
     let layout = Directory::open(&path).unwrap();
     assert_eq!(layout.index().unwrap().descriptors().unwrap()[0].digest, hello.digest);
     assert_eq!(fs::read(path.join(hello.digest.path())).unwrap(), b"hello");
@@ -174,10 +175,8 @@ fn what_was_decided_on_another_index_deletes_nothing() {
     fs::write(path.join("index.json"), &changed).unwrap();
     let blobs = digests(&world, &["old"]);
     let edits = [Edit::Remove { digest: world.digest("app"), pair: Pair { image: None, reference: Some("1".into()) } }];
-    for edits in [&edits[..], &[]] {
-        let deleting = Deleting { decided: &decided, edits, made: &[], blobs: &blobs };
-        assert_eq!(deletion.delete(deleting).unwrap_err().kind(), Kind::Conflict);
-    }
+    assert_eq!(deletion.publish(&decided, &edits, &[]).unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(deletion.delete(&decided, &blobs).unwrap_err().kind(), Kind::Conflict);
     drop(deletion);
     assert_eq!(there(&path, &world), "app app.config base old old.config top");
     assert_eq!(fs::read_to_string(path.join("index.json")).unwrap(), changed);
@@ -186,9 +185,13 @@ fn what_was_decided_on_another_index_deletes_nothing() {
 /// Names `digest` in index.json as tools do that know no locks.
 fn name(path: &Path, digest: &Digest, size: usize) {
     let text = fs::read_to_string(path.join("index.json")).unwrap();
-    let entry =
-        format!(r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#);
-    fs::write(path.join("index.json"), text.replace("\"manifests\":[", &format!("\"manifests\":[{entry},"))).unwrap();
+    let entry = entry(digest, size);
+    let with = text.replace("\"manifests\":[", &format!("\"manifests\":[{entry},")).replace(",]", "]");
+    fs::write(path.join("index.json"), with).unwrap();
+}
+
+fn entry(digest: &Digest, size: usize) -> String {
+    format!(r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#)
 }
 
 #[test]
@@ -213,6 +216,46 @@ fn what_somebody_comes_to_need_meanwhile_goes_back() {
     delete_by(&mut deletion, &digests(&world, &["top"])).unwrap();
     drop(deletion);
     assert_eq!((there(&path, &world), trash(&path)), ("app app.config base old old.config".into(), 0));
+}
+
+/// Whether others change index.json right before it is put back or not, theirs is never lost.
+#[test]
+fn what_was_published_is_undone_when_it_is_given_up() {
+    for exchange in [true, false] {
+        for foreign in [None, Some(false), Some(true)] {
+            let (_dir, path, world) = drawn(WORLD);
+            let mut before = fs::read_to_string(path.join("index.json")).unwrap();
+            let old = world.digest("old");
+            let swaps = AtomicUsize::new(0);
+            let medium = Told(|call: &str, paths: &[&Path]| {
+                if call == "exchange" && !exchange {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                let swaps = || swaps.fetch_add(1, Ordering::SeqCst);
+                if call == "exchange" && foreign == Some(true) && swaps() == 1 {
+                    name(&path, &old, 1);
+                }
+                let moves = paths.get(1).is_some_and(|to| to.to_str().unwrap().contains("trash"));
+                if moves { Err(io::Error::other("no")) } else { Ok(()) }
+            });
+            let mut deletion = Deletion::begin(&path, Options { medium: &medium, ..Options::default() }).unwrap();
+            let decided = deletion.holdings().index().unwrap();
+            let pair = decided.entries()[0].pair.clone();
+            let edits = [Edit::Remove { digest: world.digest("app"), pair }];
+            let now = deletion.publish(&decided, &edits, &[]).unwrap();
+            assert!(now.entries().is_empty());
+            if foreign == Some(false) {
+                name(&path, &old, 1);
+            }
+            assert_eq!(deletion.delete(&now, &digests(&world, &["app"])).unwrap_err().kind(), Kind::Failed);
+            drop(deletion);
+            if foreign == Some(false) || foreign == Some(true) && exchange {
+                before = now.text().replace("[]", &format!("[{}]", entry(&old, 1)));
+            }
+            assert_eq!(fs::read_to_string(path.join("index.json")).unwrap(), before, "{exchange} {foreign:?}");
+            assert_eq!(there(&path, &world), "app app.config base old old.config top");
+        }
+    }
 }
 
 #[test]

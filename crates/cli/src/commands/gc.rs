@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ocistow_graph::Graph;
 use ocistow_graph::sweep::{self, Orphan, Sweep, sweep};
-use ocistow_layout::deletion::{Deleting, Deletion};
+use ocistow_layout::deletion::Deletion;
 use ocistow_layout::holdings::{Holdings, Lying};
 use ocistow_layout::{Count, Digest, Error, Kind, Result, Watch};
 use serde::{Serialize, Serializer};
@@ -108,19 +108,22 @@ impl Args {
             let (graph, sweep) = self.decide(context, deletion.holdings(), &blobs, &progress)?;
             tell(context, &sweep, "goes");
             let removed: Vec<Digest> = sweep.removed.iter().map(|blob| blob.digest.clone()).collect();
-            let deleting = Deleting { decided: graph.index(), edits: &sweep.edits, made: &[], blobs: &removed };
-            match deletion.delete(deleting) {
+            let published = deletion.publish(graph.index(), &sweep.edits, &[]);
+            match published.and_then(|now| deletion.delete(&now, &removed)) {
                 Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
                     tries += 1;
                     context.log(&format!("{}: deciding again", why.chain()));
                 }
-                Err(why) => {
-                    told.partly(deletion.gone());
-                    return Err(why);
-                }
-                Ok(()) => {
+                Err(why) => return Err(why),
+                Ok(left) => {
                     told.all(sweep);
-                    break;
+                    match left {
+                        None => break,
+                        Some(why) => {
+                            told.partly(deletion.gone());
+                            return Err(why);
+                        }
+                    }
                 }
             }
         }
@@ -187,11 +190,8 @@ impl Swept {
         blobs.iter().for_each(|lying| self.kept.all.add(lying.blob.size));
     }
 
-    /// It came to an end early.
+    /// Only so much was deleted in the end; the rest is in the trash.
     fn partly(&mut self, gone: Count) {
-        let all = self.kept.all;
-        self.kept.all =
-            Count { blobs: all.blobs - gone.blobs.min(all.blobs), bytes: all.bytes - gone.bytes.min(all.bytes) };
         self.removed = gone;
     }
 

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::remove::{check, remove};
+use ocistow_graph::remove::{Removal, check, remove, unneeded};
 use ocistow_graph::{Asked, Graph};
-use ocistow_layout::deletion::{Deleting, Deletion};
+use ocistow_layout::deletion::Deletion;
 use ocistow_layout::edit::apply;
 use ocistow_layout::{Blob, Content, Error, IndexFile, Kind, Result};
 
@@ -50,46 +50,48 @@ impl Args {
         check(&*at::open_directory(context, &path)?, &asked)?;
         let progress = context.progress("removing", None);
         let mut deletion = Deletion::begin(&path, context.writing(&progress))?;
+        let load = || at::load(context, self.referrers);
         let mut tries = 0;
-        let changes = loop {
-            match self.once(context, &mut deletion, &asked, &progress) {
-                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    context.log(&format!("{}: deciding again", why.chain()));
+        let mut again = |why: Error| {
+            tries += 1;
+            if why.kind() != Kind::Conflict || tries > TRIES {
+                return Err(why);
+            }
+            context.log(&format!("{}: deciding again", why.chain()));
+            Ok(())
+        };
+        // First the names, then the blobs: once the names are gone they are not decided on again.
+        let (mut changes, mut now, removed) = loop {
+            let graph = Graph::load(deletion.holdings(), load(), &progress)?;
+            let removal = remove(&graph, deletion.holdings(), &asked, self.referrers)?;
+            match publish(&mut deletion, graph.index(), &removal) {
+                Err(why) => again(why)?,
+                Ok((changes, now)) => {
+                    for digest in &removal.left {
+                        context.note(&format!("{digest} stays: something that stays needs it"));
+                    }
+                    break (changes, now, removal.removed);
                 }
-                done => break done?,
             }
         };
+        let mut blobs = removed.clone();
+        let left = loop {
+            match deletion.delete(&now, &blobs) {
+                Ok(left) => break left,
+                Err(why) => again(why)?,
+            }
+            let graph = Graph::load(deletion.holdings(), load(), &progress)?;
+            blobs = unneeded(&graph, &removed)?;
+            now = graph.index().clone();
+        };
+        if let Some(why) = left {
+            context.warn(&format!("{}: it is in .ocistow/trash, and gc deletes it", why.chain()));
+        }
         drop(deletion);
         drop(progress);
+        changes.and_removed(&blobs);
         context.answer(&changes)?;
         Ok(Code::Done)
-    }
-
-    fn once(
-        &self,
-        context: &Context<'_>,
-        deletion: &mut Deletion<'_>,
-        asked: &[Asked],
-        progress: &crate::progress::Progress<'_>,
-    ) -> Result<Changes> {
-        let graph = Graph::load(deletion.holdings(), at::load(context, self.referrers), progress)?;
-        let removal = remove(&graph, deletion.holdings(), asked, self.referrers)?;
-        let before = graph.index();
-        let after = IndexFile::parse(apply(before, &removal.edits)?)?;
-        let changes = Changes::between(before, &after)?.and_removed(&removal.removed);
-        for digest in &removal.left {
-            context.note(&format!("{digest} stays: something that stays needs it"));
-        }
-        let mut made = Vec::new();
-        for (digest, bytes) in &removal.made {
-            let blob = Blob { digest: digest.clone(), size: bytes.len() as u64 };
-            deletion.put(&blob, Content::Bytes(bytes))?;
-            made.push(blob);
-        }
-        let (edits, blobs) = (&removal.edits, &removal.removed);
-        deletion.delete(Deleting { decided: before, edits, made: &made, blobs })?;
-        Ok(changes)
     }
 
     /// The layout, and what is meant in it.
@@ -107,6 +109,19 @@ impl Args {
         }
         Ok((location.path, picks.iter().map(at::asked).collect()))
     }
+}
+
+/// Takes names out of index.json, and puts new lists into the layout: what that changes, and what index.json is now.
+fn publish(deletion: &mut Deletion<'_>, before: &IndexFile, removal: &Removal) -> Result<(Changes, IndexFile)> {
+    let mut made = Vec::new();
+    for (digest, bytes) in &removal.made {
+        let blob = Blob { digest: digest.clone(), size: bytes.len() as u64 };
+        deletion.put(&blob, Content::Bytes(bytes))?;
+        made.push(blob);
+    }
+    let after = IndexFile::parse(apply(before, &removal.edits)?)?;
+    let changes = Changes::between(before, &after)?;
+    Ok((changes, deletion.publish(before, &removal.edits, &made)?))
 }
 
 /// What a further argument means that has the layout in front of it too; `None` where it is a bare reference.

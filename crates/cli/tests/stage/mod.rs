@@ -72,6 +72,34 @@ pub fn room() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// A layout with much that can go: what nothing reaches, a signature of it, what pruning takes, lists of referrers.
+const CROWDED: &str = "image amd = base [linux/amd64]
+                       image arm = base + other [linux/arm64]
+                       index app:1 = amd, arm
+                       refer sbom -> app : application/spdx+json
+                       refer sig -> sbom : application/x.sig
+                       refer note -> app : application/x.note
+                       fallback app = note, sbom
+                       image dead = base + deep
+                       hidden dead
+                       refer deadsig -> dead : application/x.sig
+                       image loose = own
+                       file crumb";
+
+/// A directory with only a crowded layout in it, the target, for what deletes.
+pub fn crowded() -> TempDir {
+    let dir = room();
+    to_dir(&draw(CROWDED).memory, dir.path().join("target")).unwrap();
+    dir
+}
+
+/// The names in a layout: its entries, as somebody sees who asks. `fsck` finds no error: all they need is there.
+pub fn names(base: &Path) -> String {
+    let (code, said) = run("fsck @/target", base, None);
+    assert_eq!(code, 0, "{said}");
+    done("ls --all --format json @/target", base).replace(base.to_str().unwrap(), "@")
+}
+
 /// The directory everything starts from.
 pub fn start() -> TempDir {
     let dir = room();
@@ -128,6 +156,7 @@ pub fn litter(base: &Path) -> Vec<PathBuf> {
     for entry in walkdir::WalkDir::new(base) {
         let path = entry.unwrap().into_path();
         let staged = path.parent().is_some_and(|parent| parent.ends_with(".ocistow/staging"));
+        let staged = staged || path.is_file() && path.components().any(|part| part.as_os_str() == "trash");
         let temporary = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".ocistow-"));
         if staged || temporary {
             litter.push(path);
