@@ -1,5 +1,6 @@
 //! `gc` removes what nothing reaches.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
@@ -102,10 +103,14 @@ impl Args {
         let progress = context.progress("sweeping", None);
         let mut deletion = Deletion::begin(path, context.writing(&progress))?;
         let mut tries = 0;
+        let mut dropped = BTreeSet::new();
         loop {
             let blobs = deletion.lying(self.grace)?;
             told.nothing(&blobs);
-            let (graph, sweep) = self.decide(context, deletion.holdings(), &blobs, &progress)?;
+            let (graph, mut sweep) = self.decide(context, deletion.holdings(), &blobs, &progress)?;
+            // What had an entry until an earlier try is no orphan.
+            sweep.orphans.retain(|orphan| orphan.stays || !dropped.contains(&orphan.digest));
+            dropped.extend(sweep.dropped.iter().cloned());
             tell(context, &sweep, "goes");
             let removed: Vec<Digest> = sweep.removed.iter().map(|blob| blob.digest.clone()).collect();
             let published = deletion.publish(graph.index(), &sweep.edits, &[]);

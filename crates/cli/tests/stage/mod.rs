@@ -41,20 +41,21 @@ impl Write for Kept {
     }
 }
 
-/// Runs a command line in the directory `base`, which `@` stands for.
+/// Runs a command line in the directory `base`, which `@` before a slash stands for.
 pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, String) {
+    let at_base = format!("{}/", base.display());
     let said = Kept::default();
     let mut input: Box<dyn io::Read + Send> = Box::new(io::empty());
     let mut words: Vec<&str> = line.split_whitespace().collect();
     if let Some(at) = words.iter().position(|word| *word == "<") {
-        input = Box::new(fs::File::open(words[at + 1].replace('@', base.to_str().unwrap())).unwrap());
+        input = Box::new(fs::File::open(words[at + 1].replace("@/", &at_base)).unwrap());
         words.truncate(at);
     }
     let mut world = World::new(said.clone(), said.clone(), input);
     if let Some(medium) = medium {
         world.medium = medium;
     }
-    let words = words.iter().map(|word| OsString::from(word.replace('@', base.to_str().unwrap())));
+    let words = words.iter().map(|word| OsString::from(word.replace("@/", &at_base)));
     let code = ocistow::run(std::iter::once(OsString::from("ocistow")).chain(words), &world);
     let text = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
     (code, text)
