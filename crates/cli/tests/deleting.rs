@@ -416,6 +416,9 @@ fn gc_refuses_a_layout_it_would_have_to_leave() {
     for line in ["gc @/store --grace 0", "gc @/store --grace 0 --dry-run"] {
         let (code, said) = run(line, dir.path(), None);
         assert!(code == 1 || code == 4, "{line}: {code} {said}");
+        fs::write(store.join("oci-layout"), "{}").unwrap();
+        assert_eq!(run(line, dir.path(), None).0, 4, "{line}");
+        fs::write(store.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     }
     assert_eq!(fs::read_dir(dir.path().join("blobs/sha256")).unwrap().count(), draw(SIGNED).memory.blobs.len());
 }

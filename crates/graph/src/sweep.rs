@@ -75,11 +75,13 @@ pub fn sweep(
     mark.run()?;
     mark.read_unmet(blobs, options.threads, watch)?;
     mark.run()?;
-    mark.why = Why::Young;
-    for young in blobs.iter().filter(|lying| lying.spared == Some(Spared::Young)) {
-        mark.take(&young.blob.digest);
+    for (reason, why) in [(Spared::Linked, Why::Linked), (Spared::Young, Why::Young)] {
+        mark.why = why;
+        for spared in blobs.iter().filter(|lying| lying.spared == Some(reason)) {
+            mark.take(&spared.blob.digest);
+        }
+        mark.run()?;
     }
-    mark.run()?;
     mark.outcome(blobs)
 }
 
@@ -105,6 +107,8 @@ pub(crate) fn unreadable(digest: &Digest, count: usize, why: &Broken) -> Error {
 enum Why {
     /// An entry, or what refers to what an entry reaches, leads to it.
     Reached,
+    /// A link leads to it, or to what leads to it.
+    Linked,
     /// Only something young does.
     Young,
 }
@@ -293,12 +297,12 @@ impl<'g> Mark<'g> {
     fn outcome(self, blobs: &[Lying]) -> Result<Sweep> {
         let mut sweep = Sweep::default();
         let mut removed: BTreeMap<&Digest, &Blob> = BTreeMap::new();
-        for Lying { blob, spared } in blobs {
-            match (self.live.get(&blob.digest), spared) {
-                (None, None) => drop(removed.insert(&blob.digest, blob)),
-                (why, _) => {
+        for Lying { blob, .. } in blobs {
+            match self.live.get(&blob.digest) {
+                None => drop(removed.insert(&blob.digest, blob)),
+                Some(why) => {
                     sweep.kept.add(blob.size);
-                    sweep.young += u64::from(why == Some(&Why::Young));
+                    sweep.young += u64::from(*why == Why::Young);
                 }
             }
         }

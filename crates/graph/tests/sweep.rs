@@ -1,4 +1,4 @@
-//! What a sweep takes and what it keeps, and what removing takes along.
+//! What a sweep takes and what it keeps.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
@@ -262,6 +262,19 @@ fn what_a_link_leads_to_stays() {
     let options = Options { prune: true, threads: 1 };
     let swept = sweep(&graph, &world.memory, &linked, options, &Unwatched).unwrap();
     assert_eq!((swept.removed, swept.kept.blobs, swept.young), (vec![], 1, 0));
+}
+
+#[test]
+fn what_refers_to_what_a_link_leads_to_stays_too() {
+    let world = draw("image dead = base\nhidden dead\nrefer sig -> dead : application/x.sig");
+    let graph = Graph::load(&world.memory, PLAIN, &Unwatched).unwrap();
+    let lying = |(digest, bytes): (&Digest, &Vec<u8>)| Lying {
+        blob: Blob { digest: digest.clone(), size: bytes.len() as u64 },
+        spared: (*digest == world.digest("dead")).then_some(Spared::Linked),
+    };
+    let blobs: Vec<Lying> = world.memory.blobs.iter().map(lying).collect();
+    let swept = sweep(&graph, &world.memory, &blobs, Options { prune: true, threads: 1 }, &Unwatched).unwrap();
+    assert_eq!((swept.removed, swept.edits, swept.young), (vec![], vec![], 0));
 }
 
 #[test]

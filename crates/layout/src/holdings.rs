@@ -60,7 +60,7 @@ impl Holdings {
             for path in children(dir) {
                 let name = path.file_name().and_then(|name| name.to_str());
                 let digest = name.and_then(|name| format!("{algorithm}:{name}").parse().ok());
-                if let Some(digest) = digest.filter(|_| is_file(&path)) {
+                if let Some(digest) = digest.filter(|_| fits(&path)) {
                     trash.insert(digest, path);
                 }
             }
@@ -185,8 +185,9 @@ fn named(blobs: &Path, path: &Path) -> Option<Digest> {
     format!("{algorithm}:{encoded}").parse().ok()
 }
 
-fn is_file(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+/// Whether something can go back to its place: a blob that was a link is one again.
+fn fits(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_symlink())
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -11,10 +11,12 @@ use ocistow_graph::Graph;
 use ocistow_graph::sweep::{self, Orphan, Sweep, sweep};
 use ocistow_layout::deletion::Deletion;
 use ocistow_layout::holdings::{Holdings, Lying};
+use ocistow_layout::transaction::writable;
 use ocistow_layout::{Count, Digest, Error, Kind, Result, Watch};
 use serde::{Serialize, Serializer};
 
 use super::at;
+use crate::again::Again;
 use crate::code::Code;
 use crate::location::{self, OnDisk};
 use crate::look::Look;
@@ -59,9 +61,7 @@ pub struct Args {
     grace: Duration,
 }
 
-/// How often somebody else may change what a sweep was decided on.
-const TRIES: usize = 20;
-/// How many entries are told of one by one.
+/// How many absent entries are told of.
 const MOST_TOLD: usize = 20;
 
 impl Args {
@@ -73,13 +73,17 @@ impl Args {
             (None, None) => return Err(Error::new(Kind::Usage, "could not tell which layout is meant")),
         };
         drop(at::open_directory(context, &path)?);
+        // A look says no to what would be refused.
+        writable(&path)?;
         let mut told = Swept { dry_run: self.dry_run, ..Swept::default() };
         let swept =
             if self.dry_run { self.look(context, &path, &mut told) } else { self.act(context, &path, &mut told) };
         match swept {
             Ok(()) => context.answer(&told).map(|()| Code::Done),
             Err(why) => {
-                context.answer_failed(&told, &why)?;
+                if told.counted {
+                    context.answer_failed(&told, &why)?;
+                }
                 Err(why)
             }
         }
@@ -94,7 +98,7 @@ impl Args {
         told.nothing(&blobs);
         let (_graph, sweep) = self.decide(context, &holdings, &blobs, &progress)?;
         drop(progress);
-        tell(context, &sweep, "would go");
+        tell(context, &sweep, "would go from index.json");
         told.all(sweep);
         Ok(())
     }
@@ -102,7 +106,7 @@ impl Args {
     fn act(&self, context: &Context<'_>, path: &Path, told: &mut Swept) -> Result<()> {
         let progress = context.progress("sweeping", None);
         let mut deletion = Deletion::begin(path, context.writing(&progress))?;
-        let mut tries = 0;
+        let mut again = Again::new(context);
         let mut dropped = BTreeSet::new();
         loop {
             let blobs = deletion.lying(self.grace)?;
@@ -111,15 +115,11 @@ impl Args {
             // What had an entry until an earlier try is no orphan.
             sweep.orphans.retain(|orphan| orphan.stays || !dropped.contains(&orphan.digest));
             dropped.extend(sweep.dropped.iter().cloned());
-            tell(context, &sweep, "goes");
+            tell(context, &sweep, "will go from index.json");
             let removed: Vec<Digest> = sweep.removed.iter().map(|blob| blob.digest.clone()).collect();
             let published = deletion.publish(graph.index(), &sweep.edits, &[]);
             match published.and_then(|now| deletion.delete(&now, &removed)) {
-                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    context.log(&format!("{}: deciding again", why.chain()));
-                }
-                Err(why) => return Err(why),
+                Err(why) => again.after(why)?,
                 Ok(left) => {
                     told.all(sweep);
                     match left {
@@ -153,16 +153,18 @@ impl Args {
 
 /// Tells what is not in the answer.
 fn tell(context: &Context<'_>, sweep: &Sweep, goes: &str) {
-    for digest in &sweep.absent {
+    for digest in sweep.absent.iter().take(MOST_TOLD) {
         context.warn(&format!(
             "missing-blob: {digest} is an entry and not here: what it needs cannot be told from other blobs"
         ));
     }
-    for digest in sweep.dropped.iter().take(MOST_TOLD) {
-        context.note(&format!("the untagged entry {digest} {goes}"));
-    }
-    if sweep.dropped.len() > MOST_TOLD {
-        context.note(&format!("and {} more of them", sweep.dropped.len() - MOST_TOLD));
+    match &sweep.dropped[..] {
+        [] => {}
+        [digest] => context.note(&format!("the untagged entry {digest} {goes}")),
+        digests => {
+            context.note(&format!("{} untagged entries {goes}; -v says which", digests.len()));
+            digests.iter().for_each(|digest| context.log(&format!("the untagged entry {digest} {goes}")));
+        }
     }
 }
 
@@ -175,6 +177,9 @@ struct Swept {
     #[serde(rename = "orphanReferrers", serialize_with = "digests")]
     orphans: Vec<Orphan>,
     dry_run: bool,
+    /// Whether there is anything to tell yet.
+    #[serde(skip)]
+    counted: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -191,7 +196,7 @@ fn digests<S: Serializer>(orphans: &[Orphan], to: S) -> std::result::Result<S::O
 impl Swept {
     /// Everything stays, as far as it is known yet.
     fn nothing(&mut self, blobs: &[Lying]) {
-        self.kept.all = Count::default();
+        (self.kept.all, self.counted) = (Count::default(), true);
         blobs.iter().for_each(|lying| self.kept.all.add(lying.blob.size));
     }
 

@@ -1,15 +1,18 @@
 //! `rm` removes names and manifests.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ocistow_graph::remove::{Removal, check, remove, unneeded};
 use ocistow_graph::{Asked, Graph};
 use ocistow_layout::deletion::Deletion;
 use ocistow_layout::edit::apply;
-use ocistow_layout::{Blob, Content, Error, IndexFile, Kind, Result};
+use ocistow_layout::{Blob, Content, Digest, Error, IndexFile, Kind, Result};
 
 use super::at;
+use crate::again::Again;
 use crate::changes::Changes;
 use crate::code::Code;
 use crate::location::{self, OnDisk, Pick};
@@ -39,9 +42,6 @@ pub struct Args {
     path: Option<PathBuf>,
 }
 
-/// How often somebody else may change what a removal was decided on.
-const TRIES: usize = 20;
-
 impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
@@ -50,48 +50,75 @@ impl Args {
         check(&*at::open_directory(context, &path)?, &asked)?;
         let progress = context.progress("removing", None);
         let mut deletion = Deletion::begin(&path, context.writing(&progress))?;
-        let load = || at::load(context, self.referrers);
-        let mut tries = 0;
-        let mut again = |why: Error| {
-            tries += 1;
-            if why.kind() != Kind::Conflict || tries > TRIES {
-                return Err(why);
-            }
-            context.log(&format!("{}: deciding again", why.chain()));
-            Ok(())
-        };
-        // First the names, then the blobs: once the names are gone they are not decided on again.
-        let (mut changes, mut now, removed) = loop {
-            let graph = Graph::load(deletion.holdings(), load(), &progress)?;
-            let removal = remove(&graph, deletion.holdings(), &asked, self.referrers)?;
-            match publish(&mut deletion, graph.index(), &removal) {
-                Err(why) => again(why)?,
-                Ok((changes, now)) => {
+        let mut again = Again::new(context);
+        let mut taken = self.take_names(context, &mut deletion, &asked, &mut again)?;
+        let removed = self.delete(context, &mut deletion, &taken, &mut again)?;
+        drop(deletion);
+        drop(progress);
+        taken.changes.and_removed(&removed);
+        context.answer(&taken.changes)?;
+        Ok(Code::Done)
+    }
+
+    /// Takes names out of index.json.
+    fn take_names(
+        &self,
+        context: &Context<'_>,
+        deletion: &mut Deletion<'_>,
+        asked: &[Asked],
+        again: &mut Again<'_>,
+    ) -> Result<Taken> {
+        let spared = deletion.lying(Duration::ZERO)?.into_iter().filter(|lying| lying.spared.is_some());
+        let linked: BTreeSet<Digest> = spared.map(|lying| lying.blob.digest).collect();
+        loop {
+            let graph = self.graph(context, deletion)?;
+            let removal = remove(&graph, deletion.holdings(), asked, self.referrers)?;
+            match publish(deletion, graph.index(), &removal) {
+                Err(why) => again.after(why)?,
+                Ok((changes, index)) => {
                     for digest in &removal.left {
                         context.note(&format!("{digest} stays: something that stays needs it"));
                     }
-                    break (changes, now, removal.removed);
+                    let (stays, goes) = removal.removed.into_iter().partition(|digest| linked.contains(digest));
+                    let stays: Vec<Digest> = stays;
+                    for digest in stays {
+                        context
+                            .warn(&format!("{digest} has no name now and stays: a link among the blobs leads to it"));
+                    }
+                    return Ok(Taken { changes, index, goes });
                 }
             }
-        };
-        let mut blobs = removed.clone();
-        let left = loop {
-            match deletion.delete(&now, &blobs) {
-                Ok(left) => break left,
-                Err(why) => again(why)?,
-            }
-            let graph = Graph::load(deletion.holdings(), load(), &progress)?;
-            blobs = unneeded(&graph, &removed)?;
-            now = graph.index().clone();
-        };
-        if let Some(why) = left {
-            context.warn(&format!("{}: it is in .ocistow/trash, and gc deletes it", why.chain()));
         }
-        drop(deletion);
-        drop(progress);
-        changes.and_removed(&blobs);
-        context.answer(&changes)?;
-        Ok(Code::Done)
+    }
+
+    /// Deletes what has no name any more: what of it that was in the end. The names are not decided on again.
+    fn delete(
+        &self,
+        context: &Context<'_>,
+        deletion: &mut Deletion<'_>,
+        taken: &Taken,
+        again: &mut Again<'_>,
+    ) -> Result<Vec<Digest>> {
+        let (mut index, mut blobs) = (taken.index.clone(), taken.goes.clone());
+        loop {
+            match deletion.delete(&index, &blobs) {
+                Err(why) => again.after(why)?,
+                Ok(left) => {
+                    if let Some(why) = left {
+                        context.warn(&format!("{}: it is in .ocistow/trash, and gc deletes it", why.chain()));
+                    }
+                    return Ok(blobs);
+                }
+            }
+            let graph = self.graph(context, deletion)?;
+            blobs = unneeded(&graph, &taken.goes)?;
+            index = graph.index().clone();
+        }
+    }
+
+    fn graph(&self, context: &Context<'_>, deletion: &Deletion<'_>) -> Result<Graph> {
+        let progress = context.progress("reading manifests", None);
+        Graph::load(deletion.holdings(), at::load(context, self.referrers), &progress)
     }
 
     /// The layout, and what is meant in it.
@@ -109,6 +136,13 @@ impl Args {
         }
         Ok((location.path, picks.iter().map(at::asked).collect()))
     }
+}
+
+/// What was done to index.json, and what is to be done to blobs.
+struct Taken {
+    changes: Changes,
+    index: IndexFile,
+    goes: Vec<Digest>,
 }
 
 /// Takes names out of index.json, and puts new lists into the layout: what that changes, and what index.json is now.
