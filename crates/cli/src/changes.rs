@@ -1,4 +1,4 @@
-//! What a change of index.json did to names: the answer of `tag` and `untag`.
+//! What a change of index.json did to names: the answer of `tag`, `untag` and `rm`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::speak::Answer;
 pub struct Changes {
     /// Names that stand for something else now, for something at all, or for nothing any more.
     pub changed: Vec<Changed>,
-    /// Digests that no entry has any more.
+    /// Digests that no entry has any more, and what was deleted with them.
     pub removed: Vec<Digest>,
 }
 
@@ -50,6 +50,13 @@ impl Changes {
         let removed = digests(before)?.into_iter().filter(|digest| !left.contains(digest)).collect();
         Ok(Self { changed, removed })
     }
+
+    /// Adds what was deleted though it had no entry of its own.
+    pub fn and_removed(&mut self, deleted: &[Digest]) {
+        self.removed.extend_from_slice(deleted);
+        self.removed.sort();
+        self.removed.dedup();
+    }
 }
 
 /// What each name stands for; of doubled names the last.
@@ -73,7 +80,9 @@ impl Answer for Changes {
                 (None, None) => {}
             }
         }
-        Ok(())
+        let told: BTreeSet<&Digest> = self.changed.iter().filter_map(|change| change.from.as_ref()).collect();
+        let untold = self.removed.iter().filter(|digest| !told.contains(digest));
+        untold.into_iter().try_for_each(|digest| writeln!(out, "{digest} is gone"))
     }
 }
 

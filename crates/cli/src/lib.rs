@@ -3,6 +3,7 @@
 //! This crate speaks: it alone prints, reads words and knows exit codes. What is done is layout's, what
 //! is decided is graph's.
 
+pub mod again;
 pub mod args;
 pub mod arrival;
 pub mod carried;

@@ -15,7 +15,7 @@ use ocistow_testkit::medium::{Counting, Recording};
 
 mod stage;
 
-use stage::{Shared, clone, done, litter, room, run, start, state};
+use stage::{Shared, clone, crowded, done, litter, names, room, run, start, state};
 
 fn bits(seed: u64) -> impl FnMut() -> bool {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -90,6 +90,91 @@ fn survives(line: &str, again: &str) -> usize {
         }
     }
     points
+}
+
+/// Kills `line`, which deletes, after every call and takes its power at every point: the names are those of before or of
+/// after, with all they need; and when it is run again, and `gc` after it, what should be gone is gone. Gives
+/// the number of points.
+fn deletes(line: &str) -> usize {
+    const GC: &str = "gc @/target --grace 0";
+    let from = crowded();
+    let (before, after, swept) = {
+        let base = room();
+        clone(from.path(), base.path());
+        let before = names(base.path());
+        done(line, base.path());
+        let after = state(base.path());
+        assert_ne!(state(from.path()), after, "{line} changes nothing");
+        let names = names(base.path());
+        done(GC, base.path());
+        (before, (names, after), state(base.path()))
+    };
+    let judge = |base: &Path, told: &str| {
+        let now = names(base);
+        assert!(now == before || now == after.0, "{line}, {told}:\n{now}");
+        let gone = now == after.0 && state(base) == after.1;
+        let quick = || Some(Box::new(Counting::new(usize::MAX)) as Box<dyn Medium>);
+        let (code, said) = run(line, base, quick());
+        // What is gone cannot be removed again.
+        let found = code == 0 || code == 3 && line.starts_with("rm");
+        assert!(found, "{line}, {told}, and again: {code} {said}");
+        assert_eq!(names(base), after.0, "{line}, {told}, and again");
+        assert_eq!(run(GC, base, quick()).0, 0);
+        assert_eq!(state(base), swept, "{line}, {told}, and then {GC}");
+        assert_eq!(litter(base), Vec::<PathBuf>::new(), "{line}, {told}, and then {GC}");
+        gone
+    };
+    let mut points = 0;
+    for calls in 0.. {
+        let base = room();
+        clone(from.path(), base.path());
+        let medium = Arc::new(Counting::new(calls));
+        let (code, said) = run(line, base.path(), Some(Box::new(Shared(medium.clone()))));
+        let gone = judge(base.path(), &format!("killed after {calls} calls"));
+        assert!(code != 0 || gone, "{line} said it was done after {calls} calls: {said}");
+        if medium.made() < calls {
+            break;
+        }
+        points += 1;
+    }
+    let real = room();
+    clone(from.path(), real.path());
+    let medium = Arc::new(Recording::new(real.path()));
+    let (code, said) = run(line, real.path(), Some(Box::new(Shared(medium.clone()))));
+    assert_eq!(code, 0, "{said}");
+    let all = medium.points();
+    for point in 0..all {
+        for seed in 0..4 {
+            let base = room();
+            let mut random = bits(point as u64 * 100 + seed);
+            medium.after_power_loss(point, base.path(), &mut || match seed {
+                0 => false,
+                1 => true,
+                _ => random(),
+            });
+            let gone = judge(base.path(), &format!("power lost at {point} of {all}, seed {seed}"));
+            assert!(point + 1 < all || gone, "{line} was done and is lost, seed {seed}");
+            points += 1;
+        }
+    }
+    points
+}
+
+macro_rules! deletes {
+    ($($name:ident: $line:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let points = deletes($line);
+            assert!(points > 25, "only {points} points");
+        }
+    )*};
+}
+
+deletes! {
+    gc_survives: "gc @/target --grace 0";
+    gc_that_prunes_survives: "gc @/target --grace 0 --prune";
+    rm_survives: "rm @/target:1";
+    rm_with_referrers_survives: "rm @/target:1 --referrers";
 }
 
 /// One test a command, so that they run beside each other.

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 mod stage;
 
-use stage::{Shared, clone, litter, room, run, start, state};
+use stage::{Shared, clone, crowded, litter, names, room, run, start, state};
 
 /// How a disk fails from its nth call on.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +81,73 @@ fn refuses(line: &str, again: &str) -> usize {
         }
     }
     failures
+}
+
+/// Lets every call of `line`, which deletes, fail in every way: the names are those of before where it says that it
+/// failed, and those of after where it says that it is done. When it is run again, and `gc` after it, what should
+/// be gone is gone. Gives the number of failures.
+fn deletes(line: &str) -> usize {
+    const GC: &str = "gc @/target --grace 0";
+    let from = crowded();
+    let before = names(from.path());
+    let (after, swept) = {
+        let base = room();
+        clone(from.path(), base.path());
+        stage::done(line, base.path());
+        let after = names(base.path());
+        stage::done(GC, base.path());
+        (after, state(base.path()))
+    };
+    let mut failures = 0;
+    for fault in [Fault::Once(Errno::IO), Fault::Once(Errno::ACCESS), Fault::Full, Fault::Sync] {
+        for nth in 0.. {
+            let base = room();
+            let base = base.path();
+            clone(from.path(), base);
+            let medium = Arc::new(Failing::new(fault.at(nth)));
+            let (code, said) = run(line, base, Some(Box::new(Shared(medium.clone()))));
+            let told = format!("{line}, {fault:?} at {nth}: {code} {said}");
+            let expected = match code {
+                0 => &after,
+                // Entries that nothing needs go for good before the content they stood for does.
+                1 if line.starts_with("gc") && names(base) == after => &after,
+                1 => &before,
+                _ => panic!("{told}"),
+            };
+            assert_eq!(names(base), *expected, "{told}");
+            assert!(code == 0 || said.contains("error: could not "), "{told}");
+            failures += usize::from(code == 1);
+            let quick = || Some(Box::new(Failing::new(|_, _| None)) as Box<dyn Medium>);
+            let (again, said) = run(line, base, quick());
+            let found = again == 0 || again == 3 && code == 0 && line.starts_with("rm");
+            assert!(found, "{told}and again: {again} {said}");
+            assert_eq!(names(base), after, "{told}and again");
+            assert_eq!(run(GC, base, quick()).0, 0);
+            assert_eq!(state(base), swept, "{told}and then {GC}");
+            assert_eq!(litter(base), Vec::<PathBuf>::new(), "{told}and then {GC}");
+            if medium.made() <= nth {
+                break;
+            }
+        }
+    }
+    failures
+}
+
+macro_rules! deletes {
+    ($($name:ident: $line:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let failures = deletes($line);
+            assert!(failures > 10, "only {failures} failures");
+        }
+    )*};
+}
+
+deletes! {
+    gc_fails_whole: "gc @/target --grace 0";
+    gc_that_prunes_fails_whole: "gc @/target --grace 0 --prune";
+    rm_fails_whole: "rm @/target:1";
+    rm_with_referrers_fails_whole: "rm @/target:1 --referrers";
 }
 
 /// One test a command, so that they run beside each other.

@@ -733,7 +733,7 @@ fn starts_as_object(bytes: &[u8]) -> bool {
 }
 
 /// Whether a blob is small and starts like a JSON object. A blob that cannot be read is none.
-fn may_be_manifest(source: &dyn Source, digest: &Digest) -> bool {
+pub(crate) fn may_be_manifest(source: &dyn Source, digest: &Digest) -> bool {
     let Ok(Some(content)) = source.open(digest) else { return false };
     if content.len() > MAX_MANIFEST {
         return false;

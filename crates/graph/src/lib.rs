@@ -45,9 +45,11 @@ mod owners;
 pub mod picture;
 pub mod plan;
 pub mod platform;
+pub mod remove;
 mod rename;
 pub mod repair;
 pub mod resolve;
+pub mod sweep;
 
 pub use canvas::Canvas;
 pub use closure::config_platform;

@@ -156,6 +156,7 @@ struct Splice {
 }
 
 /// An index.json being edited: its entries, those to come included, and where names and digests are.
+#[derive(Default)]
 struct Draft {
     entries: Vec<Drafted>,
     /// How many of them the file has.
@@ -164,6 +165,8 @@ struct Draft {
     named: HashMap<Pair, Vec<usize>>,
     /// How many entries a digest has.
     count: HashMap<Digest, usize>,
+    /// Where entries of a digest are, those that went or lost it included.
+    places: HashMap<Digest, Vec<usize>>,
 }
 
 /// One entry.
@@ -180,8 +183,7 @@ struct Drafted {
 
 impl Draft {
     fn of(index: &IndexFile) -> Self {
-        let mut draft =
-            Self { entries: Vec::new(), old: index.entries().len(), named: HashMap::new(), count: HashMap::new() };
+        let mut draft = Self { old: index.entries().len(), ..Self::default() };
         for entry in index.entries() {
             let descriptor = entry.descriptor.as_ref().ok();
             draft.enter(Drafted {
@@ -202,6 +204,7 @@ impl Draft {
         }
         if let Some(digest) = &entry.digest {
             *self.count.entry(digest.clone()).or_default() += 1;
+            self.places.entry(digest.clone()).or_default().push(self.entries.len());
         }
         self.entries.push(entry);
     }
@@ -227,6 +230,7 @@ impl Draft {
         }
         self.forget(at);
         *self.count.entry(descriptor.digest.clone()).or_default() += 1;
+        self.places.entry(descriptor.digest.clone()).or_default().push(at);
         let entry = &mut self.entries[at];
         entry.digest = Some(descriptor.digest.clone());
         entry.descriptor = Some(descriptor.clone());
@@ -325,7 +329,7 @@ impl Draft {
                 }
             }
             Edit::Remove { digest, pair } => {
-                for at in 0..self.entries.len() {
+                for at in self.places.get(digest).cloned().unwrap_or_default() {
                     let entry = &self.entries[at];
                     if !entry.gone && entry.digest.as_ref() == Some(digest) && entry.pair == *pair {
                         self.remove(at);

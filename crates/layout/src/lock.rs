@@ -2,7 +2,9 @@
 //!
 //! A writer holds *content* shared for its whole life and *gate* shared only while taking it; whoever
 //! deletes takes *gate* exclusively until it has *content* exclusively. So writers queue behind somebody
-//! who deletes, and cannot starve him. The files are never deleted while a layout exists.
+//! who deletes, and cannot starve him. But who already holds *content* may have to pass *gate* once more, to
+//! write where he reads: so whoever deletes lets those at the gate pass now and then. The files are never
+//! deleted while a layout exists.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -47,6 +49,36 @@ enum Mode {
     Exclusive,
 }
 
+/// How long whoever deletes keeps the gate shut at first; every time he had to open it, twice as long. So
+/// nobody waits for long who is waited for, and whoever deletes gets his turn once all work that was begun takes
+/// less time than that.
+const FIRST_TURN: Duration = Duration::from_secs(1);
+/// How long he then lets others pass: longer than those who wait at the gate pause between two looks.
+const OPEN: Duration = Duration::from_millis(100);
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// What came of waiting for a lock.
+enum Taken {
+    Held(Held),
+    /// The time allowed for this one was over.
+    Late,
+    /// The file system has no locks.
+    NoLocks,
+}
+
+/// Somebody's waiting, over all the locks he needs.
+struct Wait {
+    started: Instant,
+    said: bool,
+}
+
+impl Wait {
+    fn begin() -> Self {
+        Self { started: Instant::now(), said: false }
+    }
+}
+
 impl<'a> Locks<'a> {
     /// The locks of the layout at `root`; makes their files where they are not there. Failed where a link leads
     /// to them.
@@ -80,6 +112,31 @@ impl<'a> Locks<'a> {
         self.take("content", Mode::Shared)
     }
 
+    /// For whoever deletes: nobody else writes to the layout or walks through it while this is held. Failed where
+    /// the file system has no locks.
+    pub fn alone(&self) -> Result<Held> {
+        let no_locks = || {
+            let what = format!("could not delete from {}", self.layout.display());
+            Error::new(Kind::Failed, what)
+                .because("it is on a file system without locks: somebody may be writing to it")
+        };
+        let mut wait = Wait::begin();
+        let mut turn = FIRST_TURN;
+        loop {
+            let Taken::Held(gate) = self.wait("gate", Mode::Exclusive, &mut wait, None)? else {
+                return Err(no_locks());
+            };
+            match self.wait("content", Mode::Exclusive, &mut wait, Some(turn))? {
+                Taken::Held(content) => return Ok(content),
+                Taken::NoLocks => return Err(no_locks()),
+                Taken::Late => {}
+            }
+            drop(gate);
+            thread::sleep(OPEN);
+            turn = turn.saturating_mul(2);
+        }
+    }
+
     /// For whoever replaces index.json. Take [`content`](Self::content) first.
     pub fn index(&self) -> Result<Held> {
         self.take("index", Mode::Exclusive)
@@ -102,10 +159,21 @@ impl<'a> Locks<'a> {
     }
 
     fn take(&self, name: &str, mode: Mode) -> Result<Held> {
+        if let Taken::Held(held) = self.wait(name, mode, &mut Wait::begin(), None)? {
+            return Ok(held);
+        }
+        self.watch.warn(&format!(
+            "{} is on a file system without locks: nobody else may write to it now",
+            self.layout.display()
+        ));
+        Ok(Held { _file: None })
+    }
+
+    /// Waits for one lock, no longer than `turn`.
+    fn wait(&self, name: &str, mode: Mode, wait: &mut Wait, turn: Option<Duration>) -> Result<Taken> {
         let path = self.dir.join(name);
         let failed = |why| Error::io("lock", &path, why).of_kind(Kind::Failed);
-        let started = Instant::now();
-        let mut said = false;
+        let began = Instant::now();
         let mut pause = Duration::from_millis(1);
         let mut file = self.open(name).map_err(failed)?;
         loop {
@@ -119,30 +187,28 @@ impl<'a> Locks<'a> {
                     file = self.open(name).map_err(failed)?;
                     continue;
                 }
-                Ok(()) => return Ok(Held { _file: Some(file) }),
+                Ok(()) => return Ok(Taken::Held(Held { _file: Some(file) })),
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(why)) if no_locks(&why) => {
-                    self.watch.warn(&format!(
-                        "{} is on a file system without locks: nobody else may write to it now",
-                        self.layout.display()
-                    ));
-                    return Ok(Held { _file: None });
-                }
+                Err(TryLockError::Error(why)) if no_locks(&why) => return Ok(Taken::NoLocks),
                 Err(TryLockError::Error(why)) => return Err(failed(why)),
             }
             if self.watch.stop() {
                 return Err(Error::new(Kind::Interrupted, "interrupted"));
             }
-            if self.patience.is_some_and(|patience| started.elapsed() >= patience) {
+            let waited = wait.started.elapsed();
+            if self.patience.is_some_and(|patience| waited >= patience) {
                 let what = format!("could not get hold of {}", self.layout.display());
                 return Err(Error::new(Kind::Failed, what).because("somebody else is still writing to it"));
             }
-            if !said && started.elapsed() >= Duration::from_secs(1) {
-                said = true;
+            if turn.is_some_and(|turn| began.elapsed() >= turn) {
+                return Ok(Taken::Late);
+            }
+            if !wait.said && waited >= Duration::from_secs(1) {
+                wait.said = true;
                 self.watch.warn(&format!("waiting for another ocistow to be done with {}", self.layout.display()));
             }
             thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::digest::Digest;
 use crate::directory::{Directory, OURS, is_dir};
 use crate::edit::{Edit, Edited, edited, merge};
 use crate::error::{Error, Kind, Result};
+use crate::holdings::TRASH_BESIDE;
 use crate::index::{EMPTY_INDEX, IndexFile};
 use crate::lock::{Held, Locks};
 use crate::medium::{Disk, Medium, cannot};
@@ -114,8 +115,8 @@ impl Default for Options<'_> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Transaction<'a> {
-    root: PathBuf,
-    options: Options<'a>,
+    pub(crate) root: PathBuf,
+    pub(crate) options: Options<'a>,
     /// The layout as it was at the start; `None` where there is none yet.
     old: Option<Directory>,
     /// Whether this transaction made the directory.
@@ -131,6 +132,8 @@ pub struct Transaction<'a> {
     no_share: AtomicBool,
     no_link: AtomicBool,
     barrier: AtomicU64,
+    /// What came out when index.json was swapped last.
+    swapped: Option<Out>,
     locks: Locks<'a>,
     _content: Held,
 }
@@ -214,6 +217,22 @@ impl<'a> Transaction<'a> {
         Ok(begun)
     }
 
+    /// Starts writing to the layout at `path` with nobody else in it: for whoever deletes. NotFound where there is
+    /// none. Waits until everybody is done who writes to it or walks through it.
+    pub(crate) fn alone(path: &Path, options: Options<'a>) -> Result<Self> {
+        let none = || Error::new(Kind::NotFound, format!("{} is no OCI layout", path.display()));
+        existing(path, false)?.ok_or_else(none)?;
+        let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
+        let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
+        let content = locks.alone()?;
+        // As it is now that nobody else is left.
+        let old = existing(path, false)?.ok_or_else(none)?;
+        clear(litter(&root), options.medium);
+        let begun = Self::with(root, Some(old), false, options, locks, content);
+        begun.stage_below(&mut locked(&begun.stagings), &begun.root.join(OURS).join("staging"))?;
+        Ok(begun)
+    }
+
     fn in_directory(path: &Path, made_root: bool, options: Options<'a>) -> Result<Self> {
         let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
         let old = existing(path, made_root)?;
@@ -222,7 +241,18 @@ impl<'a> Transaction<'a> {
         let content = locks.content()?;
         // Whoever takes a layout away takes its locks first: from now on nobody can, and all of them are there.
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
-        Ok(Self {
+        Ok(Self::with(root, old, made_root, options, locks, content))
+    }
+
+    fn with(
+        root: PathBuf,
+        old: Option<Directory>,
+        made_root: bool,
+        options: Options<'a>,
+        locks: Locks<'a>,
+        content: Held,
+    ) -> Self {
+        Self {
             root,
             options,
             unmade: old.is_none(),
@@ -236,9 +266,10 @@ impl<'a> Transaction<'a> {
             no_share: AtomicBool::new(false),
             no_link: AtomicBool::new(false),
             barrier: AtomicU64::new(0),
+            swapped: None,
             locks,
             _content: content,
-        })
+        }
     }
 
     /// The layout as it was when this began; `None` where there was none.
@@ -401,6 +432,12 @@ impl<'a> Transaction<'a> {
         Ok(file)
     }
 
+    /// A new, empty file on the file system that blobs of an algorithm lie on.
+    pub(crate) fn touch(&self, algorithm: &str) -> Result<File> {
+        let path = self.staging(algorithm)?.at.join(format!("touched-{}", unique()));
+        self.options.medium.create(&path).map_err(|why| Error::io("write", &path, why).of_kind(Kind::Failed))
+    }
+
     /// Where blobs of an algorithm are staged: on the file system they will lie on.
     fn staging(&self, algorithm: &str) -> Result<Staging> {
         let mut stagings = locked(&self.stagings);
@@ -519,6 +556,35 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// The same, with `after` in the place of an index.json that still has to be `decided`: Conflict where somebody
+    /// else changed it, however little.
+    pub(crate) fn publish_onto(&mut self, order: &[Blob], decided: &IndexFile, after: &Edited) -> Result<Done> {
+        let what = format!("could not write {}", self.root.join("index.json").display());
+        self.publish_by(order, &mut |now| {
+            if now.bytes() == decided.bytes() {
+                return Ok(after.clone());
+            }
+            Err(Error::new(Kind::Conflict, what.clone()).because("somebody else changed it"))
+        })
+    }
+
+    /// Undoes the last [`publish_onto`](Self::publish_onto), unless index.json is not `ours` any more: then somebody else
+    /// has changed it. As far as the file system lets it.
+    pub(crate) fn unpublish(&mut self, ours: &[u8]) {
+        let Some(out) = self.swapped.take() else { return };
+        let still = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes == ours);
+        if still(&self.root.join("index.json")) {
+            self.take_back(&out);
+            // Somebody else may have changed it right before.
+            if let Out::At(old) = &out
+                && fs::symlink_metadata(old).is_ok()
+                && !still(old)
+            {
+                self.take_back(&out);
+            }
+        }
+    }
+
     fn publish_by(&mut self, order: &[Blob], change: &mut dyn FnMut(&IndexFile) -> Result<Edited>) -> Result<Done> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
@@ -569,7 +635,11 @@ impl<'a> Transaction<'a> {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
         let (file, as_decided) = match new {
-            Some((new, file)) => (Some(file), self.swap(new, &before, &after, change)?),
+            Some((new, file)) => {
+                let (out, as_decided) = self.swap(new, &before, &after, change)?;
+                self.swapped = Some(out);
+                (Some(file), as_decided)
+            }
             None => (None, true),
         };
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
@@ -610,7 +680,7 @@ impl<'a> Transaction<'a> {
         fs::symlink_metadata(self.root.join(blob.digest.path())).ok().map(|meta| meta.len())
     }
 
-    fn sync_dir(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<()> {
         self.options.medium.sync_dir(dir).map_err(|why| Error::io("sync", dir, why).of_kind(Kind::Failed))
     }
 
@@ -767,14 +837,16 @@ impl<'a> Transaction<'a> {
         before: &IndexFile,
         after: &Edited,
         change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
-    ) -> Result<bool> {
+    ) -> Result<(Out, bool)> {
         let mut out = Out::Nothing;
         let swapped = self.swap_and_look(new, before, after, change, &mut out);
-        let swapped = swapped.and_then(|as_decided| self.sync_dir(&self.root).map(|()| as_decided));
-        if swapped.is_err() {
-            self.take_back(&out);
+        match swapped.and_then(|as_decided| self.sync_dir(&self.root).map(|()| as_decided)) {
+            Ok(as_decided) => Ok((out, as_decided)),
+            Err(why) => {
+                self.take_back(&out);
+                Err(why)
+            }
         }
-        swapped
     }
 
     /// Swaps, and looks at what came out: as long as that is not what the change was made on, the change is made
@@ -940,27 +1012,39 @@ fn unmake_unless_used(root: &Path, options: Options<'_>) {
 /// Takes away what writers left behind that are no more: if nobody holds the layout, every staging is
 /// of that sort. Never fails: the litter can wait for the next writer.
 fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) {
-    let staging = root.join(OURS).join("staging");
-    let mut litter: Vec<PathBuf> = children(&staging).collect();
-    let blobs = root.join("blobs");
-    for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
-        litter.extend(
-            children(&dir)
-                .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".ocistow-"))),
-        );
-    }
+    let litter = litter(root);
     if litter.is_empty() {
         return;
     }
     if let Some(_alone) = locks.everything_now() {
-        for path in litter {
-            // What is behind a link is somebody else's.
-            if is_dir(&path).is_ok_and(|is| is) { empty(&path, medium) } else { drop(medium.unlink(&path)) }
-        }
+        clear(litter, medium);
     }
 }
 
-fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
+/// The stagings in a layout, and what else writers put beside its blobs for a while. What lies in the trash is none of
+/// it: only marking tells whether it is still needed.
+fn litter(root: &Path) -> Vec<PathBuf> {
+    let staging = root.join(OURS).join("staging");
+    let mut litter: Vec<PathBuf> = children(&staging).collect();
+    let blobs = root.join("blobs");
+    for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
+        let ours = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(b".ocistow-") && name != TRASH_BESIDE
+        };
+        litter.extend(children(&dir).filter(ours));
+    }
+    litter
+}
+
+fn clear(litter: Vec<PathBuf>, medium: &dyn Medium) {
+    for path in litter {
+        // What is behind a link is somebody else's.
+        if is_dir(&path).is_ok_and(|is| is) { empty(&path, medium) } else { drop(medium.unlink(&path)) }
+    }
+}
+
+pub(crate) fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let real = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
     let inside = real.then(|| fs::read_dir(dir).ok()).flatten();
     inside.into_iter().flatten().flatten().map(|entry| entry.path())

@@ -449,3 +449,61 @@ impl Medium for Recording {
         Ok(())
     }
 }
+
+/// The real disk, but that somebody is told of every call before it is made, by its name and paths, and may do
+/// something or refuse it.
+pub struct Told<F>(pub F);
+
+impl<F: Fn(&str, &[&Path]) -> io::Result<()> + Send + Sync> Told<F> {
+    fn call(&self, name: &str, paths: &[&Path]) -> io::Result<Disk> {
+        (self.0)(name, paths).map(|()| Disk)
+    }
+}
+
+impl<F: Fn(&str, &[&Path]) -> io::Result<()> + Send + Sync> Medium for Told<F> {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.call("make_dir", &[path])?.make_dir(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.call("create", &[path])?.create(path)
+    }
+    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.call("write_at", &[])?.write_at(file, bytes, at)
+    }
+    fn share(&self, from: &File, to: &File) -> io::Result<()> {
+        self.call("share", &[])?.share(from, to)
+    }
+    fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
+        self.call("dress", &[])?.dress(file, like)
+    }
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.call("sync_file", &[])?.sync_file(file)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.call("sync_dir", &[path])?.sync_dir(path)
+    }
+    fn sync_all(&self, file: &File) -> io::Result<()> {
+        self.call("sync_all", &[])?.sync_all(file)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("link", &[from, to])?.link(from, to)
+    }
+    fn link_open(&self, from: &File, to: &Path) -> io::Result<()> {
+        self.call("link_open", &[to])?.link_open(from, to)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename", &[from, to])?.rename(from, to)
+    }
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename_new", &[from, to])?.rename_new(from, to)
+    }
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.call("exchange", &[one, other])?.exchange(one, other)
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.call("unlink", &[path])?.unlink(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.call("remove_dir", &[path])?.remove_dir(path)
+    }
+}

@@ -16,12 +16,14 @@ pub mod discover;
 pub mod du;
 pub mod export;
 pub mod fsck;
+pub mod gc;
 pub mod graph;
 pub mod import;
 pub mod init;
 pub mod ls;
 pub mod plan;
 pub mod resolve;
+pub mod rm;
 pub mod show;
 pub mod tag;
 pub mod untag;
@@ -46,6 +48,8 @@ pub enum Command {
     Init(init::Args),
     Tag(tag::Args),
     Untag(untag::Args),
+    Rm(rm::Args),
+    Gc(gc::Args),
     Completions(completions::Args),
 }
 
@@ -70,6 +74,8 @@ impl Command {
             Self::Init(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Untag(args) => args.run(context),
+            Self::Rm(args) => args.run(context),
+            Self::Gc(args) => args.run(context),
             Self::Completions(args) => args.run(context),
         }
     }

@@ -41,6 +41,10 @@ impl Args {
             judge(context, name)?;
         }
         let source = at::open_directory(context, &location.path)?;
+        // What nothing reaches may be meant: nobody deletes it before it has its name.
+        let progress = context.progress("waiting", None);
+        let _held = at::hold(context, &location.path, &progress)?;
+        drop(progress);
         let target = at::target(context, &*source, &location, None)?;
         let entry = match target.manifest || !target.places.is_empty() {
             true => target.descriptor,

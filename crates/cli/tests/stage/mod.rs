@@ -41,20 +41,21 @@ impl Write for Kept {
     }
 }
 
-/// Runs a command line in the directory `base`, which `@` stands for.
+/// Runs a command line in the directory `base`, which `@` before a slash stands for.
 pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, String) {
+    let at_base = format!("{}/", base.display());
     let said = Kept::default();
     let mut input: Box<dyn io::Read + Send> = Box::new(io::empty());
     let mut words: Vec<&str> = line.split_whitespace().collect();
     if let Some(at) = words.iter().position(|word| *word == "<") {
-        input = Box::new(fs::File::open(words[at + 1].replace('@', base.to_str().unwrap())).unwrap());
+        input = Box::new(fs::File::open(words[at + 1].replace("@/", &at_base)).unwrap());
         words.truncate(at);
     }
     let mut world = World::new(said.clone(), said.clone(), input);
     if let Some(medium) = medium {
         world.medium = medium;
     }
-    let words = words.iter().map(|word| OsString::from(word.replace('@', base.to_str().unwrap())));
+    let words = words.iter().map(|word| OsString::from(word.replace("@/", &at_base)));
     let code = ocistow::run(std::iter::once(OsString::from("ocistow")).chain(words), &world);
     let text = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
     (code, text)
@@ -78,6 +79,34 @@ pub fn done(line: &str, base: &Path) -> String {
 /// An empty directory; in memory where there is one, since nothing here is about the disk itself.
 pub fn room() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A layout with much that can go: what nothing reaches, a signature of it, what pruning takes, lists of referrers.
+const CROWDED: &str = "image amd = base [linux/amd64]
+                       image arm = base + other [linux/arm64]
+                       index app:1 = amd, arm
+                       refer sbom -> app : application/spdx+json
+                       refer sig -> sbom : application/x.sig
+                       refer note -> app : application/x.note
+                       fallback app = note, sbom
+                       image dead = base + deep
+                       hidden dead
+                       refer deadsig -> dead : application/x.sig
+                       image loose = own
+                       file crumb";
+
+/// A directory with only a crowded layout in it, the target, for what deletes.
+pub fn crowded() -> TempDir {
+    let dir = room();
+    to_dir(&draw(CROWDED).memory, dir.path().join("target")).unwrap();
+    dir
+}
+
+/// The names in a layout: its entries, as somebody sees who asks. `fsck` finds no error: all they need is there.
+pub fn names(base: &Path) -> String {
+    let (code, said) = run("fsck @/target", base, None);
+    assert_eq!(code, 0, "{said}");
+    done("ls --all --format json @/target", base).replace(base.to_str().unwrap(), "@")
 }
 
 /// The directory everything starts from: what a command line names of it.
@@ -151,6 +180,7 @@ pub fn litter(base: &Path) -> Vec<PathBuf> {
     for entry in walkdir::WalkDir::new(base) {
         let path = entry.unwrap().into_path();
         let staged = path.parent().is_some_and(|parent| parent.ends_with(".ocistow/staging"));
+        let staged = staged || path.is_file() && path.components().any(|part| part.as_os_str() == "trash");
         let temporary = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".ocistow-"));
         if staged || temporary {
             litter.push(path);
