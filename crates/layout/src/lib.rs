@@ -36,13 +36,18 @@ pub mod error;
 pub mod index;
 pub mod json;
 pub mod lock;
+pub mod media_type;
 pub mod medium;
 pub mod memory;
 pub mod name;
 #[cfg(feature = "oci-spec")]
 pub mod oci;
+pub mod output;
+pub mod pack;
 pub mod source;
+mod steady;
 mod stray;
+pub mod title;
 pub mod transaction;
 mod writeback;
 
