@@ -1,6 +1,7 @@
 //! What a command has of the world around it: its streams, whether they are terminals, and the wish
 //! that it should stop.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -25,6 +26,8 @@ pub struct World {
     pub stop: Arc<AtomicBool>,
     /// Whether `NO_COLOR` is set.
     pub no_color: bool,
+    /// What `SOURCE_DATE_EPOCH` says.
+    pub epoch: Option<OsString>,
 }
 
 impl World {
@@ -41,6 +44,7 @@ impl World {
             medium: Box::new(Disk),
             stop: Arc::default(),
             no_color: false,
+            epoch: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl World {
             medium: Box::new(Disk),
             stop,
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            epoch: std::env::var_os("SOURCE_DATE_EPOCH"),
         })
     }
 

@@ -117,5 +117,9 @@ survives! {
     export_into_a_layout_survives: "export @/source:2 -o @/target";
     copy_survives: "copy @/source:1 @/target:app";
     copy_by_links_survives: "copy @/source:1 @/target:app --link";
+    push_survives: "push @/target:1 @/bundle.tar.gz --title bundle";
+    push_of_a_directory_survives: "push @/target:app @/source --title source";
+    push_into_a_new_layout_survives: "push @/new:app @/bundle.tar.gz --title bundle";
+    attach_survives: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
     copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
 }

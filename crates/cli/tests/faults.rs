@@ -107,6 +107,10 @@ refuses! {
         "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
     export_to_a_directory_fails_whole: "export @/source -o @/new";
     export_into_a_layout_fails_whole: "export @/source:2 -o @/target";
+    push_fails_whole: "push @/target:1 @/bundle.tar.gz --title bundle";
+    push_of_a_directory_fails_whole: "push @/target:app @/source --title source";
+    push_into_a_new_layout_fails_whole: "push @/new:app @/bundle.tar.gz --title bundle";
+    attach_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
 }

@@ -8,6 +8,7 @@ use crate::speak::Context;
 
 pub mod along;
 pub mod at;
+pub mod attach;
 pub mod cat;
 pub mod completions;
 pub mod copy;
@@ -15,9 +16,12 @@ pub mod discover;
 pub mod export;
 pub mod fsck;
 pub mod import;
+pub mod ingredients;
 pub mod init;
 pub mod ls;
 pub mod plan;
+pub mod pull;
+pub mod push;
 pub mod resolve;
 pub mod show;
 pub mod tag;
@@ -38,6 +42,9 @@ pub enum Command {
     Copy(copy::Args),
     Plan(plan::Args),
     Init(init::Args),
+    Push(push::Args),
+    Attach(attach::Args),
+    Pull(pull::Args),
     Tag(tag::Args),
     Untag(untag::Args),
     Completions(completions::Args),
@@ -63,6 +70,9 @@ impl Command {
             Self::Copy(args) => args.run(context),
             Self::Plan(args) => args.run(context),
             Self::Init(args) => args.run(context),
+            Self::Push(args) => args.run(context),
+            Self::Attach(args) => args.run(context),
+            Self::Pull(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Untag(args) => args.run(context),
             Self::Completions(args) => args.run(context),
