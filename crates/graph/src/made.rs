@@ -3,14 +3,14 @@
 //! Members stand in the order, and text is escaped in the way, of oras and of Go's other tools, so that the same
 //! artifact has the same digest whoever made it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::descriptor::{IMAGE_NAME, REF_NAME};
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::index::entry_text;
 use ocistow_layout::memory::Memory;
-use ocistow_layout::name::Pair;
+use ocistow_layout::name::{Pair, Steps, look_up};
 use ocistow_layout::{Blob, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Unwatched, json};
 
 use crate::closure::config_platform;
@@ -170,14 +170,27 @@ pub struct Made {
 }
 
 impl Made {
-    /// Takes bytes that are a manifest, or fails with Integrity: they are kept as they are.
-    pub fn given(bytes: Vec<u8>) -> Result<Self> {
-        let what = || Error::new(Kind::Integrity, "could not read the manifest");
+    /// Takes bytes that are a manifest: they are kept as they are, under the digest that is expected of them, else
+    /// under their sha256. Integrity where they are none, or have another digest; Usage where no digest of that
+    /// algorithm can be made here.
+    pub fn given(bytes: Vec<u8>, expected: Option<&Digest>) -> Result<Self> {
+        let what = || Error::new(Kind::Integrity, "could not take the manifest");
         if bytes.len() as u64 > MAX_MANIFEST {
             let why = format!("it has {} bytes, the limit is {MAX_MANIFEST}", bytes.len());
             return Err(what().because(why));
         }
-        let facts = Facts::read("", &Digest::of(&bytes), &bytes).map_err(|why| what().because(why))?;
+        let digest = match expected.map(|expected| (expected, expected.same_of(&bytes))) {
+            None => Digest::of(&bytes),
+            Some((expected, Some(found))) if found == *expected => found,
+            Some((expected, Some(found))) => {
+                return Err(what().because(format!("it should have the digest {expected} and has {found}")));
+            }
+            Some((expected, None)) => {
+                let why = format!("a digest of {} cannot be checked", expected.algorithm());
+                return Err(what().because(why).of_kind(Kind::Usage));
+            }
+        };
+        let facts = Facts::read("", &digest, &bytes).map_err(|why| what().because(why))?;
         match facts.faults.first() {
             Some(Fault::MediaType(why) | Fault::Member(why)) => Err(what().because(why.clone())),
             None if facts.form == Form::DockerSchema1 => {
@@ -223,7 +236,7 @@ impl Made {
     pub fn enter(&self, reference: Option<&str>, target: &dyn Source) -> Result<Import> {
         // It arrives as from a layout that has nothing else.
         let mut alone = Memory::default();
-        alone.add(self.bytes.clone());
+        alone.blobs.insert(self.facts.digest.clone(), self.bytes.clone());
         let pair = reference.map(Pair::written).unwrap_or_default();
         let named = Descriptor::parse(&entry_text(&self.entry(), &pair));
         let entry = Entry { descriptor: named.expect("an entry with a name is a descriptor"), pair };
@@ -233,6 +246,22 @@ impl Made {
         let names: Vec<(String, String)> =
             reference.map(|name| (name.to_owned(), name.to_owned())).into_iter().collect();
         import(&plan, &graph, target, &names)
+    }
+
+    /// The same, in the place of what it was made of: `reference` has to stand for `old` still when it is published,
+    /// else that ends with Conflict.
+    pub fn replace(&self, old: &Digest, reference: &str, target: &dyn Source) -> Result<Import> {
+        let mut import = self.enter(Some(reference), target)?;
+        let index = target.index()?;
+        let places = look_up(&index, reference, Steps::Exact);
+        let pairs: BTreeSet<&Pair> = places.into_iter().map(|place| &index.entries()[place].pair).collect();
+        import.edits.retain(|edit| !matches!(edit, Edit::Name { .. }));
+        import.edits.extend(pairs.into_iter().map(|pair| Edit::Set {
+            entry: Box::new(self.entry()),
+            pair: pair.clone(),
+            expect: Some(Some(old.clone())),
+        }));
+        Ok(import)
     }
 }
 
@@ -267,7 +296,7 @@ fn typed(facts: &Facts) -> String {
 pub fn with_children(index: Vec<u8>, children: Vec<Descriptor>) -> Result<Made> {
     let index = IndexFile::parse(index)?;
     let edits: Vec<Edit> = children.into_iter().map(|child| Edit::Add { entry: Box::new(child) }).collect();
-    Made::given(apply(&index, &edits)?)
+    Made::given(apply(&index, &edits)?, None)
 }
 
 /// An index without the children of these digests. NotFound where it has none of a digest.
@@ -283,5 +312,5 @@ pub fn without_children(index: Vec<u8>, digests: &[Digest]) -> Result<Made> {
             return Err(Error::new(Kind::NotFound, format!("could not remove {digest}: the index does not list it")));
         }
     }
-    Made::given(apply(&index, &edits)?)
+    Made::given(apply(&index, &edits)?, None)
 }

@@ -5,7 +5,7 @@
 //! places.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::archive::compress::{Compression, LONGEST_FRAME, Packer};
 use crate::archive::heading::{Heading, Sort};
 use crate::archive::offsets::{END_MARKER, padding};
 use crate::archive::tree::link_inside;
-use crate::checked::CHUNK;
+use crate::checked::{CHUNK, fill};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::{Blob, Watch};
@@ -30,16 +30,36 @@ use crate::transaction::{Transaction, Unnamed};
 pub fn stage_file(transaction: &Transaction<'_>, path: &Path, watch: &dyn Watch) -> Result<Blob> {
     let file = Steady::open(path, true)?;
     if file.size() <= CHUNK as u64 {
-        let mut bytes = Vec::with_capacity(CHUNK.min(file.size() as usize));
-        file.read(watch, &mut |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
-        return transaction.put_bytes(&bytes);
+        return transaction.put_bytes(&file.whole(watch)?);
     }
     let mut unnamed = transaction.unnamed()?;
     file.read(watch, &mut |piece| unnamed.write(piece))?;
     unnamed.finish()
+}
+
+/// Stages all that a stream gives, and gives the blob that is.
+pub fn stage_stream(transaction: &Transaction<'_>, stream: &mut dyn Read, watch: &dyn Watch) -> Result<Blob> {
+    let mut unnamed = transaction.unnamed()?;
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let got = fill(stream, &mut buffer)
+            .map_err(|why| Error::new(Kind::Failed, "could not read what is to be staged").because(why))?;
+        if got == 0 {
+            return unnamed.finish();
+        }
+        unnamed.write(&buffer[..got])?;
+        watch.bytes(got as u64);
+    }
+}
+
+/// Reads the file at `path` into memory. As [`stage_file`]; Usage where it is longer than `limit`.
+pub fn read_file(path: &Path, limit: u64, watch: &dyn Watch) -> Result<Vec<u8>> {
+    let file = Steady::open(path, true)?;
+    if file.size() > limit {
+        let why = format!("it has {} bytes, the limit is {limit}", file.size());
+        return Err(Error::new(Kind::Usage, format!("could not read {}", path.display())).because(why));
+    }
+    file.whole(watch)
 }
 
 /// The fewest files for which a second thread is worth its start.

@@ -94,4 +94,13 @@ impl Steady {
         let after = Stamp::of(&self.file.metadata().map_err(failed)?);
         if after == self.before { Ok(()) } else { Err(changed(&self.path)) }
     }
+    /// The same, with all of it in memory.
+    pub fn whole(self, watch: &dyn Watch) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or(0).min(1 << 20));
+        self.read(watch, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
 }

@@ -10,10 +10,10 @@ use ocistow_graph::Artifact;
 use ocistow_graph::made::{EMPTY, EMPTY_CONTENT, UNKNOWN_ARTIFACT, described, empty_blob, empty_descriptor};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::media_type::is_media_type;
-use ocistow_layout::pack::{Packing, stage_directory, stage_file, stage_files};
+use ocistow_layout::pack::{Packing, read_file, stage_directory, stage_file, stage_files};
 use ocistow_layout::title::{TITLE, Title, TitleError};
 use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Descriptor, Error, Kind, Result, Watch};
+use ocistow_layout::{Blob, Content, Descriptor, Error, Kind, Result, Unwatched, Watch};
 
 use crate::instant::{epoch, is_rfc3339, rfc3339};
 use crate::speak::Context;
@@ -51,7 +51,8 @@ pub struct Ingredients {
     title: Option<String>,
 }
 
-fn annotation(text: &str) -> std::result::Result<(String, String), String> {
+/// Reads an annotation: `KEY=VALUE`.
+pub fn annotation(text: &str) -> std::result::Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("it is not KEY=VALUE")?;
     is_key(key).then(|| (key.to_owned(), value.to_owned())).ok_or_else(|| BAD_KEY.to_owned())
 }
@@ -252,11 +253,7 @@ pub fn artifact_type(text: &str) -> std::result::Result<String, String> {
 fn annotations_in(path: &Path) -> Result<Annotations> {
     let bad =
         |why: String| Error::new(Kind::Usage, format!("could not read {} as annotations", path.display())).because(why);
-    let size = fs::metadata(path).map_err(|why| Error::io("open", path, why))?.len();
-    if size > MAX_MANIFEST {
-        return Err(bad(format!("it has {size} bytes, the limit is {MAX_MANIFEST}")));
-    }
-    let bytes = fs::read(path).map_err(|why| Error::io("read", path, why))?;
+    let bytes = read_file(path, MAX_MANIFEST, &Unwatched)?;
     let read: Annotations = serde_json::from_slice(&bytes).map_err(|why| bad(why.to_string()))?;
     match read.values().flat_map(BTreeMap::keys).find(|key| !is_key(key)) {
         Some(key) => Err(bad(format!("{key:?} is no key: {BAD_KEY}"))),

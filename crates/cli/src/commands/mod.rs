@@ -9,6 +9,7 @@ use crate::speak::Context;
 pub mod along;
 pub mod at;
 pub mod attach;
+pub mod blob;
 pub mod cat;
 pub mod completions;
 pub mod copy;
@@ -16,9 +17,11 @@ pub mod discover;
 pub mod export;
 pub mod fsck;
 pub mod import;
+pub mod index;
 pub mod ingredients;
 pub mod init;
 pub mod ls;
+pub mod manifest;
 pub mod plan;
 pub mod pull;
 pub mod push;
@@ -45,6 +48,9 @@ pub enum Command {
     Push(push::Args),
     Attach(attach::Args),
     Pull(pull::Args),
+    Index(index::Args),
+    Manifest(manifest::Args),
+    Blob(blob::Args),
     Tag(tag::Args),
     Untag(untag::Args),
     Completions(completions::Args),
@@ -73,6 +79,9 @@ impl Command {
             Self::Push(args) => args.run(context),
             Self::Attach(args) => args.run(context),
             Self::Pull(args) => args.run(context),
+            Self::Index(args) => args.run(context),
+            Self::Manifest(args) => args.run(context),
+            Self::Blob(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Untag(args) => args.run(context),
             Self::Completions(args) => args.run(context),

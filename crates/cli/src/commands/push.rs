@@ -13,7 +13,7 @@ use super::at;
 use super::ingredients::{Ingredients, Recipe, artifact_type};
 use super::tag;
 use crate::code::Code;
-use crate::entering::enter;
+use crate::entering::{Under, enter};
 use crate::placed::Placed;
 use crate::speak::Context;
 
@@ -86,9 +86,9 @@ pub fn make(
     artifact_type: Option<String>,
     aim: Aim<'_>,
 ) -> Result<Code> {
-    let (verb, doing, reference, subject) = match aim {
-        Aim::Tag(tag) => ("pushed", "pushing", Some(tag), None),
-        Aim::Subject(subject) => ("attached", "attaching", None, Some(subject)),
+    let (verb, doing, under, subject) = match aim {
+        Aim::Tag(tag) => ("pushed", "pushing", Under::Name(tag), None),
+        Aim::Subject(subject) => ("attached", "attaching", Under::Nothing, Some(subject)),
     };
     let mut told = recipe.told(verb);
     if let Some(subject) = subject {
@@ -103,7 +103,7 @@ pub fn make(
         let size = made.facts.size;
         context.warn(&format!("the manifest has {size} bytes; registries need not take more than {MOST_WELCOME}"));
     }
-    let tags = enter(context, path, &mut transaction, &made, &staged, reference)?;
+    let tags = enter(context, path, &mut transaction, &made, &staged, under)?;
     drop(transaction);
     drop(progress);
     answer(context, path, &made, tags, told)
