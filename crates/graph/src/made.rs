@@ -66,7 +66,8 @@ impl Artifact {
         text.push_str(&format!(",\"layers\":[{}]", list(layers)));
         if let Some(subject) = &self.subject {
             // What an entry says of it besides is no business of who refers to it.
-            let plain = Descriptor::new(&subject.media_type, subject.digest.clone(), subject.size);
+            let blob = Blob { digest: subject.digest.clone(), size: subject.size };
+            let plain = described(&subject.media_type, &blob, &BTreeMap::new());
             text.push_str(&format!(",\"subject\":{}", plain.text()));
         }
         text.push_str(&tail(&self.annotations));

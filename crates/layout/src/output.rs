@@ -218,7 +218,10 @@ impl<'a> Output<'a> {
             Sort::Directory => {
                 let path = self.place(&own, true)?;
                 // Whatever was said of it last holds.
-                self.modes.insert(path, branch.mode & self.allowed);
+                match branch.mode & self.allowed {
+                    mode if mode == self.allowed => drop(self.modes.remove(&path)),
+                    mode => drop(self.modes.insert(path, mode)),
+                }
             }
             Sort::File => {
                 let (path, file) = self.create(&own)?;
@@ -312,7 +315,7 @@ impl<'a> Output<'a> {
         self.files += 1;
         if self.whole.is_none() {
             self.options.medium.sync_file(&file).map_err(|why| unwritten(path, why))?;
-        } else if self.files <= SYNC_EACH {
+        } else if self.files + self.directories <= SYNC_EACH {
             self.open.push(file);
         } else {
             self.open.clear();
@@ -394,19 +397,19 @@ impl<'a> Output<'a> {
     fn wait_for_disk(&mut self) -> Result<()> {
         let medium = self.options.medium;
         let failed = |why| Error::io("sync", &self.root, why).of_kind(Kind::Failed);
-        match &self.whole {
-            Some(whole) if self.files > SYNC_EACH || self.directories > 0 => medium.sync_all(whole).map_err(failed),
-            Some(_) => self.open.iter().try_for_each(|file| medium.sync_file(file).map_err(failed)),
-            None => {
-                for step in walkdir::WalkDir::new(&self.tree) {
-                    let step = step.map_err(|why| failed(why.into()))?;
-                    if step.file_type().is_dir() {
-                        medium.sync_dir(step.path()).map_err(failed)?;
-                    }
-                }
-                Ok(())
+        if let Some(whole) = self.whole.as_ref().filter(|_| self.files + self.directories > SYNC_EACH) {
+            return medium.sync_all(whole).map_err(failed);
+        }
+        for file in &self.open {
+            medium.sync_file(file).map_err(failed)?;
+        }
+        for step in walkdir::WalkDir::new(&self.tree) {
+            let step = step.map_err(|why| failed(why.into()))?;
+            if step.file_type().is_dir() {
+                medium.sync_dir(step.path()).map_err(failed)?;
             }
         }
+        Ok(())
     }
 
     /// What has to be moved: the outermost that is not there yet, and each file that is.
@@ -488,7 +491,7 @@ impl<'a> Output<'a> {
             }
         }
         // From the innermost: a directory may be closed even to us afterwards.
-        for (path, mode) in self.modes.iter().rev().filter(|(_, mode)| **mode != self.allowed) {
+        for (path, mode) in self.modes.iter().rev() {
             let to = self.root.join(path.strip_prefix(&self.tree).unwrap_or(path));
             // One that was there before stays as it was: it was not moved.
             if fs::symlink_metadata(path).is_err() {

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 /// What there is before the command runs: a layout to write to, one to read from, and bundles of it.
 const TARGET: &str = "image old:1 = base [linux/amd64]
+                      image late:late = base [linux/arm64]
+                      index pair:pair = old
                       refer oldsig -> old : application/x.sig
                       fallback old = oldsig";
 const SOURCE: &str = "image amd = base + top [linux/amd64]
@@ -81,6 +83,7 @@ pub fn start() -> TempDir {
     done("export @/source -o @/bundle.tar", dir.path());
     done("export @/source -o @/bundle.tar.gz", dir.path());
     done("export @/target -o @/old.tar", dir.path());
+    fs::write(dir.path().join("bundle.json"), done("show --raw @/target:1", dir.path())).unwrap();
     dir
 }
 
