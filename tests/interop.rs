@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::run::{Peer, Ran, done, fixture};
+use crate::run::{Peer, Ran, done, fixture, ocistow_in};
 use crate::walk;
 
 /// An empty folder that goes with the test, and its paths.
@@ -266,6 +266,235 @@ fn we_import_what_oras_pushes_attaches_and_backs_up() {
     assert_eq!(blobs(&layout), blobs(&space.path("made")));
     oras.done(space.folder(), &["pull", "--oci-layout", "imported:v1", "-o", "pulled"]);
     assert_eq!(fs::read_to_string(space.folder().join("pulled/a.txt")).expect("it was pulled"), "one");
+}
+
+/// A folder of files to make artifacts of.
+fn ingredients(space: &Space) {
+    fs::create_dir_all(space.folder().join("d/sub/empty")).expect("there is room");
+    let files = [("a.txt", "one"), ("b.txt", "two"), ("d/x", "flat"), ("d/sub/y", "deep"), ("cfg.json", "{\"c\":1}")];
+    for (path, content) in files {
+        fs::write(space.folder().join(path), content).expect("there is room");
+    }
+    std::os::unix::fs::symlink("sub/y", space.folder().join("d/link")).expect("there is room");
+    let said = serde_json::json!({
+        "$manifest": {"foo": "bar", "a<b": "x&y <é>", CREATED: MOMENT},
+        "$config": {"hello": "config"},
+        "a.txt": {"fun": "more"},
+    });
+    fs::write(space.folder().join("said.json"), said.to_string()).expect("there is room");
+}
+
+const CREATED: &str = "org.opencontainers.image.created";
+const MOMENT: &str = "2026-01-01T00:00:00Z";
+
+/// Runs the same in oras and here: oras wants `--oci-layout`. Gives the two layouts' names.
+fn both(oras: &Peer, space: &Space, verb: &str, words: &[&str]) -> (&'static str, &'static str) {
+    let at = |layout: &str| -> Vec<String> {
+        words
+            .iter()
+            .map(|word| word.strip_prefix('@').map_or((*word).to_owned(), |rest| format!("{layout}{rest}")))
+            .collect()
+    };
+    let theirs = at("theirs");
+    let theirs: Vec<&str> = [verb, "--oci-layout"].into_iter().chain(theirs.iter().map(String::as_str)).collect();
+    oras.done(space.folder(), &theirs);
+    ocistow_in(space.folder(), std::iter::once(verb.to_owned()).chain(at("ours"))).ended(0);
+    ("theirs", "ours")
+}
+
+#[test]
+fn what_we_push_is_what_oras_pushes() {
+    let Some(oras) = Peer::find("oras") else { return };
+    let space = Space::new();
+    ingredients(&space);
+    let created = format!("{CREATED}={MOMENT}");
+    let table: &[&[&str]] = &[
+        &["@:v1", "a.txt", "--annotation", &created],
+        &["@:v1", "a.txt:text/plain", "./b.txt", "d/x", "--annotation", &created, "--annotation", "k=a=b"],
+        &["@:v1", "--annotation", &created],
+        &["@:v1", "a.txt", "--artifact-type", "application/vnd.example+type", "--annotation", &created],
+        &["@:v1", "a.txt", "--config", "cfg.json:application/x.cfg", "--annotation", &created],
+        &["@:v1", "a.txt", "--config", "cfg.json", "--artifact-type", "a/b", "--annotation", &created],
+        &["@:v1", "a.txt", "b.txt", "--annotation-file", "said.json"],
+        &["@:v1", "b.txt", "--config", "cfg.json:application/x.cfg", "--annotation-file", "said.json"],
+    ];
+    for words in table {
+        let (theirs, ours) = both(&oras, &space, "push", words);
+        let raw = |layout: &str| done(&["show", "--raw", &space.path(&format!("{layout}:v1"))]).text();
+        assert_eq!(raw(ours), raw(theirs), "{words:?}");
+        let entry = |layout: &str| -> Value {
+            let index = fs::read_to_string(space.folder().join(layout).join("index.json")).expect("it is there");
+            let index: Value = serde_json::from_str(&index).expect("it is JSON");
+            let tagged = index["manifests"].as_array().expect("a list").iter();
+            tagged.filter(|one| one["annotations"]["org.opencontainers.image.ref.name"] == "v1").cloned().collect()
+        };
+        assert_eq!(entry(ours), entry(theirs), "{words:?}");
+    }
+    assert!(blobs(&space.path("theirs")).is_superset(&blobs(&space.path("ours"))));
+    done(&["fsck", &space.path("ours")]);
+}
+
+/// A manifest without what cannot be the same: the moment, and the bytes of a compressed directory.
+fn comparable(layout: &str, reference: &str) -> Value {
+    let mut manifest = done(&["show", "--raw", &format!("{layout}{reference}")]).json();
+    let members = manifest.as_object_mut().expect("an object");
+    if let Some(annotations) = members.get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove(CREATED);
+        if annotations.is_empty() {
+            members.remove("annotations");
+        }
+    }
+    for layer in manifest["layers"].as_array_mut().expect("a list") {
+        if layer["annotations"]["io.deis.oras.content.unpack"] == "true" {
+            layer["digest"] = Value::Null;
+            layer["size"] = Value::Null;
+            layer["annotations"]["io.deis.oras.content.digest"] = Value::Null;
+        }
+    }
+    manifest
+}
+
+#[test]
+fn what_we_attach_is_what_oras_attaches() {
+    let Some(oras) = Peer::find("oras") else { return };
+    let space = Space::new();
+    ingredients(&space);
+    let created = format!("{CREATED}={MOMENT}");
+    both(&oras, &space, "push", &["@:v1", "a.txt", "--annotation", &created]);
+    let words = ["@:v1", "--artifact-type", "a/b", "b.txt", "--annotation", "k=v", "--annotation", &created];
+    let (theirs, ours) = both(&oras, &space, "attach", &words);
+    let attached = |layout: &str| {
+        let found = discovered(&space.path(&format!("{layout}:v1")));
+        assert_eq!(oras_discovered(&oras, space.folder(), &format!("{layout}:v1")), found, "{layout}");
+        let subject = resolve(&space.path(&format!("{layout}:v1")));
+        let digest = found.into_iter().find(|digest| *digest != subject).expect("it was attached");
+        let mut manifest = comparable(&space.path(layout), &format!("@{digest}"));
+        // In a layout oras takes what index.json says of the subject into the manifest; in a registry it does not.
+        let subject = manifest["subject"].as_object_mut().expect("an object");
+        subject.retain(|key, _| ["mediaType", "digest", "size"].contains(&key.as_str()));
+        manifest
+    };
+    assert_eq!(attached(ours), attached(theirs));
+    done(&["fsck", &space.path("ours")]);
+    // Each goes on where the other stopped.
+    oras.done(space.folder(), &["attach", "--oci-layout", "ours:v1", "--artifact-type", "a/c", "a.txt"]);
+    ocistow_in(space.folder(), ["attach", "theirs:v1", "--artifact-type", "a/c", "a.txt"]).ended(0);
+    for layout in ["ours:v1", "theirs:v1"] {
+        assert_eq!(discovered(&space.path(layout)).len(), 3);
+        assert_eq!(oras_discovered(&oras, space.folder(), layout).len(), 3);
+    }
+}
+
+#[test]
+fn directories_go_from_us_to_oras_and_back() {
+    let Some(oras) = Peer::find("oras") else { return };
+    let space = Space::new();
+    ingredients(&space);
+    let noise: Vec<u8> = (0u32..2_000_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(space.folder().join("d/noise"), noise).expect("there is room");
+    let (theirs, ours) = both(&oras, &space, "push", &["@:v1", "a.txt", "d", "b.txt"]);
+    assert_eq!(comparable(&space.path(ours), ":v1"), comparable(&space.path(theirs), ":v1"));
+    let tree = |folder: &str| -> Vec<String> {
+        let walk = walkdir::WalkDir::new(space.folder().join(folder)).sort_by_file_name();
+        let line = |entry: walkdir::DirEntry| {
+            let meta = entry.path().symlink_metadata().expect("it is there");
+            let path = entry.path().strip_prefix(space.folder().join(folder)).expect("below").to_owned();
+            let content = if meta.is_file() { fs::read(entry.path()).expect("it is there") } else { Vec::new() };
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions());
+            format!("{} {mode:o} {} {}", path.display(), ocistow_layout::Digest::of(&content), target.display())
+        };
+        walk.into_iter().map(|entry| line(entry.expect("it can be listed"))).collect()
+    };
+    for layout in [ours, theirs] {
+        let reference = format!("{layout}:v1");
+        oras.done(space.folder(), &["pull", "--oci-layout", &reference, "-o", &format!("oras-{layout}")]);
+        ocistow_in(space.folder(), ["pull", &reference, "-o", &format!("we-{layout}")]).ended(0);
+        for puller in ["oras", "we"] {
+            assert_eq!(tree(&format!("{puller}-{layout}/d")), tree("d"), "{puller} from {layout}");
+            let one = fs::read_to_string(space.folder().join(format!("{puller}-{layout}/a.txt"))).expect("it is there");
+            assert_eq!(one, "one");
+        }
+    }
+}
+
+#[test]
+fn indexes_are_those_of_oras_and_regctl() {
+    let Some(oras) = Peer::find("oras") else { return };
+    let space = Space::new();
+    done(&["copy", &hello(), &space.path("lay:app")]);
+    for arch in ["amd64", "arm64"] {
+        let digest = platform(&hello(), &format!("linux/{arch}"));
+        done(&["tag", &format!("{}@{digest}", space.path("lay")), arch]);
+    }
+    let own = |words: &[&str]| drop(ocistow_in(space.folder(), words).ended(0));
+    own(&["index", "create", "lay:ours", "amd64", "arm64"]);
+    let theirs = ["manifest", "index", "create", "--oci-layout", "lay:theirs", "amd64", "arm64"];
+    oras.done(space.folder(), &theirs);
+    assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")));
+    let arm = resolve(&space.path("lay:arm64"));
+    own(&["index", "rm", "lay:ours", &arm]);
+    oras.done(space.folder(), &["manifest", "index", "update", "--oci-layout", "lay:theirs", "--remove", &arm]);
+    assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")));
+    own(&["index", "add", "lay:ours", "arm64"]);
+    oras.done(space.folder(), &["manifest", "index", "update", "--oci-layout", "lay:theirs", "--add", "arm64"]);
+    assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")));
+    oras.done(
+        space.folder(),
+        &[
+            "manifest",
+            "index",
+            "create",
+            "--oci-layout",
+            "lay:theirs",
+            "amd64",
+            "--artifact-type",
+            "a/b",
+            "--annotation",
+            "k=v",
+        ],
+    );
+    own(&["index", "create", "lay:ours", "amd64", "--artifact-type", "a/b", "--annotation", "k=v"]);
+    assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")));
+    done(&["fsck", &space.path("lay")]);
+
+    let Some(regctl) = Peer::find("regctl") else { return };
+    own(&["index", "create", "lay:ours", "amd64", "arm64"]);
+    let refs = ["--ref", "ocidir://lay:amd64", "--ref", "ocidir://lay:arm64"];
+    regctl.done(space.folder(), &[&["index", "create", "ocidir://lay:theirs"][..], &refs].concat());
+    assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")));
+    regctl.done(space.folder(), &["index", "delete", "ocidir://lay:theirs", "--platform", "linux/arm64"]);
+    own(&["index", "rm", "lay:ours", &arm]);
+    assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")));
+}
+
+#[test]
+fn regctl_reads_what_we_push_and_attach() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    ingredients(&space);
+    let own = |words: &[&str]| ocistow_in(space.folder(), words).ended(0);
+    own(&["push", "lay:v1", "a.txt:text/plain"]);
+    let file = regctl.done(space.folder(), &["artifact", "get", "--file", "a.txt", "ocidir://lay:v1"]);
+    assert_eq!(file.text(), "one");
+    own(&["attach", "lay:v1", "--artifact-type", "a/b", "b.txt"]);
+    let list = |flags: &[&str]| {
+        let words =
+            [&["artifact", "list", "--format", "{{json .Descriptors}}"][..], flags, &["ocidir://lay:v1"]].concat();
+        regctl.done(space.folder(), &words).json().as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(list(&["--slow-referrers"]), 1);
+    // Once it keeps a list of its own, that is kept true, and it need not look for what we attach.
+    let put = ["artifact", "put", "--subject", "ocidir://lay:v1", "--artifact-type", "a/note", "-f", "a.txt"];
+    regctl.done(space.folder(), &put);
+    own(&["attach", "lay:v1", "--artifact-type", "a/c", "b.txt"]);
+    assert_eq!(discovered(&space.path("lay:v1")).len(), 4);
+    let mut found = 0;
+    for artifact_type in ["a/note", "a/c"] {
+        found += list(&["--filter-artifact-type", artifact_type]);
+    }
+    assert_eq!(found, 2);
+    done(&["fsck", &space.path("lay")]);
 }
 
 #[test]

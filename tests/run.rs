@@ -67,6 +67,18 @@ pub fn ocistow(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
     Ran::of(Command::new(env!("CARGO_BIN_EXE_ocistow")).args(args))
 }
 
+/// Runs `ocistow` in `folder`.
+pub fn ocistow_in(folder: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_ocistow")).args(args).current_dir(folder))
+}
+
+/// Runs a line of shell in `folder`, where `ocistow` is this one.
+pub fn shell(folder: &Path, line: &str) -> Ran {
+    let program = Path::new(env!("CARGO_BIN_EXE_ocistow")).parent().expect("it is in a folder");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
+    Ran::of(Command::new("sh").args(["-c", line]).current_dir(folder).env("PATH", path))
+}
+
 /// Runs `ocistow` with this as its standard input.
 pub fn ocistow_reading(input: fs::File, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
     Ran::of(Command::new(env!("CARGO_BIN_EXE_ocistow")).args(args).stdin(input))

@@ -61,6 +61,10 @@ EXAMPLES:
   Check that everything arrived:
     ocistow fsck ./there
 
+  Make artifacts of files, and something that refers to them:
+    ocistow push ./store:report report.pdf:application/pdf
+    ocistow attach ./store:report --artifact-type application/spdx+json sbom.json
+
 EXIT CODES:
   0 done   1 failed   2 usage   3 not found   4 integrity   5 incomplete   7 different   130 interrupted";
 

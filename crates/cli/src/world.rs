@@ -1,6 +1,7 @@
 //! What a command has of the world around it: its streams, whether they are terminals, and the wish
 //! that it should stop.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -28,6 +29,8 @@ pub struct World {
     pub no_color: bool,
     /// Where what is kept of layouts goes that are not ours to write to.
     pub cache: Option<PathBuf>,
+    /// What `SOURCE_DATE_EPOCH` says.
+    pub epoch: Option<OsString>,
 }
 
 impl World {
@@ -45,6 +48,7 @@ impl World {
             stop: Arc::default(),
             no_color: false,
             cache: None,
+            epoch: None,
         }
     }
 
@@ -63,6 +67,7 @@ impl World {
             stop,
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             cache: cache(),
+            epoch: std::env::var_os("SOURCE_DATE_EPOCH"),
         })
     }
 

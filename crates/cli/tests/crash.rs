@@ -208,6 +208,13 @@ survives! {
         then "graph @/source --format mermaid -o @/new.mermaid --force";
     copy_survives: "copy @/source:1 @/target:app";
     copy_by_links_survives: "copy @/source:1 @/target:app --link";
+    push_survives: "push @/target:1 @/bundle.tar.gz --title bundle";
+    push_of_a_directory_survives: "push @/target:app @/source --title source";
+    push_into_a_new_layout_survives: "push @/new:app @/bundle.tar.gz --title bundle";
+    attach_survives: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    manifest_push_survives: "manifest push @/target:again - < @/bundle.json";
+    index_create_survives: "index create @/target:1 pair late";
+    index_add_survives: "index add @/target:pair late";
     copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
     mending_what_is_damaged_survives: "fsck @/damaged --repair-from @/source";
     mending_what_is_damaged_from_a_packed_bundle_survives: "fsck @/damaged --repair-from @/bundle.tar.gz";

@@ -179,6 +179,13 @@ refuses! {
     graph_to_a_file_fails_whole:
         "graph @/source --format mermaid -o @/new.mermaid",
         then "graph @/source --format mermaid -o @/new.mermaid --force";
+    push_fails_whole: "push @/target:1 @/bundle.tar.gz --title bundle";
+    push_of_a_directory_fails_whole: "push @/target:app @/source --title source";
+    push_into_a_new_layout_fails_whole: "push @/new:app @/bundle.tar.gz --title bundle";
+    attach_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    manifest_push_fails_whole: "manifest push @/target:again - < @/bundle.json";
+    index_create_fails_whole: "index create @/target:1 pair late";
+    index_add_fails_whole: "index add @/target:pair late";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
     mending_what_is_damaged_fails_whole: "fsck @/damaged --repair-from @/source";

@@ -29,8 +29,8 @@ pub const ATTESTED: &str = "vnd.docker.reference.digest";
 /// Where BuildKit says that a child of an index is an attestation.
 pub const ATTESTATION: &str = "vnd.docker.reference.type";
 /// The annotation by which cosign's own layouts tell what an entry is.
-const COSIGN_KIND: &str = "kind";
-const COSIGN_KINDS: &str = "dev.cosignproject.cosign/";
+pub(crate) const COSIGN_KIND: &str = "kind";
+pub(crate) const COSIGN_KINDS: &str = "dev.cosignproject.cosign/";
 
 /// How a graph is read.
 #[derive(Debug, Clone, Copy)]

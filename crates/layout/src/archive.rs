@@ -4,16 +4,18 @@
 //! Every archive is taken as written by an enemy. No name of a member ever becomes a path on disk.
 
 mod ahead;
-mod compress;
+pub(crate) mod compress;
 mod docker;
 mod header;
+pub(crate) mod heading;
 mod judge;
-mod offsets;
+pub(crate) mod offsets;
 mod ordered;
 pub mod pass;
 mod table;
 mod tape;
 mod target;
+pub(crate) mod tree;
 mod unpack;
 mod walk;
 mod write;

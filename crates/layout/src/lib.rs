@@ -39,18 +39,23 @@ pub mod holdings;
 pub mod index;
 pub mod json;
 pub mod lock;
+pub mod media_type;
 pub mod medium;
 pub mod memory;
 pub mod name;
 #[cfg(feature = "oci-spec")]
 pub mod oci;
+pub mod output;
+pub mod pack;
 mod pieces;
 pub mod salvage;
 pub mod source;
 pub mod spread;
 mod staged;
 pub mod stamp;
+mod steady;
 mod stray;
+pub mod title;
 pub mod transaction;
 mod writeback;
 

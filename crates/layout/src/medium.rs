@@ -26,6 +26,10 @@ pub trait Medium: Send + Sync {
     fn share(&self, from: &File, to: &File) -> io::Result<()>;
     /// Gives `file` the mode and, where allowed, the group of `like`.
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()>;
+    /// Gives an open file or directory these permission bits.
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()>;
+    /// Makes a symbolic link at `path` to `target`, which is not looked at. Fails if there is anything of that name.
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()>;
     /// Waits until the content of `file` is on the disk.
     fn sync_file(&self, file: &File) -> io::Result<()>;
     /// Waits until the names in a directory are on the disk.
@@ -79,6 +83,14 @@ impl Medium for Disk {
             }
         }
         file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o777))
+    }
+
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        file.set_permissions(fs::Permissions::from_mode(mode))
+    }
+
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::symlink(target, path)
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {

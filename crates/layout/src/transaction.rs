@@ -6,6 +6,8 @@
 //! again on that. Killed at any point, or with the power gone, the layout is in its old state or its new
 //! one.
 
+mod unnamed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -30,6 +32,7 @@ use crate::source::{
 };
 use crate::stamp::{Imprint, Stamp};
 use crate::writeback::{STRETCH, Writeback};
+pub use unnamed::Unnamed;
 
 /// Up to this many staged files are synced one by one, more by syncing the file system.
 pub const SYNC_EACH: usize = 64;
@@ -136,6 +139,11 @@ pub struct Transaction<'a> {
     swapped: Option<Out>,
     locks: Locks<'a>,
     _content: Held,
+}
+
+/// What a blob is called while it is staged.
+fn staged_name(blob: &Blob) -> String {
+    format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded())
 }
 
 /// Directories for staged files.
@@ -281,18 +289,25 @@ impl<'a> Transaction<'a> {
     /// is right, only counted; what comes in is verified all the same. Safe to call from several threads;
     /// the second of two calls for one digest only verifies.
     pub fn put(&self, blob: &Blob, content: Content<'_>) -> Result<()> {
-        let first = {
-            let mut staged = locked(&self.staged);
-            let first = !staged.blobs.contains_key(&blob.digest);
-            if first {
-                staged.blobs.insert(blob.digest.clone(), Is::Coming);
-            }
-            first
-        };
-        if !first {
+        if !self.claim(&blob.digest) {
             return self.check(blob, content);
         }
         let is = self.stage(blob, content);
+        self.settle(&blob.digest, is)
+    }
+
+    /// Whether the caller is the first to stage a digest; then he has to [`settle`](Self::settle) it.
+    fn claim(&self, digest: &Digest) -> bool {
+        let mut staged = locked(&self.staged);
+        let first = !staged.blobs.contains_key(digest);
+        if first {
+            staged.blobs.insert(digest.clone(), Is::Coming);
+        }
+        first
+    }
+
+    /// Notes what became of a digest that was claimed.
+    fn settle(&self, digest: &Digest, is: Result<(Is, Option<Arc<File>>)>) -> Result<()> {
         let mut staged = locked(&self.staged);
         match is {
             Ok((is, file)) => {
@@ -304,11 +319,11 @@ impl<'a> Transaction<'a> {
                         staged.open.clear();
                     }
                 }
-                staged.blobs.insert(blob.digest.clone(), is);
+                staged.blobs.insert(digest.clone(), is);
                 Ok(())
             }
             Err(why) => {
-                staged.blobs.remove(&blob.digest);
+                staged.blobs.remove(digest);
                 Err(why)
             }
         }
@@ -322,35 +337,41 @@ impl<'a> Transaction<'a> {
     }
 
     fn stage(&self, blob: &Blob, content: Content<'_>) -> Result<(Is, Option<Arc<File>>)> {
-        let mut over = Over::Nothing;
-        if let Some(old) = &self.old {
-            match old.open(&blob.digest) {
-                Ok(None) => {}
-                Ok(Some(there)) => {
-                    if there.len() == blob.size
-                        && (self.options.trust || verify(blob, there, &Stop(self.options.watch)).is_ok())
-                    {
-                        self.check(blob, content)?;
-                        return Ok((Is::Present(blob.size), None));
-                    }
-                    if self.options.watch.stop() {
-                        return Err(Error::new(Kind::Interrupted, "interrupted"));
-                    }
-                    over = Over::Wrong;
-                }
-                // A link that leads nowhere, or out, or what nobody can open: it is replaced. A directory makes the
-                // renaming fail.
-                Err(_) => over = Over::Wrong,
-            }
-        }
+        let Some(over) = self.replaces(blob)? else {
+            self.check(blob, content)?;
+            return Ok((Is::Present(blob.size), None));
+        };
         let Staging { at, whole } = self.staging(blob.digest.algorithm())?;
-        let path = at.join(format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded()));
+        let path = at.join(staged_name(blob));
         let file = self.fill(&path, blob, content).inspect_err(|_| drop(self.options.medium.unlink(&path)))?;
         if whole.is_none() {
             self.options.medium.sync_file(&file).map_err(|why| Error::io("sync", &path, why))?;
         }
-        let keep = whole.is_some() && locked(&self.staged).count < SYNC_EACH;
-        Ok((Is::At(path, blob.size, over), keep.then_some(file)))
+        Ok((Is::At(path, blob.size, over), self.keeps_open(whole.is_none()).then_some(file)))
+    }
+
+    /// Whether a staged file is kept open to be synced by itself in the end.
+    fn keeps_open(&self, synced: bool) -> bool {
+        !synced && locked(&self.staged).count < SYNC_EACH
+    }
+
+    /// What a blob goes over in the layout as it was; `None` where it is there and right.
+    fn replaces(&self, blob: &Blob) -> Result<Option<Over>> {
+        let Some(old) = &self.old else { return Ok(Some(Over::Nothing)) };
+        match old.open(&blob.digest) {
+            Ok(None) => Ok(Some(Over::Nothing)),
+            Ok(Some(there)) => {
+                let right = there.len() == blob.size
+                    && (self.options.trust || verify(blob, there, &Stop(self.options.watch)).is_ok());
+                if !right && self.options.watch.stop() {
+                    return Err(Error::new(Kind::Interrupted, "interrupted"));
+                }
+                Ok((!right).then_some(Over::Wrong))
+            }
+            // A link that leads nowhere, or out, or what nobody can open: it is replaced. A directory makes the
+            // renaming fail.
+            Err(_) => Ok(Some(Over::Wrong)),
+        }
     }
 
     /// Makes the staged file.
@@ -1114,7 +1135,7 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
 
 /// A handle for syncing the whole file system, where such a sync reports every error (Linux 5.8 on file
 /// systems that are known to).
-fn whole_sync(at: &Path) -> Option<File> {
+pub(crate) fn whole_sync(at: &Path) -> Option<File> {
     const TRUSTED: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630];
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     let mut numbers = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());

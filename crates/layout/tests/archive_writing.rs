@@ -463,6 +463,12 @@ impl Medium for Failing {
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         self.step().and_then(|()| Disk.dress(file, like))
     }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.step().and_then(|()| Disk.set_mode(file, mode))
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| Disk.symlink(target, path))
+    }
     fn sync_file(&self, file: &File) -> io::Result<()> {
         self.step().and_then(|()| Disk.sync_file(file))
     }

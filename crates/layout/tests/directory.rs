@@ -304,6 +304,12 @@ impl<F: Fn(usize) + Send + Sync> Medium for Foreign<F> {
     fn dress(&self, file: &fs::File, like: &fs::Metadata) -> io::Result<()> {
         Disk.dress(file, like)
     }
+    fn set_mode(&self, file: &fs::File, mode: u32) -> io::Result<()> {
+        Disk.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        Disk.symlink(target, path)
+    }
     fn sync_file(&self, file: &fs::File) -> io::Result<()> {
         Disk.sync_file(file)
     }

@@ -143,6 +143,12 @@ impl Medium for Mounted {
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         Disk.dress(file, like)
     }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        Disk.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        Disk.symlink(target, path)
+    }
     fn sync_file(&self, _: &File) -> io::Result<()> {
         Ok(())
     }

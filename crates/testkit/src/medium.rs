@@ -55,6 +55,12 @@ impl Medium for Counting {
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         self.alive()?.dress(file, like)
     }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.alive()?.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.alive()?.symlink(target, path)
+    }
     fn sync_file(&self, _: &File) -> io::Result<()> {
         self.alive().map(drop)
     }
@@ -127,6 +133,12 @@ impl<F: Fn(usize, &str) -> Option<Errno> + Send + Sync> Medium for Failing<F> {
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         self.call("dress")?.dress(file, like)
     }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.call("set_mode")?.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.call("symlink")?.symlink(target, path)
+    }
     fn sync_file(&self, _: &File) -> io::Result<()> {
         self.call("sync_file").map(drop)
     }
@@ -192,6 +204,8 @@ struct Log {
     dirs: BTreeMap<Node, BTreeMap<OsString, Node>>,
     /// Directories as they were at the start.
     start_dirs: BTreeMap<Node, BTreeMap<OsString, Node>>,
+    /// Symbolic links and where they lead.
+    links: BTreeMap<Node, PathBuf>,
     /// Open and named files by (device, inode).
     inodes: BTreeMap<(u64, u64), Node>,
     deeds: Vec<Deed>,
@@ -294,6 +308,8 @@ impl Recording {
                 if is_dir(node) {
                     fs::create_dir(&path).expect("the test can write");
                     todo.push((*node, path));
+                } else if let Some(target) = log.links.get(node) {
+                    std::os::unix::fs::symlink(target, &path).expect("the test can write");
                 } else {
                     fs::write(&path, files.get(node).map_or(&[][..], Vec::as_slice)).expect("the test can write");
                 }
@@ -378,6 +394,18 @@ impl Medium for Recording {
     }
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         Disk.dress(file, like)
+    }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        Disk.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        let mut log = self.log();
+        Disk.symlink(target, path)?;
+        let (dir, name) = self.place(&log, path);
+        let node = log.new_node();
+        log.links.insert(node, target.to_owned());
+        log.named(vec![(dir, name, Some(node))]);
+        Ok(())
     }
     fn sync_file(&self, file: &File) -> io::Result<()> {
         let mut log = self.log();
@@ -475,6 +503,12 @@ impl<F: Fn(&str, &[&Path]) -> io::Result<()> + Send + Sync> Medium for Told<F> {
     }
     fn dress(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         self.call("dress", &[])?.dress(file, like)
+    }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.call("set_mode", &[])?.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.call("symlink", &[target, path])?.symlink(target, path)
     }
     fn sync_file(&self, file: &File) -> io::Result<()> {
         self.call("sync_file", &[])?.sync_file(file)

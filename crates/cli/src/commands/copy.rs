@@ -1,12 +1,10 @@
 //! `copy` carries one reference between two locations.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ocistow_layout::name::Pair;
-use ocistow_layout::{Count, Digest, Error, Kind, Result};
-use serde::Serialize;
+use ocistow_layout::{Digest, Error, Kind, Result};
 
 use super::along::Along;
 use super::at;
@@ -14,11 +12,10 @@ use super::export::moved;
 use crate::code::Code;
 use crate::destination::{Cargo, Destination, Manner, write};
 use crate::location::Location;
-use crate::look::Look;
-use crate::node::{Node, Subject};
 use crate::outgoing::{Outgoing, outgoing};
-use crate::shown::{bytes, shown};
-use crate::speak::{Answer, Context};
+use crate::placed::Placed;
+use crate::shown::bytes;
+use crate::speak::Context;
 
 /// Copy one reference, and what goes along, from one location to another
 ///
@@ -76,7 +73,7 @@ impl Args {
             outgoing.plan.name_root(&root, &Pair::written(reference));
             renames.push((reference.clone(), reference.clone()));
         }
-        let answer = Copied::of(&to.path, &outgoing, &root)?;
+        let answer = copied(&to.path, &outgoing, &root)?;
         if let Err(why) = self.along.judge(context, &outgoing.plan) {
             context.answer_failed(&answer, &why)?;
             return Err(why);
@@ -90,43 +87,13 @@ impl Args {
     }
 }
 
-/// What was copied.
-#[derive(Debug, Serialize)]
-struct Copied {
-    #[serde(flatten)]
-    node: Node,
-    tags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Subject>,
-    #[serde(skip)]
-    count: Count,
-}
-
-impl Copied {
-    fn of(to: &Path, outgoing: &Outgoing, root: &Digest) -> Result<Self> {
-        let Outgoing { graph, plan, targets, .. } = outgoing;
-        let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
-        let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
-        let descriptor = &targets.first().expect("a copy has one target").descriptor;
-        let facts = graph.facts(root);
-        let node = Node::of(to, descriptor);
-        Ok(Self {
-            node: facts.map_or_else(|| node.clone(), |facts| node.clone().typed(facts)),
-            tags,
-            subject: facts.map(|facts| Subject::of(facts, &*outgoing.source, to)).transpose()?.flatten(),
-            count: plan.count(),
-        })
-    }
-}
-
-impl Answer for Copied {
-    fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
-        let name = self.tags.first().map_or_else(|| self.node.digest.to_string(), |tag| shown(tag).into_owned());
-        writeln!(out, "{}  {}", look.bold(&name), self.node.digest)?;
-        writeln!(out, "copied {} blobs, {}", self.count.blobs, bytes(self.count.bytes))
-    }
-
-    fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", self.node.digest)
-    }
+/// What is copied, as the answer has it.
+fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Result<Placed> {
+    let Outgoing { graph, plan, targets, source, .. } = outgoing;
+    let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
+    let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
+    let descriptor = &targets.first().expect("a copy has one target").descriptor;
+    let count = plan.count();
+    let told = format!("copied {} blobs, {}", count.blobs, bytes(count.bytes));
+    Placed::of(to, descriptor, graph.facts(root), &**source, tags, told)
 }

@@ -8,6 +8,8 @@ use crate::speak::Context;
 
 pub mod along;
 pub mod at;
+pub mod attach;
+pub mod blob;
 pub mod cat;
 pub mod completions;
 pub mod copy;
@@ -19,9 +21,14 @@ pub mod fsck;
 pub mod gc;
 pub mod graph;
 pub mod import;
+pub mod index;
+pub mod ingredients;
 pub mod init;
 pub mod ls;
+pub mod manifest;
 pub mod plan;
+pub mod pull;
+pub mod push;
 pub mod resolve;
 pub mod rm;
 pub mod show;
@@ -46,6 +53,12 @@ pub enum Command {
     Copy(copy::Args),
     Plan(plan::Args),
     Init(init::Args),
+    Push(push::Args),
+    Attach(attach::Args),
+    Pull(pull::Args),
+    Index(index::Args),
+    Manifest(manifest::Args),
+    Blob(blob::Args),
     Tag(tag::Args),
     Untag(untag::Args),
     Rm(rm::Args),
@@ -72,6 +85,12 @@ impl Command {
             Self::Copy(args) => args.run(context),
             Self::Plan(args) => args.run(context),
             Self::Init(args) => args.run(context),
+            Self::Push(args) => args.run(context),
+            Self::Attach(args) => args.run(context),
+            Self::Pull(args) => args.run(context),
+            Self::Index(args) => args.run(context),
+            Self::Manifest(args) => args.run(context),
+            Self::Blob(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Untag(args) => args.run(context),
             Self::Rm(args) => args.run(context),

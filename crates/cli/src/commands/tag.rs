@@ -58,7 +58,7 @@ impl Args {
 
 /// The descriptor of a manifest that nothing refers to but its digest: what an untag or another tool left
 /// behind. Usage where the blob is no manifest that says what it is.
-fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
+pub fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
     let what = || format!("could not tag {digest}");
     let no_manifest = || Error::new(Kind::Usage, what()).because("it is a blob, not a manifest");
     let size = source.size(digest)?.ok_or_else(|| Error::new(Kind::NotFound, what()).because("it is not there"))?;
@@ -71,7 +71,7 @@ fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
 }
 
 /// Refuses names that fit no grammar, and warns of those that not everybody takes (4.18).
-fn judge(context: &Context<'_>, name: &str) -> Result<()> {
+pub fn judge(context: &Context<'_>, name: &str) -> Result<()> {
     let pair = Pair::written(name);
     let written = pair.reference.as_deref().unwrap_or_default();
     match (is_tag(written), is_ref_name(written)) {

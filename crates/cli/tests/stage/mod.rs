@@ -18,7 +18,10 @@ use tempfile::TempDir;
 
 /// What there is before the command runs: a layout to write to, one to read from, and bundles of it.
 const TARGET: &str = "image old:1 = base [linux/amd64]
-                      refer oldsig -> old : application/x.sig";
+                      image late:late = base [linux/arm64]
+                      index pair:pair = old
+                      refer oldsig -> old : application/x.sig
+                      fallback old = oldsig";
 const SOURCE: &str = "image amd = base + top [linux/amd64]
                       image arm = base + other [linux/arm64]
                       index app:1 = amd, arm
@@ -126,6 +129,7 @@ pub fn start(line: &str) -> TempDir {
             to_dir(&draw(&format!("{SOURCE}\n{hurt}")).memory, dir.path().join(name)).unwrap();
         }
     }
+    fs::write(dir.path().join("bundle.json"), done("show --raw @/target:1", dir.path())).unwrap();
     dir
 }
 
@@ -207,6 +211,12 @@ impl<M: Medium> Medium for Shared<M> {
     }
     fn dress(&self, file: &fs::File, like: &fs::Metadata) -> io::Result<()> {
         self.0.dress(file, like)
+    }
+    fn set_mode(&self, file: &fs::File, mode: u32) -> io::Result<()> {
+        self.0.set_mode(file, mode)
+    }
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.0.symlink(target, path)
     }
     fn sync_file(&self, file: &fs::File) -> io::Result<()> {
         self.0.sync_file(file)

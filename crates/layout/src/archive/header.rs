@@ -25,6 +25,8 @@ pub(super) struct Header {
     pub target: Vec<u8>,
     /// The length of its content.
     pub size: u64,
+    /// Its mode; that of a plain file where it cannot be read.
+    pub mode: u32,
 }
 
 /// Something wrong at a place in the archive.
@@ -117,7 +119,8 @@ impl Headers {
                     let target = (records.target.or(long_target))
                         .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
                     let size = records.size.unwrap_or(size);
-                    return Ok((Some(Header { at, flag, name, target, size }), at + BLOCK));
+                    let mode = number(&block[100..108]).ok().and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o644);
+                    return Ok((Some(Header { at, flag, name, target, size, mode }), at + BLOCK));
                 }
             };
             if size > limit {

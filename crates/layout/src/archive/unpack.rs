@@ -46,7 +46,7 @@ pub fn sniff(bytes: &[u8]) -> Form {
 
 impl Form {
     /// Whether archives of this form can be read; `Err` says why not.
-    pub(super) fn readable(self, location: &str) -> Result<()> {
+    pub(crate) fn readable(self, location: &str) -> Result<()> {
         let what = format!("could not read archive {location}");
         let name = match self {
             Self::PlainTar | Self::Gzip | Self::Zstd => return Ok(()),
@@ -63,7 +63,7 @@ impl Form {
 
     /// The unpacked stream. Damage comes out as an error of kind `InvalidData`, trouble with `reader`
     /// itself as what it was. Reading to the end checks the checksums.
-    pub(super) fn unpack<'r>(self, reader: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+    pub(crate) fn unpack<'r>(self, reader: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
         let failed = Arc::new(AtomicBool::new(false));
         let reader = BufReader::with_capacity(128 << 10, Medium { reader, failed: Arc::clone(&failed) });
         let (name, decoder): (_, Box<dyn Read + Send + 'r>) = match self {

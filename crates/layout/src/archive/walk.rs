@@ -39,8 +39,8 @@ pub(super) struct Walked {
 
 /// The content of the member the walk stands at.
 pub(super) struct Body<'w> {
-    tape: &'w mut dyn Tape,
-    left: &'w mut u64,
+    pub tape: &'w mut dyn Tape,
+    pub left: &'w mut u64,
 }
 
 impl Read for Body<'_> {
@@ -148,7 +148,7 @@ pub(super) fn hash(
 }
 
 /// Reads to the end, where a compressed stream has its checksum: nothing but zeros may be there.
-fn only_zeros(tape: &mut dyn Tape, mut at: u64, watch: &dyn Watch) -> std::result::Result<Result<()>, Flaw> {
+pub(super) fn only_zeros(tape: &mut dyn Tape, mut at: u64, watch: &dyn Watch) -> std::result::Result<Result<()>, Flaw> {
     let mut buffer = vec![0; 16 << 10];
     loop {
         if watch.stop() {

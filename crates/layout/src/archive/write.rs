@@ -42,7 +42,7 @@ impl Default for Options<'_> {
 /// What becomes of a file that is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and the writing fails with Usage.
+    /// It stays, and the writing fails.
     Keep,
     /// A regular file is replaced in one step; anything else stays, and the writing fails.
     Replace,

@@ -1,0 +1,248 @@
+//! `index` makes indexes, and changes what they list.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use ocistow_graph::graph::read;
+use ocistow_graph::made::{Index, child, with_children, without_children};
+use ocistow_graph::resolve::resolve_in;
+use ocistow_graph::{Facts, Graph, Made, ManifestKind, Node};
+use ocistow_layout::name::{Steps, look_up};
+use ocistow_layout::transaction::Transaction;
+use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source};
+
+use super::ingredients::{annotation, artifact_type};
+use super::push::{answer, target};
+use super::{at, tag};
+use crate::code::Code;
+use crate::entering::{TRIES, Under, enter};
+use crate::location;
+use crate::speak::Context;
+
+/// Make indexes of what is in a layout, and change what they list
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES:
+  ocistow index create ./store:app app-amd64 app-arm64
+  ocistow index add ./store:app app-riscv64
+  ocistow index rm ./store:app sha256:…")]
+pub struct Args {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Act {
+    /// Make an index of manifests of the same layout, under a tag
+    ///
+    /// Each child gets the platform that its config says. The same children give the same digest.
+    #[command(after_help = "\
+EXAMPLES:
+  ocistow index create ./store:app app-amd64 app-arm64
+  ocistow index create ./store:all @sha256:… chart --artifact-type application/vnd.example.release")]
+    Create(Create),
+    /// Add manifests of the same layout to an index; the tag moves to the new one
+    ///
+    /// What the index lists already stays as it is, and so does everything else in it.
+    #[command(after_help = "\
+EXAMPLES:
+  ocistow index add ./store:app app-riscv64")]
+    Add(Add),
+    /// Remove manifests from an index; the tag moves to the new one
+    ///
+    /// The manifests stay in the layout until gc takes what nothing reaches.
+    #[command(after_help = "\
+EXAMPLES:
+  ocistow index rm ./store:app sha256:…")]
+    Rm(Rm),
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// The layout, and the tag the index gets in it; a tag that stood for something else moves
+    #[arg(value_name = "LOC:TAG")]
+    location: OsString,
+    /// What it lists: names or @DIGEST of the same layout
+    #[arg(value_name = "REF", required = true)]
+    references: Vec<OsString>,
+    /// What sort of artifact the index is
+    #[arg(long, value_name = "TYPE", value_parser = artifact_type)]
+    artifact_type: Option<String>,
+    /// An annotation of the index; repeat for more
+    #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = annotation)]
+    annotations: Vec<(String, String)>,
+    /// Take PATH as it is, whatever it contains, and LOC as a tag in it
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// The layout, and the tag of the index in it
+    #[arg(value_name = "LOC:TAG")]
+    location: OsString,
+    /// What it lists from now on too: names or @DIGEST of the same layout
+    #[arg(value_name = "REF", required = true)]
+    references: Vec<OsString>,
+    /// Take PATH as it is, whatever it contains, and LOC as a tag in it
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Rm {
+    /// The layout, and the tag of the index in it
+    #[arg(value_name = "LOC:TAG")]
+    location: OsString,
+    /// What it does not list any more
+    #[arg(value_name = "DIGEST", required = true)]
+    digests: Vec<Digest>,
+    /// Take PATH as it is, whatever it contains, and LOC as a tag in it
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+impl Args {
+    /// Runs it.
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        match &self.act {
+            Act::Create(create) => create.run(context),
+            Act::Add(add) => add.run(context),
+            Act::Rm(rm) => rm.run(context),
+        }
+    }
+}
+
+impl Create {
+    fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let (path, tag) = target(context, &self.location, self.path.as_deref())?;
+        let source = at::open_directory(context, &path)?;
+        let mut annotations = std::collections::BTreeMap::new();
+        for (key, value) in &self.annotations {
+            if annotations.insert(key.clone(), value.clone()).is_some() {
+                return Err(Error::new(Kind::Usage, format!("could not use --annotation {key} twice")));
+            }
+        }
+        let graph = load(context, &*source)?;
+        let mut children: Vec<Descriptor> = Vec::new();
+        for child in listed(&*source, &graph, &self.references)? {
+            if children.iter().all(|known| known.digest != child.digest) {
+                children.push(child);
+            }
+        }
+        let told = listing(children.len());
+        let made = Index { artifact_type: self.artifact_type.clone(), children, annotations }.make()?;
+        let progress = context.progress("waiting", None);
+        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
+        let tags = enter(context, &path, &mut transaction, &made, &[], Under::Name(&tag))?;
+        drop(transaction);
+        drop(progress);
+        answer(context, &path, &made, tags, told)
+    }
+}
+
+impl Add {
+    fn run(&self, context: &Context<'_>) -> Result<Code> {
+        change(context, &self.location, self.path.as_ref(), &mut |source, graph, bytes| {
+            with_children(bytes, listed(source, graph, &self.references)?)
+        })
+    }
+}
+
+impl Rm {
+    fn run(&self, context: &Context<'_>) -> Result<Code> {
+        change(context, &self.location, self.path.as_ref(), &mut |_, _, bytes| without_children(bytes, &self.digests))
+    }
+}
+
+/// What becomes of an index, whose bytes these are, in a layout.
+type Change<'c> = dyn FnMut(&dyn Source, &Graph, Vec<u8>) -> Result<Made> + 'c;
+
+/// Changes the index that a tag stands for, and moves the tag; again for as long as somebody else changes it meanwhile.
+fn change(context: &Context<'_>, location: &OsString, path: Option<&PathBuf>, change: &mut Change<'_>) -> Result<Code> {
+    let (path, tag) = target(context, location, path.map(PathBuf::as_path))?;
+    let mut tries = 0;
+    loop {
+        let source = at::open_directory(context, &path)?;
+        let graph = load(context, &*source)?;
+        let (old, bytes) = index(&*source, &graph, &tag)?;
+        let made = change(&*source, &graph, bytes)?;
+        let progress = context.progress("waiting", None);
+        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
+        let entered = enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old));
+        drop(transaction);
+        drop(progress);
+        match entered {
+            Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
+                tries += 1;
+                context.log(&format!("{}: deciding again", why.chain()));
+            }
+            Err(why) => return Err(why),
+            Ok(tags) => {
+                let left = graph.referrers(&old).len();
+                if left > 0 && made.facts.digest != old {
+                    let what = if left == 1 { "manifest refers" } else { "manifests refer" };
+                    context.note(&format!("{left} {what} to {old}, which {tag} was; none to what it is now"));
+                }
+                let told = listing(made.facts.children().count());
+                return answer(context, &path, &made, tags, told);
+            }
+        }
+    }
+}
+
+fn listing(children: usize) -> String {
+    format!("lists {children} {}", if children == 1 { "manifest" } else { "manifests" })
+}
+
+fn load(context: &Context<'_>, source: &dyn Source) -> Result<Graph> {
+    let progress = context.progress("reading manifests", None);
+    Graph::load(source, at::load(context, false), &progress)
+}
+
+/// The index that a tag stands for by the steps for what is set: its digest and its bytes. NotFound where there is no
+/// such tag, Usage where it stands for several or for something else.
+fn index(source: &dyn Source, graph: &Graph, tag: &str) -> Result<(Digest, Vec<u8>)> {
+    let what = || format!("could not change {}:{tag}", source.location());
+    let mut found: Option<&Descriptor> = None;
+    for place in look_up(graph.index(), tag, Steps::Exact) {
+        let entry = graph.index().entries()[place].descriptor(place)?;
+        if found.is_some_and(|found| found.digest != entry.digest) {
+            return Err(Error::new(Kind::Usage, what()).because("it stands for several different digests"));
+        }
+        found = Some(entry);
+    }
+    let found = found.ok_or_else(|| Error::new(Kind::NotFound, what()).because("there is no such tag"))?;
+    let (node, bytes) = read(source, found);
+    match node.facts(&found.digest)?.kind {
+        ManifestKind::Index => Ok((found.digest.clone(), bytes)),
+        kind => Err(Error::new(Kind::Usage, what()).because(format!("it is no index, but an {kind}"))),
+    }
+}
+
+/// The manifests that are meant, as children of an index. NotFound, Usage, Incomplete and Integrity where one is not
+/// there, no manifest, or cannot be read.
+fn listed(source: &dyn Source, graph: &Graph, references: &[OsString]) -> Result<Vec<Descriptor>> {
+    let mut children = Vec::new();
+    for reference in references {
+        let asked = at::asked(&location::parse_pick(reference)?);
+        let target = resolve_in(graph, source, &asked)?;
+        let found = match target.manifest {
+            true => target.descriptor,
+            false => tag::lying(source, &target.descriptor.digest)?,
+        };
+        let own;
+        let facts: &Facts = match graph.facts(&found.digest) {
+            Some(facts) => facts,
+            None => {
+                own = read(source, &found).0;
+                match &own {
+                    Node::Present(manifest) => manifest,
+                    other => other.facts(&found.digest)?,
+                }
+            }
+        };
+        children.push(child(source, &found, facts)?);
+    }
+    Ok(children)
+}

@@ -1,0 +1,57 @@
+//! A manifest that is where it should be: the answer of `copy`, `push`, `attach` and whatever else puts one somewhere.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use ocistow_graph::Facts;
+use ocistow_layout::{Descriptor, Result, Source};
+use serde::Serialize;
+
+use crate::look::Look;
+use crate::node::{Node, Subject};
+use crate::shown::shown;
+use crate::speak::Answer;
+
+/// What was put into a layout.
+#[derive(Debug, Serialize)]
+pub struct Placed {
+    #[serde(flatten)]
+    node: Node,
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Subject>,
+    /// What people are told besides.
+    #[serde(skip)]
+    told: String,
+}
+
+impl Placed {
+    /// What a descriptor, and the manifest itself where it was read, tell of something in the layout at `path`.
+    /// Whether its subject is there is said of `source`.
+    pub fn of(
+        path: &Path,
+        descriptor: &Descriptor,
+        facts: Option<&Facts>,
+        source: &dyn Source,
+        tags: Vec<String>,
+        told: String,
+    ) -> Result<Self> {
+        let node = Node::of(path, descriptor);
+        let subject = facts.map(|facts| Subject::of(facts, source, path)).transpose()?.flatten();
+        Ok(Self { node: facts.map_or_else(|| node.clone(), |facts| node.clone().typed(facts)), tags, subject, told })
+    }
+}
+
+impl Answer for Placed {
+    fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        match self.tags.first() {
+            Some(tag) => writeln!(out, "{}  {}", look.bold(&shown(tag)), self.node.digest)?,
+            None => writeln!(out, "{}", look.bold(&self.node.digest.to_string()))?,
+        }
+        if self.told.is_empty() { Ok(()) } else { writeln!(out, "{}", shown(&self.told)) }
+    }
+
+    fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.node.digest)
+    }
+}

@@ -1,0 +1,126 @@
+//! Content that is staged before anybody knows its digest.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Is, Transaction, WORTH_SENDING, staged_name, unique};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, Kind, Result};
+use crate::source::Blob;
+use crate::writeback::STRETCH;
+
+/// Content being staged; its digest is that of what was written in the end. Dropped before
+/// [`finish`](Self::finish), nothing of it remains.
+pub struct Unnamed<'t, 'a> {
+    transaction: &'t Transaction<'a>,
+    path: PathBuf,
+    file: Arc<File>,
+    /// Whether it is synced by itself: the file system as a whole cannot be.
+    alone: bool,
+    hasher: Hasher,
+    size: u64,
+    sent: u64,
+    staged: bool,
+}
+
+impl<'a> Transaction<'a> {
+    /// Starts to stage content whose digest is known only once all of it was written.
+    pub fn unnamed(&self) -> Result<Unnamed<'_, 'a>> {
+        let hasher = Hasher::Sha256(Default::default());
+        let staging = self.staging("sha256")?;
+        let path = staging.at.join(format!("unnamed-{}", unique()));
+        let created = self.options.medium.create(&path);
+        let file = Arc::new(created.map_err(|why| Error::io("write", &path, why).of_kind(Kind::Failed))?);
+        let alone = staging.whole.is_none();
+        Ok(Unnamed { transaction: self, path, file, alone, hasher, size: 0, sent: 0, staged: false })
+    }
+
+    /// Stages bytes, and gives the blob they are.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Blob> {
+        let blob = Blob { digest: Digest::of(bytes), size: bytes.len() as u64 };
+        if self.claim(&blob.digest) {
+            let is = self.stage_bytes(&blob, bytes);
+            self.settle(&blob.digest, is)?;
+        }
+        self.options.watch.blob();
+        Ok(blob)
+    }
+
+    /// Stages bytes whose digest was just made of them.
+    fn stage_bytes(&self, blob: &Blob, bytes: &[u8]) -> Result<(Is, Option<Arc<File>>)> {
+        let Some(over) = self.replaces(blob)? else { return Ok((Is::Present(blob.size), None)) };
+        let Transaction { options, .. } = self;
+        let staging = self.staging("sha256")?;
+        let path = staging.at.join(staged_name(blob));
+        let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
+        let file = Arc::new(options.medium.create(&path).map_err(failed)?);
+        let alone = staging.whole.is_none();
+        let written = options.medium.write_at(&file, bytes, 0).and_then(|()| match alone {
+            true => options.medium.sync_file(&file),
+            false => Ok(()),
+        });
+        if let Err(why) = written {
+            let _ = options.medium.unlink(&path);
+            return Err(failed(why));
+        }
+        Ok((Is::At(path, blob.size, over), self.keeps_open(alone).then_some(file)))
+    }
+}
+
+impl Unnamed<'_, '_> {
+    /// Writes the next piece of the content.
+    pub fn write(&mut self, piece: &[u8]) -> Result<()> {
+        let Transaction { options, writeback, .. } = self.transaction;
+        if options.watch.stop() {
+            return Err(Error::new(Kind::Interrupted, "interrupted"));
+        }
+        self.hasher.update(piece);
+        let written = options.medium.write_at(&self.file, piece, self.size);
+        written.map_err(|why| Error::io("write", &self.path, why).of_kind(Kind::Failed))?;
+        self.size += piece.len() as u64;
+        if self.size - self.sent >= STRETCH {
+            writeback.send(&self.file, self.sent, self.size - self.sent);
+            self.sent = self.size;
+        }
+        Ok(())
+    }
+
+    /// Gives the content its name: staged as by [`Transaction::put`].
+    pub fn finish(mut self) -> Result<Blob> {
+        let hasher = std::mem::replace(&mut self.hasher, Hasher::Sha256(Default::default()));
+        let blob = Blob { digest: hasher.finish(), size: self.size };
+        if self.transaction.claim(&blob.digest) {
+            let is = self.named(&blob);
+            self.transaction.settle(&blob.digest, is)?;
+        }
+        self.transaction.options.watch.blob();
+        Ok(blob)
+    }
+
+    fn named(&mut self, blob: &Blob) -> Result<(Is, Option<Arc<File>>)> {
+        let Transaction { options, writeback, .. } = self.transaction;
+        let Some(over) = self.transaction.replaces(blob)? else { return Ok((Is::Present(blob.size), None)) };
+        if self.size >= WORTH_SENDING && self.size > self.sent {
+            writeback.send(&self.file, self.sent, self.size - self.sent);
+        }
+        let failed = |why| Error::io("write", &self.path, why).of_kind(Kind::Failed);
+        if self.alone {
+            options.medium.sync_file(&self.file).map_err(failed)?;
+        }
+        let path = self.path.with_file_name(staged_name(blob));
+        options.medium.rename(&self.path, &path).map_err(failed)?;
+        self.staged = true;
+        let keep = self.transaction.keeps_open(self.alone);
+        Ok((Is::At(path, blob.size, over), keep.then(|| self.file.clone())))
+    }
+}
+
+impl Drop for Unnamed<'_, '_> {
+    fn drop(&mut self) {
+        if !self.staged {
+            // What cannot be removed here goes with the transaction.
+            let _ = self.transaction.options.medium.unlink(&self.path);
+        }
+    }
+}
