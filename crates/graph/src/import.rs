@@ -164,6 +164,9 @@ fn set(named: &Named, entries: &[&Entry], import: &mut Import) {
     }
 }
 
+/// What a list lists: each with its text.
+type Members = Vec<(Digest, String)>;
+
 /// Keeps stored lists true: those the target has for subjects of what arrives, and those that arrive.
 fn merge_lists(
     plan: &Plan,
@@ -205,7 +208,7 @@ fn merge_lists(
         let mut members = members(target, old)?;
         let before = members.len();
         let mut known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
-        let mut arrived: Vec<(Digest, String)> = Vec::new();
+        let mut arrived: Members = Vec::new();
         for entry in &same {
             // Only what says so itself is a referrer (REFERRERS-15).
             arrived.extend(listed(plan, graph, &entry.descriptor).into_iter().filter(|(digest, _)| {
@@ -247,7 +250,7 @@ fn merge_lists(
     }
     for (about, entries) in left {
         // Several may be about the same: then what one of them lists, none lacks, and those of one name become one.
-        let mut by_name: BTreeMap<Pair, Vec<(&Entry, Vec<(Digest, String)>)>> = BTreeMap::new();
+        let mut by_name: BTreeMap<Pair, Vec<(&Entry, Members)>> = BTreeMap::new();
         let mut known: BTreeSet<Digest> = BTreeSet::new();
         for entry in entries {
             let members = listed(plan, graph, &entry.descriptor);
@@ -279,7 +282,7 @@ fn merge_lists(
 }
 
 /// What the target's own list lists; nothing where it is absent.
-fn members(target: &dyn Source, list: &Descriptor) -> Result<Vec<(Digest, String)>> {
+fn members(target: &dyn Source, list: &Descriptor) -> Result<Members> {
     match graph::read_list(target, list).0 {
         Node::Absent => Ok(Vec::new()),
         node => Ok(texts(node.facts(&list.digest)?)),
@@ -287,7 +290,7 @@ fn members(target: &dyn Source, list: &Descriptor) -> Result<Vec<(Digest, String
 }
 
 /// What an arriving list lists.
-fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Vec<(Digest, String)> {
+fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Members {
     if let Some(facts) = graph.facts(&list.digest) {
         return texts(facts);
     }
@@ -296,7 +299,7 @@ fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Vec<(Digest, String)
         .map_or(Vec::new(), |f| texts(&f))
 }
 
-fn texts(facts: &Facts) -> Vec<(Digest, String)> {
+fn texts(facts: &Facts) -> Members {
     if facts.form.shape() != Shape::Index {
         return Vec::new();
     }
