@@ -5,10 +5,10 @@
 //! checked ([`Graph::near`](crate::Graph::near)), so a wrong or hostile one may hide something, but never invent it. It
 //! can be deleted at any time.
 //!
-//! It is a few immutable [segments](segment) and a small *head*, which says of which index.json they tell (its
+//! It is a few immutable *segments* and a small *head*, which says of which index.json they tell (its
 //! [`Stamp`]) and which segments there are. The head is replaced atomically; readers take no lock, and see a whole
-//! state. Changes of ours add a small segment ([`follow`]); after a change of somebody else index.json is read again,
-//! and only manifests not seen before ([`build`]).
+//! state. Changes of ours add a small segment (`follow`); after a change of somebody else index.json is read again,
+//! and only manifests not seen before (`build`).
 
 mod build;
 mod follow;
