@@ -93,15 +93,17 @@ impl<'a> Output<'a> {
             let failed = |why| Error::io("write to", &root, why).of_kind(Kind::Failed);
             medium.make_dir(&staging).map_err(failed)?;
             let tree = staging.join("tree");
-            let held = hold(&staging).map_err(failed);
-            let begun = held.and_then(|held| medium.make_dir(&tree).map(|()| held).map_err(failed));
+            let begun = hold(&staging).and_then(|held| match held {
+                Some(held) => medium.make_dir(&tree).map(|()| Some(held)),
+                None => Ok(None),
+            });
             let held = match begun {
                 Ok(Some(held)) => held,
                 // Somebody took it for litter before it was held.
                 Ok(None) => continue,
                 Err(why) => {
                     sweep(&staging, medium);
-                    return Err(why);
+                    return Err(failed(why));
                 }
             };
             let allowed = fs::symlink_metadata(&staging).map_err(failed)?.mode() & 0o777;
