@@ -607,6 +607,11 @@ impl<'s> Walk<'s> {
         self.nodes.insert(digest, node);
     }
 
+    /// How many threads so many manifests are worth.
+    pub fn threads(&self, manifests: usize) -> usize {
+        self.threads.clamp(1, manifests.div_ceil(WORTH_A_THREAD).max(1))
+    }
+
     /// The nodes of one level, in its order.
     pub fn level(&mut self, level: &[Want<'_>]) -> Result<Vec<Node>> {
         if level.is_empty() {
@@ -620,7 +625,7 @@ impl<'s> Walk<'s> {
         // In order of their digests, as they lie in our bundles: each thread has a stretch of its own.
         let mut order: Vec<usize> = (0..level.len()).collect();
         order.sort_unstable_by_key(|at| &level[*at].digest);
-        let threads = self.threads.clamp(1, level.len().div_ceil(WORTH_A_THREAD));
+        let threads = self.threads(level.len());
         let parts = order.chunks(level.len().div_ceil(threads).max(1));
         let read = |part: &[usize]| self.stretch(level, part);
         let mut nodes: Vec<Option<Node>> = vec![None; level.len()];
@@ -646,7 +651,7 @@ impl<'s> Walk<'s> {
 
     /// The nodes of a stretch of one level, which is in order of digests; some are left out where the
     /// watcher asked to stop.
-    fn stretch(&self, level: &[Want<'_>], stretch: &[usize]) -> Vec<Option<Node>> {
+    pub fn stretch(&self, level: &[Want<'_>], stretch: &[usize]) -> Vec<Option<Node>> {
         let mut nodes: Vec<Option<Node>> = vec![None; stretch.len()];
         let place = |digest: &Digest| stretch.binary_search_by_key(&digest, |at| &level[*at].digest).ok();
         let want: BTreeSet<Digest> = stretch.iter().map(|at| level[*at].digest.clone()).collect();

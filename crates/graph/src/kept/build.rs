@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::ops::Range;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,8 +20,9 @@ use crate::facts::{Form, ManifestKind};
 use crate::graph::{self, ATTESTED, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
 use crate::manifest::Manifest;
 
-/// How many manifests are read before what they say is gathered.
-const BATCH: usize = 8 << 10;
+/// How many entries, or manifests, go from one thread to another at a time, and how many of those may wait.
+const BATCH: usize = 1 << 10;
+const WAITING: usize = 4;
 /// The most different artifact types that are remembered.
 const MAX_TYPES: usize = 1 << 16;
 /// How long to wait before looking again whether a clock has gone on, and how often.
@@ -81,17 +84,35 @@ fn build_in(
     let Some(proof) = Proof::of(cabinet, alone, &imprint) else { return Ok(None) };
     let mut found = Found::default();
     let mut hasher = Hasher::Sha256(Default::default());
-    let mut plain = true;
-    let sound = pieces(
-        &imprint,
-        watch,
-        &mut |piece| {
-            if proof == Proof::Hash {
-                hasher.update(piece);
-            }
-        },
-        &mut |text, span| plain = plain && found.enter(text, span),
-    )?;
+    let (mut sound, mut plain) = (Ok(false), true);
+    thread::scope(|scope| {
+        let (cut, coming) = mpsc::sync_channel::<Vec<(String, Range<u64>)>>(WAITING);
+        let (sound, hasher, imprint) = (&mut sound, &mut hasher, &imprint);
+        scope.spawn(move || {
+            let mut batch = Vec::with_capacity(BATCH);
+            *sound = pieces(
+                imprint,
+                watch,
+                &mut |piece| {
+                    if proof == Proof::Hash {
+                        hasher.update(piece);
+                    }
+                },
+                &mut |text, span| {
+                    batch.push((text.to_owned(), span));
+                    if batch.len() == BATCH {
+                        // Whoever listens goes on to listen until this thread is done.
+                        let _ = cut.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+                    }
+                },
+            );
+            let _ = cut.send(batch);
+        });
+        for (text, span) in coming.into_iter().flatten() {
+            plain = plain && found.enter(&text, span);
+        }
+    });
+    let sound = sound?;
     if !imprint.unchanged() {
         return Ok(None);
     }
@@ -149,6 +170,50 @@ impl Proof {
             }
         }
         Some(Self::Hash)
+    }
+}
+
+/// What came of reading a manifest.
+enum Seen {
+    Says(Gist),
+    /// It has the content of a child in it: such a layout is not kept.
+    Odd,
+    Absent,
+    Broken,
+}
+
+impl Seen {
+    fn of(node: Node) -> Self {
+        match node {
+            Node::Present(manifest) => Self::manifest(&manifest),
+            Node::Absent => Self::Absent,
+            Node::Broken(_) => Self::Broken,
+        }
+    }
+
+    fn manifest(manifest: &Manifest) -> Self {
+        let mut children = Vec::new();
+        if manifest.kind() == ManifestKind::Index {
+            for part in manifest.parts.iter().filter(|part| part.is_manifest()) {
+                let descriptor = &part.descriptor;
+                let Some(form) = Form::of(&descriptor.media_type) else { continue };
+                if descriptor.data.is_some() {
+                    return Self::Odd;
+                }
+                let attests = descriptor.annotation(ATTESTED).and_then(|text| text.parse().ok());
+                children.push(Child { digest: descriptor.digest.clone(), form, attests });
+            }
+        }
+        let (artifact_type, declared) = manifest.effective_type();
+        let fits = artifact_type.is_none_or(|text| text.len() <= MAX_TYPE);
+        Self::Says(Gist {
+            form: manifest.form(),
+            kind: manifest.kind(),
+            size: manifest.size(),
+            artifact_type: fits.then(|| (artifact_type.map(str::to_owned), declared)),
+            subject: manifest.about().cloned(),
+            children,
+        })
     }
 }
 
@@ -238,7 +303,7 @@ impl Found {
 
     /// Takes in an entry of index.json. `false` where it is of a sort that is not kept: no descriptor, with its content in
     /// it, or of a layout whose referrers are listed nowhere.
-    pub fn enter(&mut self, text: &str, place: std::ops::Range<u64>) -> bool {
+    pub fn enter(&mut self, text: &str, place: Range<u64>) -> bool {
         let Ok(descriptor) = Descriptor::parse(text) else { return false };
         let Ok(len) = u32::try_from(place.end - place.start) else { return false };
         if descriptor.data.is_some() || graph::is_cosigns(&descriptor) || self.keys.len() >= (NONE - 2) as usize {
@@ -293,7 +358,7 @@ impl Found {
 
     /// Reads everything wanted, and what that wants, but what was known before. `false` where it is of a sort that is
     /// not kept.
-    pub fn learn(&mut self, mut walk: Walk<'_>, old: Option<&Shelf>) -> Result<bool> {
+    pub fn learn(&mut self, walk: Walk<'_>, old: Option<&Shelf>) -> Result<bool> {
         let mut met: HashSet<Id> = HashSet::new();
         let mut old = old;
         loop {
@@ -313,26 +378,63 @@ impl Found {
             level.retain(|(id, _)| self.said[*id as usize].is_none());
             // As they lie in our bundles, and so that the threads have a stretch each.
             level.sort_unstable_by_key(|(id, _)| self.keys[*id as usize]);
-            for batch in level.chunks(BATCH) {
-                let wants: Vec<Want<'_>> = batch
-                    .iter()
-                    .map(|(id, form)| Want {
-                        digest: self.digest(*id),
-                        media_type: form.media_type(),
-                        data: None,
-                        limit: if self.lists.contains(id) { MAX_LIST } else { MAX_MANIFEST },
-                    })
-                    .collect();
-                for ((id, _), node) in batch.iter().zip(walk.level(&wants)?) {
-                    match node {
-                        Node::Present(manifest) if !self.read(*id, &manifest) => return Ok(false),
-                        Node::Present(_) => {}
-                        Node::Absent => self.troubled.push((*id, true)),
-                        Node::Broken(_) => self.troubled.push((*id, false)),
-                    }
-                }
+            if !self.read_level(&walk, &level)? {
+                return Ok(false);
             }
         }
+    }
+
+    /// Reads the manifests of one level from several threads, each a stretch of its own, and takes in what they say.
+    fn read_level(&mut self, walk: &Walk<'_>, level: &[(Id, Form)]) -> Result<bool> {
+        let wants: Vec<Want<'_>> = level
+            .iter()
+            .map(|(id, form)| Want {
+                digest: self.digest(*id),
+                media_type: form.media_type(),
+                data: None,
+                limit: if self.lists.contains(id) { MAX_LIST } else { MAX_MANIFEST },
+            })
+            .collect();
+        let order: Vec<usize> = (0..wants.len()).collect();
+        let share = order.len().div_ceil(walk.threads(order.len())).max(1);
+        let mut plain = true;
+        let read = thread::scope(|scope| {
+            let (found, coming) = mpsc::sync_channel(2 * WAITING);
+            for stretch in order.chunks(share) {
+                let (found, wants) = (found.clone(), &wants);
+                scope.spawn(move || {
+                    for batch in stretch.chunks(BATCH) {
+                        let read: Vec<_> =
+                            walk.stretch(wants, batch).into_iter().map(|node| node.map(Seen::of)).collect();
+                        // Nobody listens any more once something was found that is not kept.
+                        if found.send((batch[0], read)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(found);
+            let mut read = 0;
+            for (first, batch) in coming {
+                read += batch.len();
+                for ((id, _), seen) in level[first..].iter().zip(batch) {
+                    match seen {
+                        Some(Seen::Says(gist)) => plain = plain && self.take(*id, gist),
+                        Some(Seen::Odd) => plain = false,
+                        Some(Seen::Absent) => self.troubled.push((*id, true)),
+                        Some(Seen::Broken) => self.troubled.push((*id, false)),
+                        None => return Err(Error::new(Kind::Interrupted, "interrupted")),
+                    }
+                }
+                if !plain {
+                    break;
+                }
+            }
+            Ok(read)
+        })?;
+        debug_assert!(!plain || read == level.len());
+        self.troubled.sort_unstable();
+        Ok(plain)
     }
 
     /// Takes over what was known of manifests.
@@ -371,33 +473,6 @@ impl Found {
         let said = Said { form, kind, declared: false, size, subject, artifact_type: NONE, old: true };
         self.said[id as usize] = Some(said);
         true
-    }
-
-    /// Takes in what a manifest says. `false` where a child has its content in its descriptor.
-    fn read(&mut self, id: Id, manifest: &Manifest) -> bool {
-        let mut children = Vec::new();
-        if manifest.kind() == ManifestKind::Index {
-            for part in manifest.parts.iter().filter(|part| part.is_manifest()) {
-                let descriptor = &part.descriptor;
-                let Some(form) = Form::of(&descriptor.media_type) else { continue };
-                if descriptor.data.is_some() {
-                    return false;
-                }
-                let attests = descriptor.annotation(ATTESTED).and_then(|text| text.parse().ok());
-                children.push(Child { digest: descriptor.digest.clone(), form, attests });
-            }
-        }
-        let (artifact_type, declared) = manifest.effective_type();
-        let fits = artifact_type.is_none_or(|text| text.len() <= MAX_TYPE);
-        let gist = Gist {
-            form: manifest.form(),
-            kind: manifest.kind(),
-            size: manifest.size(),
-            artifact_type: fits.then(|| (artifact_type.map(str::to_owned), declared)),
-            subject: manifest.about().cloned(),
-            children,
-        };
-        self.take(id, gist)
     }
 
     /// Takes in what is known of a manifest. `false` where there are too many digests to be numbered.
