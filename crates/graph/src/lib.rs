@@ -32,6 +32,7 @@ pub mod facts;
 mod findings;
 pub mod fsck;
 pub mod graph;
+mod held;
 pub mod import;
 mod list;
 mod manifest;
