@@ -9,16 +9,13 @@ use std::time::{Duration, Instant};
 
 use crate::run::{done, fixture};
 
-/// Interrupts `import -` while standard input gives nothing: its exit code, and what it said.
-fn interrupted(base: &Path, words: &[&str], started: impl Fn() -> bool) -> (Option<i32>, String) {
-    let bundle = base.join("bundle.tar");
-    done(&["export", &fixture("hello"), "-o", bundle.to_str().expect("it is UTF-8"), "--force"]);
-    let bytes = fs::read(&bundle).expect("it was made");
+/// Interrupts a command that was given this much of its input, once it has started: its exit code, and what it said.
+fn interrupted(base: &Path, words: &[&str], given: &[u8], started: impl Fn() -> bool) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ocistow"));
     command.args(words).current_dir(base).stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().expect("it can be started");
     let mut input = child.stdin.take().expect("it is a pipe");
-    input.write_all(&bytes[..bytes.len() / 2]).expect("it reads");
+    input.write_all(given).expect("it reads");
     let patience = Instant::now() + Duration::from_secs(20);
     while !started() && Instant::now() < patience {
         thread::sleep(Duration::from_millis(5));
@@ -40,9 +37,31 @@ fn interrupted(base: &Path, words: &[&str], started: impl Fn() -> bool) -> (Opti
 fn an_import_that_waits_for_its_input_can_be_interrupted_and_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let new = dir.path().join("new");
-    let ended = interrupted(dir.path(), &["import", "-", "new"], || {
+    let bundle = dir.path().join("bundle.tar");
+    done(&["export", &fixture("hello"), "-o", bundle.to_str().expect("it is UTF-8")]);
+    let bytes = fs::read(&bundle).expect("it was made");
+    let ended = interrupted(dir.path(), &["import", "-", "new"], &bytes[..bytes.len() / 2], || {
         new.join("oci-layout").exists() || new.join(".ocistow/staging").exists()
     });
     assert_eq!(ended, (Some(130), "error: interrupted\n".into()));
     assert!(!new.exists());
+}
+
+#[test]
+fn a_repair_that_has_much_to_read_can_be_interrupted_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let store = dir.path().join("store");
+    let copy = fs_extra::dir::CopyOptions::new().copy_inside(true);
+    fs_extra::dir::copy(fixture("hello"), &store, &copy).expect("there is room");
+    // A hole that takes minutes to hash and no room.
+    let huge = store.join("blobs/sha256").join("0".repeat(64));
+    fs::File::create(&huge).and_then(|file| file.set_len(1 << 38)).expect("there is room for a hole");
+    let lost = store.join("blobs/sha256/1f2fdc1ac6adf1008c980b59f2d6d6f2f768b99fef764ff68f97f5a11f5cd526");
+    fs::remove_file(&lost).expect("it is there");
+    let staging = store.join(".ocistow/staging");
+    let ended =
+        interrupted(dir.path(), &["fsck", "store", "--repair-from", &fixture("hello")], b"", || staging.exists());
+    assert_eq!(ended, (Some(130), "error: interrupted\n".into()));
+    assert!(!lost.exists());
+    assert_eq!(fs::read_dir(staging).expect("it is there").count(), 0);
 }

@@ -7,9 +7,10 @@ use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
 use crate::evidence::Evidence;
-use crate::facts::{Facts, Fault, Form, ManifestKind, Part, Role, Shape};
+use crate::facts::{Facts, Fault, Form, ManifestKind, Shape};
 use crate::fsck::{Examination, Options, Problem, ProblemKind, Severity};
 use crate::graph::{About, Broken, Dialect, Graph, List, Node};
+use crate::held::Held;
 use crate::manifest::Manifest;
 
 /// Everything that is wrong with what was examined, sorted.
@@ -27,48 +28,6 @@ pub(crate) fn all(examination: &Examination) -> Vec<Problem> {
         Err(why) => drop(findings.error(ProblemKind::BadIndex, None, why.chain()).path("index.json")),
     }
     findings.problems.into_iter().collect()
-}
-
-/// How a descriptor is held, which says what its absence means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Held {
-    /// By index.json; a manifest, or content that is opaque.
-    Entry { manifest: bool },
-    /// By an index.
-    Child,
-    /// By a stored list of referrers, whose own finding says what is not there.
-    Listed,
-    /// By a manifest that needs it.
-    Part,
-    /// By a manifest that does not.
-    Nondistributable,
-}
-
-impl Held {
-    /// How index.json holds an entry.
-    pub fn entry(descriptor: &Descriptor) -> Self {
-        Self::Entry { manifest: Form::of(&descriptor.media_type).is_some() }
-    }
-
-    /// How a manifest, or a stored list, holds a part.
-    pub fn part(part: &Part, is_list: bool) -> Self {
-        match part.role {
-            Role::Child if is_list => Self::Listed,
-            Role::Child => Self::Child,
-            _ if part.is_nondistributable() => Self::Nondistributable,
-            _ => Self::Part,
-        }
-    }
-
-    /// Whether what is so held is brought where it is absent: what an index or a list names only into a layout that is
-    /// to be complete.
-    pub fn brings(self, complete: bool) -> bool {
-        match self {
-            Self::Entry { .. } | Self::Part => true,
-            Self::Child | Self::Listed => complete,
-            Self::Nondistributable => false,
-        }
-    }
 }
 
 /// Findings in the making.

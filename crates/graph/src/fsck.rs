@@ -178,12 +178,14 @@ impl Examination {
 
     /// Takes note of blobs that were put in their places, verified: nothing is hashed again. What points at what is read
     /// again from `source`, the layout with the index.json that was examined, where one is given: some of the blobs may
-    /// be manifests.
+    /// be manifests. On `Err` nobody knows any more what is needed.
     pub fn mended(&mut self, blobs: &[Blob], source: Option<&dyn Source>, watch: &dyn Watch) -> Result<()> {
         for blob in blobs {
             self.evidence.mend(blob);
         }
         if let Some(source) = source {
+            // The old one goes first: there may be a million manifests.
+            self.graph = Err(Error::new(Kind::Failed, "could not read what points at what again"));
             self.graph = Ok(load(source, self.options, watch)?);
         }
         Ok(())

@@ -35,6 +35,7 @@ pub mod facts;
 mod findings;
 pub mod fsck;
 pub mod graph;
+mod held;
 pub mod import;
 pub mod kept;
 mod list;

@@ -6,9 +6,9 @@ use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::{Access, Blob, Descriptor, Digest, Error, Kind, Result, Source, Watch, checked};
 
 use crate::facts::{Facts, Form};
-use crate::findings::Held;
 use crate::fsck::Examination;
 use crate::graph::{self, Graph, MAX_LIST, Node, embedded};
+use crate::held::Held;
 
 /// What is done next to mend a layout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
