@@ -422,3 +422,27 @@ fn gc_refuses_a_layout_it_would_have_to_leave() {
     }
     assert_eq!(fs::read_dir(dir.path().join("blobs/sha256")).unwrap().count(), draw(SIGNED).memory.blobs.len());
 }
+
+/// sha512 names kept as links to what sha256 names, as some tools do.
+#[test]
+fn what_is_needed_by_way_of_a_link_is_not_taken() {
+    let (dir, world) = drawn("image app:1 = base\nimage old:2 = base");
+    let store = dir.path().join("store");
+    let zeros: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+    let linked = zeros.same_of(&world.memory.blobs[&world.digest("old")]).unwrap();
+    fs::create_dir(store.join("blobs/sha512")).unwrap();
+    let to = std::path::Path::new("../sha256").join(world.digest("old").encoded());
+    std::os::unix::fs::symlink(to, store.join(linked.path())).unwrap();
+    let index = fs::read_to_string(store.join("index.json")).unwrap();
+    let old = world.descriptor("old").text();
+    let entry = old.replace(&world.digest("old").to_string(), &linked.to_string());
+    let named =
+        format!("{},\"annotations\":{{\"org.opencontainers.image.ref.name\":\"512\"}}}}", &entry[..entry.len() - 1]);
+    fs::write(store.join("index.json"), index.replace("\"manifests\":[", &format!("\"manifests\":[{named},"))).unwrap();
+    let said = done("rm @/store:2", dir.path());
+    assert!(said.contains("a link among the blobs leads to it"), "{said}");
+    done("gc @/store --grace 0", dir.path());
+    done("show --raw @/store:512", dir.path());
+    done("fsck @/store", dir.path());
+    assert_eq!(there(&dir, &world).replace(&linked.to_string(), "linked"), "app app.config base old old.config linked");
+}

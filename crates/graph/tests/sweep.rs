@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
+use ocistow_graph::fsck::{self, Severity};
 use ocistow_graph::sweep::{Options, Sweep, sweep};
 use ocistow_graph::{Graph, Load};
 use ocistow_layout::edit::apply;
@@ -563,6 +564,16 @@ proptest::proptest! {
         }
         for digest in &young {
             proptest::prop_assert!(left.blobs.contains_key(digest), "{} was young\n{text}", world.word(digest));
+        }
+        let options =
+            fsck::Options { threads: 1, archive: false, complete: false, allow_missing: false };
+        let errors = |layout: &Memory| {
+            let problems = fsck::examine(layout, options, &Unwatched).unwrap().problems;
+            problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect::<Vec<_>>()
+        };
+        let known = errors(&world.memory);
+        for problem in errors(&left) {
+            proptest::prop_assert!(known.contains(&problem), "{problem:?}\n{text}");
         }
         let again = swept_with(&left, &young, prune).unwrap();
         proptest::prop_assert!(again.removed.is_empty() && again.edits.is_empty(), "{:?}\n{text}", again.removed);

@@ -208,8 +208,15 @@ impl<'a> Deletion<'a> {
         let medium = self.transaction.options.medium;
         let listed: Vec<PathBuf> = blobs.iter().filter_map(|digest| self.holdings.trash.remove(digest)).collect();
         let counted = listed.len();
-        // The rest are doubles of what is in its place.
-        let doubles = std::mem::take(&mut self.holdings.trash).into_values();
+        // What did not go back had its place taken. What is not even as long there may be wrong, and this right.
+        let double = |digest: &Digest, path: &Path| {
+            let size =
+                |path: &Path| fs::symlink_metadata(path).ok().filter(|meta| meta.is_file()).map(|meta| meta.len());
+            size(path).is_some() && size(path) == size(&self.holdings.place(digest))
+        };
+        let doubles: Vec<Digest> =
+            self.holdings.trash.iter().filter(|(digest, path)| double(digest, path)).map(|(d, _)| d.clone()).collect();
+        let doubles: Vec<PathBuf> = doubles.iter().filter_map(|digest| self.holdings.trash.remove(digest)).collect();
         let (mut touched, mut result) = (BTreeSet::new(), Ok(()));
         for (at, path) in listed.into_iter().chain(doubles).enumerate() {
             self.go_on()?;

@@ -333,6 +333,9 @@ fn what_was_written_again_meanwhile_is_not_written_over() {
     fs::write(path.join(all[0].path()), "somebody else's").unwrap();
     delete(&path, &[], &Disk).unwrap();
     assert_eq!(fs::read(path.join(all[0].path())).unwrap(), b"somebody else's");
+    assert_eq!(trash(&path), 1, "what was there before is not thrown away for what is something else");
+    fs::write(path.join(all[0].path()), &world.memory.blobs[&all[0]]).unwrap();
+    delete(&path, &[], &Disk).unwrap();
     assert_eq!(trash(&path), 0);
 }
 
