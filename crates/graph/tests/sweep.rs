@@ -568,7 +568,7 @@ proptest::proptest! {
         let options =
             fsck::Options { threads: 1, archive: false, complete: false, allow_missing: false };
         let errors = |layout: &Memory| {
-            let problems = fsck::examine(layout, options, &Unwatched).unwrap().problems;
+            let problems = fsck::examine(layout, options, &Unwatched).unwrap().report().problems;
             problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect::<Vec<_>>()
         };
         let known = errors(&world.memory);
