@@ -344,7 +344,7 @@ fn what_may_not_be_read_is_told_and_the_rest_is_checked() {
     let world = World::of(&odd::corrupt());
     let secret = fixtures::CONFIG_ARM64.digest().path();
     let file = world.path("dir") + "/" + &secret;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("it is ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("it is ours");
     let mut words = vec!["fsck".to_owned(), "--format".into(), "json".into(), world.path("dir")];
     let ran = if fs::File::open(&file).is_ok() {
         // To root nothing is closed.
