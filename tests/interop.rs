@@ -587,3 +587,23 @@ fn signatures_still_verify_on_the_other_side() {
         serde_json::from_slice(&fs::read(space.folder().join("payload")).expect("it is there")).expect("it is JSON");
     assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], resolve(&hello()));
 }
+
+#[test]
+fn what_we_convert_is_what_regctl_converts() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    let (oci, docker) = (("oci", "--to-oci"), ("docker", "--to-docker"));
+    for (from, tag, ways) in
+        [("regctl/lay-docker-list", "list", [oci, docker, oci]), ("hello", "1.0", [docker, oci, docker])]
+    {
+        let copied = fixture(from);
+        done(&["copy", "--no-referrers", &format!("{copied}:{tag}"), &space.path("lay:it")]);
+        for (to, flag) in ways {
+            regctl.done(space.folder(), &["image", "mod", "ocidir://lay:it", flag, "--create", "theirs"]);
+            ocistow_in(space.folder(), ["convert", "lay:it", "ours", "--to", to]).ended(0);
+            assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")), "{from} to {to}");
+            ocistow_in(space.folder(), ["convert", "lay:it", "--to", to]).ended(0);
+        }
+    }
+    done(&["fsck", &space.path("lay")]);
+}

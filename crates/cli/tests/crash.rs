@@ -121,5 +121,7 @@ survives! {
     push_of_a_directory_survives: "push @/target:app @/source --title source";
     push_into_a_new_layout_survives: "push @/new:app @/bundle.tar.gz --title bundle";
     attach_survives: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    convert_survives: "convert @/target:1 --to docker --referrers";
+    convert_to_a_new_name_survives: "convert @/target:1 app --to docker";
     copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
 }

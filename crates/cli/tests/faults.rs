@@ -111,6 +111,8 @@ refuses! {
     push_of_a_directory_fails_whole: "push @/target:app @/source --title source";
     push_into_a_new_layout_fails_whole: "push @/new:app @/bundle.tar.gz --title bundle";
     attach_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    convert_fails_whole: "convert @/target:1 --to docker --referrers";
+    convert_to_a_new_name_fails_whole: "convert @/target:1 app --to docker";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
 }

@@ -26,6 +26,7 @@
 //! ```
 pub mod bundle;
 mod closure;
+pub mod convert;
 pub mod docker;
 pub mod facts;
 pub mod fsck;
@@ -40,6 +41,7 @@ mod rename;
 pub mod resolve;
 
 pub use closure::config_platform;
+pub use convert::{Conversion, Family, convert};
 pub use facts::{Facts, Form, ManifestKind, Part, Role};
 pub use graph::{Dialect, Edge, Graph, Load, Node};
 pub use import::{Import, Moved, import};
