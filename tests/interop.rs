@@ -587,3 +587,47 @@ fn signatures_still_verify_on_the_other_side() {
         serde_json::from_slice(&fs::read(space.folder().join("payload")).expect("it is there")).expect("it is JSON");
     assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], resolve(&hello()));
 }
+
+#[test]
+fn what_we_convert_is_what_regctl_converts() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    let (oci, docker) = (("oci", "--to-oci"), ("docker", "--to-docker"));
+    for (from, tag, ways) in
+        [("regctl/lay-docker-list", "list", [oci, docker, oci]), ("hello", "1.0", [docker, oci, docker])]
+    {
+        let copied = fixture(from);
+        done(&["copy", "--no-referrers", &format!("{copied}:{tag}"), &space.path("lay:it")]);
+        for (to, flag) in ways {
+            regctl.done(space.folder(), &["image", "mod", "ocidir://lay:it", flag, "--create", "theirs"]);
+            ocistow_in(space.folder(), ["convert", "lay:it", "ours", "--to", to]).ended(0);
+            assert_eq!(resolve(&space.path("lay:ours")), resolve(&space.path("lay:theirs")), "{from} to {to}");
+            ocistow_in(space.folder(), ["convert", "lay:it", "--to", to]).ended(0);
+        }
+    }
+    done(&["fsck", &space.path("lay")]);
+}
+
+/// REFERRERS-13: regctl looks at fallback tags only, unless told to read everything.
+#[test]
+fn regctl_finds_referrers_that_are_carried_as_tags() {
+    let Some(regctl) = Peer::find("regctl") else { return };
+    let space = Space::new();
+    let list = |layout: &str| {
+        let words = ["artifact", "list", "--format", "{{json .Descriptors}}", &format!("ocidir://{layout}:1.0")];
+        regctl.done(space.folder(), &words).json().as_array().map_or(0, Vec::len)
+    };
+    done(&["export", &hello(), "-o", &space.path("entries")]);
+    assert_eq!(list("entries"), 0);
+    for way in ["tags", "both"] {
+        done(&["export", &hello(), "-o", &space.path(way), "--referrers-as", way]);
+        done(&["copy", &hello(), &space.path(&format!("copied-{way}")), "--referrers-as", way]);
+        done(&["export", &hello(), "-o", &space.path("x.tar"), "--referrers-as", way, "--force"]);
+        done(&["import", &space.path("x.tar"), &space.path(&format!("imported-{way}"))]);
+        for layout in [way.to_owned(), format!("copied-{way}"), format!("imported-{way}")] {
+            assert_eq!(list(&layout), 2, "{layout}");
+            assert_eq!(discovered(&space.path(&format!("{layout}:1.0"))), discovered(&hello()), "{layout}");
+            done(&["fsck", &space.path(&layout)]);
+        }
+    }
+}

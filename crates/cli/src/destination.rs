@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use ocistow_graph::{Graph, Moved, Plan, import};
+use ocistow_graph::{Graph, Moved, Plan, ReferrersAs, import};
 use ocistow_layout::archive::{self, ArchiveSink, Compression, Existing, StreamSink};
 use ocistow_layout::carry::carry;
 use ocistow_layout::directory::Directory;
@@ -35,12 +35,36 @@ pub struct Manner {
     /// Replace an archive that is there, in one step
     #[arg(long)]
     pub force: bool,
+    /// Where it says who refers to what: tags are for regctl and others that look at fallback tags only
+    #[arg(long, value_enum, default_value_t = Referrers::Entries, value_name = "WAY")]
+    pub referrers_as: Referrers,
     /// Between directories, take content unchecked
     #[arg(long)]
     pub trust: bool,
     /// Between directories, make hard links instead of copies
     #[arg(long)]
     pub link: bool,
+}
+
+/// Where it is recorded who refers to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Referrers {
+    /// In untagged entries of index.json, as oras does
+    Entries,
+    /// In lists under tags sha256-…, as regctl does
+    Tags,
+    /// In both
+    Both,
+}
+
+impl From<Referrers> for ReferrersAs {
+    fn from(way: Referrers) -> Self {
+        match way {
+            Referrers::Entries => Self::Entries,
+            Referrers::Tags => Self::Tags,
+            Referrers::Both => Self::Both,
+        }
+    }
 }
 
 impl Destination {

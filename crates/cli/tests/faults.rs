@@ -186,6 +186,8 @@ refuses! {
     manifest_push_fails_whole: "manifest push @/target:again - < @/bundle.json";
     index_create_fails_whole: "index create @/target:1 pair late";
     index_add_fails_whole: "index add @/target:pair late";
+    convert_fails_whole: "convert @/target:1 --to docker --referrers";
+    convert_to_a_new_name_fails_whole: "convert @/target:1 app --to docker";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
     mending_what_is_damaged_fails_whole: "fsck @/damaged --repair-from @/source";

@@ -644,3 +644,42 @@ fn untag_and_tag_wait_no_longer_than_they_are_told() {
     drop(lock);
     assert_eq!(place.run("resolve STORE:second").code, 3);
 }
+
+#[test]
+fn convert_tells_what_became_of_what_and_who_stays_behind() {
+    let drawing =
+        "docker app:1 = base\nrefer sig -> app : application/x.sig\nimage oci:2 = base\nartifact chart:3 : a/b";
+    let place = Place::new(drawing);
+    let old = place.digest("app");
+    let said = place.run("convert STORE:1 new --format json").done();
+    let json = said.json();
+    assert_eq!(json["tags"], serde_json::json!(["new"]));
+    assert_eq!(json["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    let new = json["digest"].as_str().expect("it is text").to_owned();
+    assert!(said.err.contains("1 manifest refers to the old digests still; --referrers"), "{}", said.err);
+    assert_eq!(place.run("resolve STORE:1").done().out.trim(), old, "the old one keeps its name");
+    let said = place.run("convert STORE:1 --referrers").done();
+    assert_eq!(said.out, format!("1  {new}\nconverted from {old}, 2 manifests made\n"));
+    assert!(said.err.contains(&format!("signatures over {old} do not apply to {new}")), "{}", said.err);
+    assert!(said.err.contains(&format!("1 moved to {new}, it was {old}")), "{}", said.err);
+    assert_eq!(place.run("discover STORE:1 --format json").json()["referrers"].as_array().map(Vec::len), Some(1));
+    place.run("fsck STORE").done();
+    let before = std::fs::read(place.path.join("index.json")).expect("it is there");
+    let said = place.run("convert STORE:1 --referrers").done();
+    assert_eq!((said.out.contains("is of that form already"), said.err.as_str()), (true, ""));
+    assert_eq!(std::fs::read(place.path.join("index.json")).expect("it is there"), before);
+    // Of an artifact the answer has the subject.
+    assert_eq!(place.run("convert STORE@<sig> --format json").done().json()["subject"]["digest"], old);
+    for (line, code) in [
+        ("convert STORE:3 --to docker", 1),
+        ("convert STORE:nope", 3),
+        ("convert STORE@<base>", 2),
+        ("convert STORE:1 -x", 2),
+        ("convert STORE", 2),
+    ] {
+        assert_eq!(place.run(line).code, code, "{line}");
+        assert_eq!(std::fs::read(place.path.join("index.json")).expect("it is there"), before, "{line}");
+    }
+    let archive = place.archive();
+    assert_eq!(run(&["convert".into(), format!("{}:1", archive.display())]).code, 2);
+}

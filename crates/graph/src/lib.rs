@@ -27,6 +27,7 @@
 pub mod bundle;
 pub mod canvas;
 mod closure;
+pub mod convert;
 pub mod diff;
 pub mod docker;
 pub mod du;
@@ -39,6 +40,7 @@ mod held;
 pub mod import;
 pub mod kept;
 mod list;
+pub mod listed;
 pub mod listing;
 pub mod made;
 mod manifest;
@@ -55,10 +57,12 @@ pub mod sweep;
 
 pub use canvas::Canvas;
 pub use closure::config_platform;
+pub use convert::{Conversion, Family, convert};
 pub use facts::{Facts, Form, ManifestKind, Part, Role};
 pub use graph::{Dialect, Edge, Graph, Load, Node};
 pub use import::{Import, Moved, import};
 pub use kept::{Following, Keeper};
+pub use listed::ReferrersAs;
 pub use made::{Artifact, Made};
 pub use manifest::Manifest;
 pub use near::Reach;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ocistow_graph::listed::record;
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Digest, Error, Kind, Result};
 
@@ -67,6 +68,7 @@ impl Args {
         let destination = Destination::at(to.path.clone(), self.manner.compress)?;
         let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
         destination.check(&*outgoing.source, self.manner)?;
+        record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
         let root = outgoing.targets.first().expect("a copy has one target").descriptor.digest.clone();
         let mut renames = Vec::new();
         if let Some(reference) = &to.pick.reference {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use ocistow_graph::docker::docker_manifest;
+use ocistow_graph::listed::record;
 use ocistow_graph::{Asked, ManifestKind, Moved};
 use ocistow_layout::{Error, Kind, Result};
 
@@ -34,6 +35,9 @@ EXAMPLES:
 
   One platform, straight to another machine:
     ocistow export ./store:app --platform linux/arm64 -o - | ssh there ocistow import - ./store
+
+  With referrers where regctl finds them:
+    ocistow export ./store:app --referrers-as tags -o ./for-regctl
 
   For docker load and podman load:
     ocistow export ./store:app --platform linux/amd64 --as docker -o app.tar")]
@@ -98,7 +102,9 @@ impl Bundle {
     /// Decides what goes into the bundle.
     pub fn gather(&self, context: &Context<'_>) -> Result<Outgoing> {
         let (path, asked) = self.read()?;
-        outgoing(context, &path, &asked, &self.along, self.name.as_deref())
+        let mut outgoing = outgoing(context, &path, &asked, &self.along, self.name.as_deref())?;
+        record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
+        Ok(outgoing)
     }
 
     /// The members that an archive gets beside the layout.

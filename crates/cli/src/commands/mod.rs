@@ -12,6 +12,7 @@ pub mod attach;
 pub mod blob;
 pub mod cat;
 pub mod completions;
+pub mod convert;
 pub mod copy;
 pub mod diff;
 pub mod discover;
@@ -59,6 +60,7 @@ pub enum Command {
     Index(index::Args),
     Manifest(manifest::Args),
     Blob(blob::Args),
+    Convert(convert::Args),
     Tag(tag::Args),
     Untag(untag::Args),
     Rm(rm::Args),
@@ -91,6 +93,7 @@ impl Command {
             Self::Index(args) => args.run(context),
             Self::Manifest(args) => args.run(context),
             Self::Blob(args) => args.run(context),
+            Self::Convert(args) => args.run(context),
             Self::Tag(args) => args.run(context),
             Self::Untag(args) => args.run(context),
             Self::Rm(args) => args.run(context),

@@ -1,0 +1,183 @@
+//! `convert` makes manifests anew in another form.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use ocistow_graph::{Conversion, Family, Graph, Target, convert};
+use ocistow_layout::edit::apply;
+use ocistow_layout::transaction::Transaction;
+use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
+
+use super::export::moved;
+use super::{at, tag};
+use crate::code::Code;
+use crate::entering::{TRIES, standing, tags};
+use crate::location::Location;
+use crate::placed::Placed;
+use crate::speak::Context;
+
+/// Make a manifest anew in another form: Docker's as OCI's and back, ORAS and withdrawn artifact forms as OCI's of today
+///
+/// All children of an index are made anew with it.
+/// Configs, layers and blobs stay as they are; only manifests get another digest. The name moves to the new one,
+/// unless NEWTAG is given: then the old one keeps it. What is of that form already stays as it is. What the other
+/// form has no words for (artifacts, attestations and layers in zstd for Docker) is refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES:
+  A Docker image, or list of images, as OCI:
+    ocistow convert ./store:app
+
+  The same, with signatures and SBOMs that refer to it, under a name of its own:
+    ocistow convert ./store:app app-oci --referrers
+
+  For a registry that knows only Docker's form:
+    ocistow convert ./store:app app-docker --to docker
+
+  An ORAS artifact that has no name:
+    ocistow convert ./store@sha256:…")]
+pub struct Args {
+    /// The layout, and what is meant in it: PATH, PATH:REF, PATH@DIGEST or PATH:REF@DIGEST
+    #[arg(value_name = "LOC")]
+    location: OsString,
+    /// What the new one is called; the old one then keeps its name
+    #[arg(value_name = "NEWTAG")]
+    new: Option<String>,
+    /// Whose form it gets
+    #[arg(long, value_enum, default_value_t = To::Oci, value_name = "FORM")]
+    to: To,
+    /// Also make what refers to it anew, so that it refers to the new one
+    #[arg(long)]
+    referrers: bool,
+    /// Take PATH as it is, whatever it contains, and LOC as a reference in it
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+/// Whose form a manifest gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum To {
+    /// OCI 1.1
+    Oci,
+    /// Docker's second schema
+    Docker,
+}
+
+impl Args {
+    /// Runs it.
+    pub fn run(&self, context: &Context<'_>) -> Result<Code> {
+        let location = at::read(Some(&self.location), self.path.as_deref())?;
+        self.new.as_deref().map(|new| tag::judge(context, new)).transpose()?;
+        let mut tries = 0;
+        loop {
+            let source = at::open_directory(context, &location.path)?;
+            let conversion = self.decide(context, &*source, &location)?;
+            match self.act(context, &*source, &location.path, &conversion) {
+                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
+                    tries += 1;
+                    context.log(&format!("{}: deciding again", why.chain()));
+                }
+                Err(why) => return Err(why),
+                Ok(tags) => {
+                    self.tell(context, &conversion);
+                    return answer(context, &location.path, &conversion, tags);
+                }
+            }
+        }
+    }
+
+    fn decide(&self, context: &Context<'_>, source: &dyn Source, location: &Location) -> Result<Conversion> {
+        let progress = context.progress("reading manifests", None);
+        let graph = Graph::load(source, at::load(context, false), &progress)?;
+        let mut target = ocistow_graph::resolve::resolve_in(&graph, source, &at::asked(&location.pick))?;
+        if !target.manifest {
+            let descriptor = tag::lying(source, &target.descriptor.digest)?;
+            target = Target { descriptor, manifest: true, ..target };
+        }
+        let family = match self.to {
+            To::Oci => Family::Oci,
+            To::Docker => Family::Docker,
+        };
+        convert(&graph, source, &target, family, self.referrers)
+    }
+
+    /// Publishes what was decided, if that is anything. Gives the tags that it has then. On `Err` nothing that was there
+    /// before is changed.
+    fn act(
+        &self,
+        context: &Context<'_>,
+        source: &dyn Source,
+        path: &Path,
+        conversion: &Conversion,
+    ) -> Result<Vec<String>> {
+        let digest = &conversion.new.digest;
+        if conversion.root().is_none() && self.new.is_none() {
+            return Ok(tags(&source.index()?, digest));
+        }
+        let progress = context.progress("converting", None);
+        let mut transaction = Transaction::begin(path, context.writing(&progress))?;
+        let target = standing(Some(source))?;
+        let entering = conversion.enter(self.new.as_deref(), &target)?;
+        let mut order: Vec<Blob> = Vec::new();
+        for (blob, bytes) in &entering.written {
+            transaction.put(blob, Content::Bytes(bytes))?;
+            order.push(blob.clone());
+        }
+        transaction.publish(&order, &entering.import.edits)?;
+        context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
+        moved(context, &entering.import.moved);
+        let after = IndexFile::parse(apply(&target.index, &entering.import.edits)?)?;
+        Ok(tags(&after, digest))
+    }
+
+    /// Tells what became of those who refer to the old one.
+    fn tell(&self, context: &Context<'_>, conversion: &Conversion) {
+        let Conversion { old, new, absent, attached, left, .. } = conversion;
+        if conversion.root().is_none() {
+            return;
+        }
+        if !absent.is_empty() {
+            let count = absent.len();
+            let (are, stay) = if count == 1 { ("child is", "stays") } else { ("children are", "stay") };
+            context.warn(&format!("{count} {are} not there and {stay} listed as before"));
+        }
+        if !attached.is_empty() {
+            let count = attached.len();
+            let what = if count == 1 { "manifest refers" } else { "manifests refer" };
+            context.warn(&format!(
+                "{count} {what} to the new digests now; signatures over {} do not apply to {}: sign anew",
+                old.digest, new.digest
+            ));
+        }
+        if !left.is_empty() {
+            let count = left.len();
+            let what = if count == 1 { "manifest refers" } else { "manifests refer" };
+            let more = if self.referrers { "" } else { "; --referrers makes them refer to the new ones" };
+            context.note(&format!("{count} {what} to the old digests still{more}"));
+        }
+    }
+}
+
+fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec<String>) -> Result<Code> {
+    let layout = at::open_directory(context, path)?;
+    let told = match (conversion.root(), conversion.count()) {
+        (None, _) => "is of that form already".to_owned(),
+        (Some(_), 1) => from(&conversion.old.digest),
+        (Some(_), count) => format!("{}, {count} manifests made", from(&conversion.old.digest)),
+    };
+    let read;
+    let facts = match conversion.root() {
+        Some(made) => Some(&made.facts),
+        None => {
+            read = ocistow_graph::graph::read(&*layout, &conversion.new).0;
+            read.facts(&conversion.new.digest).ok()
+        }
+    };
+    context.answer(&Placed::of(path, &conversion.new, facts, &*layout, tags, told)?)?;
+    Ok(Code::Done)
+}
+
+fn from(old: &Digest) -> String {
+    format!("converted from {old}")
+}

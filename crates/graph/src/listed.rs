@@ -1,0 +1,72 @@
+//! Referrers of a bundle, listed under fallback tags for tools that look for them nowhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ocistow_layout::index::{INDEX_TYPE, entry_text};
+use ocistow_layout::name::Pair;
+use ocistow_layout::{Blob, Descriptor, Digest, Source};
+
+use crate::bundle;
+use crate::facts::Facts;
+use crate::graph::{About, Graph, about};
+use crate::list;
+use crate::plan::{Entry, Plan};
+
+/// Where a bundle says who refers to what. Lists that go along are kept true in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReferrersAs {
+    /// In untagged entries, as oras does.
+    #[default]
+    Entries,
+    /// In lists under fallback tags, as regctl does (REFERRERS-13).
+    Tags,
+    /// In both.
+    Both,
+}
+
+/// Makes `plan` record its referrers in that way. `graph` and `source` are what it was made from.
+pub fn record(plan: &mut Plan, graph: &Graph, source: &dyn Source, way: ReferrersAs) {
+    if way == ReferrersAs::Entries {
+        return;
+    }
+    let mut referrers: BTreeMap<String, BTreeMap<&Digest, &Facts>> = BTreeMap::new();
+    for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
+        if let Some(subject) = &facts.subject {
+            referrers.entry(subject.digest.fallback_tag()).or_default().insert(&facts.digest, facts);
+        }
+    }
+    if way == ReferrersAs::Tags {
+        // What was asked for by itself keeps its entry.
+        let asked: BTreeSet<&Digest> = plan.roots.iter().map(|root| &root.digest).collect();
+        let listed: BTreeSet<&Digest> = referrers.values().flat_map(BTreeMap::keys).copied().collect();
+        plan.entries.retain(|entry| {
+            let digest = &entry.descriptor.digest;
+            !(entry.pair.is_empty() && listed.contains(digest) && !asked.contains(digest))
+                || about(&entry.descriptor, &entry.pair).is_some()
+        });
+    }
+    let there: BTreeSet<String> = plan
+        .entries
+        .iter()
+        .filter_map(|entry| match about(&entry.descriptor, &entry.pair) {
+            Some(About::Tag(tag)) => Some(tag),
+            _ => None,
+        })
+        .collect();
+    let mut entries = std::mem::take(&mut plan.entries);
+    for (tag, referrers) in referrers.into_iter().filter(|(tag, _)| !there.contains(tag)) {
+        let members: Vec<String> = referrers.values().map(|facts| list::member(facts)).collect();
+        let bytes = list::made(members.iter().map(String::as_str));
+        let blob = Blob { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        let pair = Pair { image: None, reference: Some(tag) };
+        let text = entry_text(&Descriptor::new(INDEX_TYPE, blob.digest.clone(), blob.size), &pair);
+        entries.push(Entry { descriptor: Descriptor::parse(&text).expect("a list's entry is a descriptor"), pair });
+        if let Err(at) = plan.manifests.binary_search_by(|known| known.digest.cmp(&blob.digest)) {
+            if !matches!(source.size(&blob.digest), Ok(Some(_))) {
+                plan.inline.insert(blob.digest.clone(), bytes);
+            }
+            plan.manifests.insert(at, blob);
+        }
+    }
+    plan.entries = bundle::sorted(entries);
+}
