@@ -1,6 +1,7 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
 mod guide;
+mod hostile;
 mod interop;
 mod making;
 mod odd;

@@ -59,7 +59,7 @@ pub enum Broken {
     Damaged(String),
     /// The medium did not give its bytes: nobody knows whether they are right.
     Unread(String),
-    /// Its bytes are right, but are no manifest.
+    /// Its bytes are right, but are no manifest, or too many to be one (MANIFEST-21).
     Malformed(String),
     /// Its bytes are right, but JSON nested too deeply to be read (MANIFEST-21).
     TooDeep,
@@ -441,19 +441,32 @@ pub(crate) struct Want<'t> {
 
 impl Want<'_> {
     fn read(&self, source: &dyn Source) -> (Node, Vec<u8>) {
-        match checked::read(source, &self.digest, self.limit) {
-            Ok(Some(bytes)) => (self.judge(bytes.clone()), bytes),
-            Ok(None) => self.elsewhere(),
-            Err(why) => (Node::Broken(why.into()), Vec::new()),
+        let content = match source.open(&self.digest) {
+            Ok(Some(content)) => content,
+            Ok(None) => return self.elsewhere(),
+            Err(why) => return (Node::Broken(why.into()), Vec::new()),
+        };
+        match self.bytes(content) {
+            Ok(bytes) => (self.judge(bytes.clone()), bytes),
+            Err(why) => (Node::Broken(why), Vec::new()),
         }
     }
 
     /// The node that content is.
     fn node(&self, content: Content<'_>) -> Node {
-        match checked::whole(&self.digest, content, self.limit) {
+        match self.bytes(content) {
             Ok(bytes) => self.judge(bytes),
-            Err(why) => Node::Broken(why.into()),
+            Err(why) => Node::Broken(why),
         }
+    }
+
+    /// The right bytes. Those of a document that is too long may be right, too: nobody reads them.
+    fn bytes(&self, content: Content<'_>) -> std::result::Result<Vec<u8>, Broken> {
+        let (length, limit) = (content.len(), self.limit);
+        if length > limit {
+            return Err(Broken::Malformed(format!("it has {length} bytes, the limit is {limit}")));
+        }
+        checked::whole(&self.digest, content, limit).map_err(Broken::from)
     }
 
     /// A right `data` stands in for an absent blob (DESCRIPTOR-9).

@@ -15,6 +15,9 @@ use crate::platform::Selector;
 
 /// How many candidates an error names before it says how many more there are.
 const MOST_NAMED: usize = 20;
+/// How many indexes with a platform of their own are looked into, one in the other: each may hold all that the one
+/// before it held, which is looked through again.
+const MOST_NESTED: usize = 16;
 
 /// What the part of a location behind its path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +187,7 @@ fn reachable(graph: &Graph, source: &dyn Source, digest: &Digest) -> Result<Targ
 /// indexes. What says no platform is judged by its config; a root that is no index is judged alike.
 ///
 /// NotFound where nothing is for the platform (what there is is the hint); Integrity or Incomplete where an
-/// index on the way cannot be read. The manifest that is named may itself be absent.
+/// index on the way cannot be read; Integrity where too many with a platform of their own are nested. The manifest that is named may itself be absent.
 pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) -> Result<Descriptor> {
     let mut root = root.clone();
     let mut met = HashSet::new();
@@ -237,6 +240,10 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
         // An index with a platform of its own is looked into in turn; one that leads back to itself is not.
         if !is_index || !met.insert(chosen.digest.clone()) {
             return Ok(chosen);
+        }
+        if met.len() > MOST_NESTED {
+            let why = format!("more than {MOST_NESTED} indexes for it are nested in each other");
+            return Err(Error::new(Kind::Integrity, format!("could not tell what {selector} means")).because(why));
         }
         root = chosen;
     }

@@ -260,7 +260,7 @@ fn lists_and_tags_of_referrers_come_along_in_their_dialect() {
         let sig = after.referrers(&new).iter().find(|edge| edge.cosign.is_none()).unwrap();
         for list in lists {
             let listed: Vec<_> = after.facts(&list.digest).unwrap().children().map(|c| c.digest.clone()).collect();
-            assert_eq!(listed, [sig.referrer.clone()], "{dialect}");
+            assert_eq!(listed, std::slice::from_ref(&sig.referrer), "{dialect}");
         }
         assert_eq!(after.referrers(&new).iter().filter_map(|edge| edge.cosign).collect::<Vec<_>>(), ["sig"]);
     }

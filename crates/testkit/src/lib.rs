@@ -62,6 +62,7 @@
 
 mod draw;
 pub mod fixtures;
+pub mod hostile;
 pub mod medium;
 pub mod odd;
 mod source;

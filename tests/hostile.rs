@@ -1,0 +1,150 @@
+//! Layouts of enemies go through the program under a limit of memory and of time: they are answered or refused, and
+//! nothing else.
+
+use std::fs;
+
+use ocistow_layout::memory::Memory;
+use ocistow_testkit::hostile::*;
+use ocistow_testkit::{to_dir, to_tar};
+
+use crate::run::ocistow_within;
+
+/// The memory that the program may take beside what documents need.
+const ROOM: u64 = 64 << 20;
+/// What it may take for each byte of index.json and manifests: what is understood of a descriptor is larger than its
+/// text, and an import has several of each entry.
+const ROOM_A_BYTE: u64 = 40;
+/// The seconds of a processor that a command may take: what grows with the square of a layout takes longer.
+const SECONDS: u64 = 60;
+
+/// What is asked of every layout. `@` is the layout, `#` a place to write to.
+const LINES: [&str; 20] = [
+    "ls --all @",
+    "show @:v1",
+    "resolve @:v1",
+    "resolve @:v1 --platform linux/amd64",
+    "discover @:v1",
+    "discover @:v1 --format json",
+    "discover @:v1 --format tree --all-platforms -v",
+    "fsck @ --format json",
+    "plan @ --format json",
+    "plan @:v1",
+    "plan @:v1 --platform linux/amd64",
+    "plan @ --platform linux/amd64",
+    "du @ -v",
+    "diff @:v1 @:v1 --format json",
+    "export @ -o #x.tar",
+    "import #x.tar #in",
+    "import @ #in",
+    "export #x.tar -o #out",
+    "fsck #x.tar",
+    "diff @ #x.tar -v",
+];
+
+/// Asks everything of the layout as a directory, and what only looks of it as an archive too. `codes`: how lines that
+/// start so end; those that are not there end with 0.
+#[track_caller]
+fn survives(layout: &Memory, codes: &[(&str, i32)]) {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    to_dir(layout, path("dir")).expect("there is room");
+    fs::write(path("tar"), to_tar(layout)).expect("there is room");
+    let documents = layout.index.len() + layout.blobs.values().map(Vec::len).sum::<usize>();
+    let memory = ROOM + ROOM_A_BYTE * documents as u64;
+    let refused = codes.iter().any(|(start, _)| *start == "export");
+    for line in LINES.iter().filter(|line| !refused || line.contains('@') && !line.contains("@ #x.tar -v")) {
+        let places: &[&str] = if line.contains('#') { &["dir"] } else { &["dir", "tar"] };
+        for place in places {
+            let words = line.split(' ').map(|word| match word.strip_prefix('#') {
+                Some(name) => path(name),
+                None => word.replace('@', &path(place)),
+            });
+            let ran = ocistow_within(memory, SECONDS, words);
+            let code = codes.iter().find(|(start, _)| line.starts_with(start)).map_or(0, |(_, code)| *code);
+            // Enemies make long messages.
+            let said: String = ran.err.chars().take(1000).collect();
+            assert_eq!(ran.code, code, "{line}, {documents} bytes as {place}: {said}");
+            if line.contains("json") {
+                ran.json();
+            }
+        }
+    }
+    assert_eq!(fs::exists(path("x.tar")).expect("it can be asked"), !refused, "what was refused was written");
+}
+
+fn all<const N: usize>(starts: [&'static str; N], code: i32) -> [(&'static str, i32); N] {
+    starts.map(|start| (start, code))
+}
+
+#[test]
+fn a_tag_that_stands_many_times_is_ambiguous_and_carried() {
+    let named = all(["show", "resolve", "discover", "plan @:v1", "diff @:v1"], 2);
+    survives(&one_tag(1000), &named);
+}
+
+#[test]
+fn null_is_an_empty_list() {
+    survives(&nulls(), &[("plan @ --platform", 3)]);
+    survives(&null_index(), &all(["show", "resolve", "discover", "plan", "diff @:v1", "export", "import"], 3));
+}
+
+#[test]
+fn depth_is_no_recursion() {
+    survives(&nested(3000), &[]);
+    survives(&chain(1500), &[]);
+    let missing = all(["show", "resolve @:v1 --platform", "plan", "export", "import", "fsck"], 5);
+    survives(&chain_of_nothing(500), &missing);
+}
+
+#[test]
+fn what_is_reached_over_many_ways_is_met_once() {
+    survives(&diamonds(40), &[]);
+    survives(&comb(300, 300), &[]);
+    survives(&roots_of_one(500, 5000), &[("resolve @:v1 --platform", 3)]);
+    survives(&nested_for_platforms(300), &[("resolve @:v1 --platform", 4)]);
+}
+
+#[test]
+fn long_lists_are_read_and_many_about_one_subject_do_not_multiply() {
+    survives(&long_list(3000), &[]);
+    survives(&many_lists(1000), &[]);
+    survives(&cut_tags(500), &[]);
+}
+
+/// MANIFEST-21
+#[test]
+fn documents_beyond_the_limits_are_refused() {
+    let refused = all(["show", "resolve @:v1 --platform", "fsck", "plan", "export", "import"], 4);
+    survives(&children(100_001), &refused);
+    survives(&of_length((8 << 20) + 1), &refused);
+    survives(&of_depth(65), &refused);
+    survives(&of_length(8 << 20), &[]);
+    survives(&of_depth(64), &[]);
+}
+
+#[test]
+fn circles_of_referrers_end() {
+    survives(&circle(500), &[]);
+    survives(&all_of_all(40), &[]);
+    survives(&attestations(500), &all(["resolve @:v1 --platform", "plan @:v1 --platform", "plan @ --platform"], 3));
+}
+
+/// The same where it hurts: a list of a hundred megabytes, twenty thousand entries of one tag, and the rest ten times
+/// as large. Not for a build that checks every sum.
+#[test]
+#[ignore = "takes an hour unless it was built with --release"]
+fn all_of_it_at_full_size() {
+    survives(&long_list(500_000), &[]);
+    survives(&one_tag(20_000), &all(["show", "resolve", "discover", "plan @:v1", "diff @:v1"], 2));
+    survives(&chain(20_000), &[]);
+    survives(&nested(20_000), &[]);
+    survives(&comb(20_000, 10_000), &[]);
+    survives(&roots_of_one(20_000, 100_000), &[("resolve @:v1 --platform", 3)]);
+    survives(&nested_for_platforms(3000), &[("resolve @:v1 --platform", 4)]);
+    survives(&many_lists(10_000), &[]);
+    survives(&cut_tags(10_000), &[]);
+    survives(&children(100_000), &[("resolve @:v1 --platform", 3)]);
+    survives(&circle(10_000), &[]);
+    survives(&all_of_all(400), &[]);
+    survives(&attestations(10_000), &all(["resolve @:v1 --platform", "plan @:v1 --platform", "plan @ --platform"], 3));
+}
