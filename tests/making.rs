@@ -436,6 +436,38 @@ fn pull_says_what_it_cannot_give() {
 }
 
 #[test]
+fn cat_prints_a_layer_by_its_place_or_title() {
+    let bench = Bench::new();
+    bench.done("push lay:v1 a.txt b.txt");
+    assert_eq!(bench.done("cat lay:v1 --layer 2").text(), "two");
+    assert_eq!(bench.done("cat lay:v1 --title a.txt").text(), "hi\n");
+    assert_eq!(bench.done("cat lay --layer 1").text(), "hi\n", "the only root is meant");
+    for (words, code, why) in [
+        ("lay:v1 --layer 3", 3, "could not find layer 3"),
+        ("lay:v1 --layer 0", 2, "0"),
+        ("lay:v1 --title c.txt", 3, "no layer has that title"),
+        ("lay:v1 --title a.txt --layer 1", 2, "cannot be used with"),
+    ] {
+        let refused = bench.run(&format!("cat {words}")).ended(code);
+        assert!(refused.err.contains(why) && refused.out.is_empty(), "{refused}");
+    }
+    bench.run(&format!("cat lay@{} --layer 1", Digest::of(b"two"))).ended(2);
+
+    let hello = fixture("hello:1.0");
+    let index = bench.run(&format!("cat {hello} --layer 1")).ended(3);
+    assert!(index.err.contains("hint: --platform"), "{index}");
+    let layer = bench.done(&format!("cat {hello} --platform linux/arm64 --layer 2"));
+    let shown = bench.done(&format!("show {hello} --platform linux/arm64 --format json")).json();
+    assert_eq!(shown["layers"][1]["digest"], Digest::of(&layer.out).to_string());
+    let manifest = bench.done(&format!("cat {hello} --platform linux/arm64"));
+    assert_eq!(shown["digest"], Digest::of(&manifest.out).to_string());
+
+    bench.artifact("twice", &[json!({TITLE: "one"}), json!({TITLE: "one"})]);
+    let twice = bench.run("cat twice:made --title one").ended(4);
+    assert!(twice.err.contains("hint: --layer"), "{twice}");
+}
+
+#[test]
 fn manifests_and_blobs_are_stored_as_they_are() {
     let bench = Bench::new();
     bench.write(
@@ -509,6 +541,12 @@ fn indexes_are_made_and_changed() {
     let added = bench.done(&format!("index add hello:new @{arm} art amd"));
     assert!(added.err.contains("note: new moved to"), "{added}");
     assert_eq!(own("show --raw hello:new"), whole, "there and back again");
+    bench.done(&format!("index rm hello:new {arm} {art}"));
+    bench.done("index add hello:new art --merge 1.0");
+    assert_eq!(bench.manifest("hello:new")["manifests"].as_array().map(Vec::len), Some(3), "what is there stays");
+    assert_eq!(own("resolve hello:new --platform linux/arm64"), arm);
+    bench.run("index add hello:new --merge amd").ended(2);
+    bench.run("index add hello:new").ended(2);
     bench.done("fsck hello");
 
     let signed = bench.done(&format!("index rm hello:1.0 {arm}"));
