@@ -6,6 +6,7 @@ mod interop;
 mod making;
 mod odd;
 mod readme;
+mod referrers;
 mod run;
 mod samples;
 mod stop;
