@@ -513,6 +513,38 @@ fn manifests_and_blobs_are_stored_as_they_are() {
     assert_eq!(found["referrers"].as_array().map(Vec::len), Some(1));
 }
 
+/// ORAS-ARTIFACT-6, DOCKER-COMPAT-7
+#[test]
+fn convert_makes_old_referrers_anew_and_refuses_the_first_schema() {
+    let bench = Bench::new();
+    let subject = bench.digest("push lay:v1 a.txt");
+    let size = bench.done("show --raw lay:v1").out.len();
+    let old = json!({"mediaType": "application/vnd.cncf.oras.artifact.manifest.v1+json", "artifactType": "a/sbom",
+        "blobs": [{"mediaType": "text/plain", "digest": Digest::of(b"hi\n").to_string(), "size": 3}],
+        "subject": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject, "size": size}});
+    bench.write("old.json", old.to_string());
+    let old = bench.digest("manifest push lay old.json");
+    let told = bench.done("convert lay:v1 --referrers");
+    assert!(told.err.contains("1 manifest that refers to it was of a withdrawn form"), "{told}");
+    assert!(told.text().contains("is of that form already, 1 manifest made"), "{told}");
+    let referrers = bench.done("discover lay:v1 --format json").json();
+    let referrers = referrers["referrers"].as_array().expect("a list");
+    assert_eq!(referrers.len(), 1);
+    assert_ne!(referrers[0]["digest"], old);
+    assert_eq!(referrers[0]["artifactType"], "a/sbom");
+    assert_eq!(bench.done("convert lay:v1 --referrers").err, "");
+    bench.done("fsck lay");
+
+    bench.write("first.json", r#"{"schemaVersion":1,"name":"a","tag":"b","fsLayers":[],"history":[]}"#);
+    let refused = bench.run("manifest push lay:first first.json").ended(4);
+    assert!(refused.err.contains("Docker's first schema"), "{refused}");
+    let first = bench.digest("blob push lay first.json");
+    let before = bench.read("lay/index.json");
+    let refused = bench.run(&format!("convert lay@{first}")).ended(1);
+    assert!(refused.err.contains("whose layers and config have to be made anew"), "{refused}");
+    assert_eq!(bench.read("lay/index.json"), before);
+}
+
 #[test]
 fn indexes_are_made_and_changed() {
     let bench = Bench::new();
