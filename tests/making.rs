@@ -324,6 +324,79 @@ fn what_cannot_be_meant_makes_nothing() {
     assert!(!bench.folder().join("lay").exists());
 }
 
+/// Every command that names or makes something in a layout that is there.
+#[test]
+fn what_is_no_name_type_or_key_changes_nothing() {
+    let bench = Bench::new();
+    bench.done(&format!("copy {} lay", fixture("hello:1.0")));
+    bench.done("export lay -o lay.tar");
+    bench.write("m.json", bench.done("show --raw lay:1.0 --platform linux/amd64").text());
+    bench.write("notes.json", r#"{"$manifest":{"a b":"c"}}"#);
+    let long = "x".repeat(256);
+    let names = [
+        "tag lay:1.0 NAME",
+        "tag lay:1.0 fine NAME",
+        "push lay:NAME a.txt",
+        "manifest push lay:NAME m.json",
+        "index create lay:NAME 1.0",
+        "index add lay:NAME 1.0",
+        "index rm lay:NAME sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "convert lay:1.0 NAME --to docker",
+        "copy lay:1.0 lay:NAME",
+        "copy lay.tar:1.0 new:NAME",
+        "copy lay:1.0 new.tar:NAME",
+        "import lay.tar lay --tag 1.0=NAME",
+        "import lay.tar new --tag 1.0=fine --tag 1.0=NAME",
+    ];
+    let bad = [".x", "x/", "a//b", "host/x:"];
+    let mut table: Vec<(i32, String, &str)> = Vec::new();
+    for line in names {
+        table.extend(bad.map(|name| (2, line.replace("NAME", name), "as a name")));
+    }
+    for made in ["attach lay:1.0 --artifact-type a/b", "push lay:new"] {
+        for (words, why) in [
+            ("a.txt:b", "as a media type"),
+            ("a.txt --title ../x", "lead upwards"),
+            ("a.txt --title /x", "absolute"),
+            ("a.txt --title LONG", "longer than 255"),
+            ("a.txt ./a.txt", "twice"),
+            ("d d/y", "lies in it"),
+            ("a.txt --annotation =x", "key of an annotation"),
+            ("a.txt --annotation k=1 --annotation k=2", "twice"),
+            ("a.txt --annotation-file notes.json", "no key"),
+            ("a.txt --config d:x/y", "it is a directory"),
+        ] {
+            table.push((2, format!("{made} {words}").replace("LONG", &long), why));
+        }
+    }
+    for (line, why) in [
+        ("attach lay:1.0 --artifact-type b a.txt", "--artifact-type"),
+        ("push lay:new a.txt --artifact-type b", "--artifact-type"),
+        ("index create lay:new 1.0 --artifact-type b", "--artifact-type"),
+        ("index create lay:new 1.0 --annotation =x", "key of an annotation"),
+        ("index create lay:new 1.0 -a k=1 -a k=2", "twice"),
+        ("import lay.tar lay --tag 1.0", "OLD=NEW"),
+        ("export lay:1.0 --platform linux/arm64 --as docker -o new.tar --name a/b:tag", "name of a repository"),
+        ("export lay:1.0 --platform linux/arm64 --as docker -o new.tar --name Upper", "name of a repository"),
+        ("export lay:1.0 --platform linux/arm64 --as docker -o new.tar --name example.com/", "name of a repository"),
+        ("plan lay:1.0 --platform linux/arm64 --as docker --name a//b", "name of a repository"),
+    ] {
+        table.push((2, line.to_owned(), why));
+    }
+    let before = bench.tree(".");
+    for (code, line, why) in table {
+        let ran = bench.run(&line).ended(code);
+        assert!(ran.err.contains(why), "{ran}");
+        assert_eq!(bench.tree("."), before, "{line}");
+    }
+    // A name that others left there can still be named, to be rid of it.
+    let index = bench.read("lay/index.json").replace("\"1.0\"", "\".x\"");
+    bench.write("lay/index.json", index);
+    bench.done("tag lay:.x fine");
+    bench.done("untag lay:.x");
+    bench.done("resolve lay:fine");
+}
+
 #[test]
 fn attach_refers_to_what_is_named() {
     let bench = Bench::new();
