@@ -324,6 +324,28 @@ fn what_cannot_be_meant_makes_nothing() {
     assert!(!bench.folder().join("lay").exists());
 }
 
+/// A file of a system's own has content and no size: nobody can tell when it is read to its end.
+#[test]
+fn what_says_to_be_empty_and_is_not_is_never_stored_as_empty() {
+    let bench = Bench::new();
+    bench.done("push lay:v1 a.txt");
+    let before = bench.tree("lay");
+    for line in [
+        "push lay:v2 /proc/version --title x",
+        "push lay:v2 a.txt --config /proc/version:x/y",
+        "attach lay:v1 --artifact-type a/b /proc/version --title x",
+        "blob push lay /proc/version",
+        "manifest push lay:v2 /proc/version",
+        "push lay:v2 a.txt --annotation-file /proc/version",
+    ] {
+        let ran = bench.run(line).ended(1);
+        assert!(ran.err.contains("could not read /proc/version") && ran.err.contains("no size"), "{ran}");
+        assert_eq!(bench.tree("lay"), before, "{line}");
+    }
+    bench.write("empty", "");
+    bench.done("push lay:v2 empty");
+}
+
 /// Every command that names or makes something in a layout that is there.
 #[test]
 fn what_is_no_name_type_or_key_changes_nothing() {
