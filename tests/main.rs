@@ -5,6 +5,7 @@ mod guide;
 mod hostile;
 mod interop;
 mod making;
+mod naming;
 mod odd;
 mod readme;
 mod referrers;

@@ -268,7 +268,14 @@ impl Draft {
         if digests.len() > 1 {
             let list: Vec<String> = digests.iter().map(ToString::to_string).collect();
             let why = format!("{reference} names {}", list.join(" and "));
-            return Err(Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why));
+            let error = Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why);
+            let mut names: Vec<&str> = places.iter().filter_map(|&at| self.entries[at].pair.exact()).collect();
+            names.sort_unstable();
+            names.dedup();
+            return Err(match names.len() {
+                1 => error.hint("rm PATH@DIGEST removes what one of them stands for"),
+                _ => error.hint(format!("write one of {}", names.join(", "))),
+            });
         }
         Ok(places)
     }

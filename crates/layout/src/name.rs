@@ -53,6 +53,11 @@ impl Pair {
         }
     }
 
+    /// What it can be set and removed by: the full name where there is one, else the tag; `None` where it has neither.
+    pub fn exact(&self) -> Option<&str> {
+        self.image.as_deref().or(self.reference.as_deref())
+    }
+
     /// The tag to show: `ref.name`, else the tag of the full name.
     pub fn tag(&self) -> Option<&str> {
         self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
