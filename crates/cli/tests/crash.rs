@@ -212,6 +212,7 @@ survives! {
     push_of_a_directory_survives: "push @/target:app @/source --title source";
     push_into_a_new_layout_survives: "push @/new:app @/bundle.tar.gz --title bundle";
     attach_survives: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    attach_with_a_list_survives: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
     manifest_push_survives: "manifest push @/target:again - < @/bundle.json";
     index_create_survives: "index create @/target:1 pair late";
     index_add_survives: "index add @/target:pair late";
