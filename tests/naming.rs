@@ -65,7 +65,7 @@ const CASES: &[Case] = &[
         HOSTS,
         "untag lay:1",
         2,
-        "hint: write one of one.example/app:1, two.example/app:1",
+        "hint: a full name says which is meant: one.example/app:1, two.example/app:1",
         "1(one.example/app:1)=a 1(two.example/app:1)=b",
     ),
     (HOSTS, "untag lay:one.example/app:1", 0, "one.example/app:1 is gone", "1(two.example/app:1)=b"),

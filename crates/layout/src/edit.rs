@@ -269,12 +269,11 @@ impl Draft {
             let list: Vec<String> = digests.iter().map(ToString::to_string).collect();
             let why = format!("{reference} names {}", list.join(" and "));
             let error = Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why);
-            let mut names: Vec<&str> = places.iter().filter_map(|&at| self.entries[at].pair.exact()).collect();
-            names.sort_unstable();
-            names.dedup();
-            return Err(match names.len() {
-                1 => error.hint("rm PATH@DIGEST removes what one of them stands for"),
-                _ => error.hint(format!("write one of {}", names.join(", "))),
+            let full = places.iter().filter_map(|&at| self.entries[at].pair.exact()).filter(|full| *full != reference);
+            let full: Vec<&str> = full.collect();
+            return Err(match full.is_empty() {
+                true => error.hint("rm PATH@DIGEST removes what one of them stands for"),
+                false => error.hint(format!("a full name says which is meant: {}", full.join(", "))),
             });
         }
         Ok(places)

@@ -24,8 +24,10 @@ use crate::speak::Context;
 #[command(after_help = "\
 EXAMPLES:
   ocistow attach ./store:app --artifact-type application/spdx+json sbom.json:application/spdx+json
-  ocistow attach ./store:app --platform linux/arm64 --artifact-type application/vnd.example.report report/
-  ocistow attach ./store@sha256:… --artifact-type application/vnd.example.note --annotation org.example.seen=yes
+  ocistow attach ./store:app --platform linux/arm64 --artifact-type application/vnd.example.report \\
+    report/
+  ocistow attach ./store@sha256:… --artifact-type application/vnd.example.note \\
+    --annotation org.example.seen=yes
   ocistow attach ./store:app --artifact-type application/spdx+json sbom.json --referrers-as both")]
 pub struct Args {
     /// What it refers to: PATH, PATH:REF, PATH@DIGEST or PATH:REF@DIGEST
