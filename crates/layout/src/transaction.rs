@@ -913,15 +913,12 @@ impl<'a> Transaction<'a> {
                 }
                 Err(why) => return Err(failed(why)),
             };
-            let found = settled(came_out, before.bytes()).map_err(failed)?;
-            if found == before.bytes() {
-                return Ok(again.is_none());
-            }
+            let Some(found) = settled(came_out, before.bytes()).map_err(failed)? else { return Ok(again.is_none()) };
             // Somebody who does not know our locks wrote in between: his change first, then ours. What he
             // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
             // be made on his, his goes back.
             let theirs = again.as_ref().map_or(first, |(.., theirs)| theirs);
-            let merged = merge(before, IndexFile::parse(found)?, theirs)?;
+            let merged = merge(before, found?, theirs)?;
             let ours = change(&merged)?;
             (new, _) = self.staged_index(&ours.bytes)?;
             let written = again.map_or_else(|| decided.bytes.clone(), |(_, written, _)| written);
@@ -957,19 +954,38 @@ enum Out {
     At(PathBuf),
 }
 
-/// What is in a file that lost its name, once it parses: tools that write in place may still be at it.
-fn settled(mut file: File, expected: &[u8]) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for _ in 0..4 {
-        bytes.clear();
+/// The index in a file that lost its name, once it parses: tools that write in place may still be at it. `None` where
+/// it is what was expected.
+fn settled(mut file: File, expected: &[u8]) -> io::Result<Option<Result<IndexFile>>> {
+    let mut tries = 0;
+    loop {
         io::Seek::rewind(&mut file)?;
-        file.read_to_end(&mut bytes)?;
-        if bytes == expected || IndexFile::parse(bytes.clone()).is_ok() {
-            break;
+        if holds(&file, expected)? {
+            return Ok(None);
         }
+        io::Seek::rewind(&mut file)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let index = IndexFile::parse(bytes);
+        if index.is_ok() || tries == 3 {
+            return Ok(Some(index));
+        }
+        tries += 1;
         thread::sleep(Duration::from_millis(50));
     }
-    Ok(bytes)
+}
+
+/// Whether what a file has from here on is exactly this.
+fn holds(mut file: &File, mut expected: &[u8]) -> io::Result<bool> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let got = file.read(&mut buffer)?;
+        match expected.strip_prefix(&buffer[..got]) {
+            Some(rest) if got > 0 => expected = rest,
+            Some(rest) => return Ok(rest.is_empty()),
+            None => return Ok(false),
+        }
+    }
 }
 
 impl Drop for Transaction<'_> {
