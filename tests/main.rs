@@ -8,6 +8,9 @@ mod odd;
 mod readme;
 mod run;
 mod samples;
+#[path = "../crates/cli/tests/stage/mod.rs"]
+mod stage;
 mod stop;
+mod strike;
 mod tidy;
 mod walk;

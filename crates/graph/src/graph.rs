@@ -8,6 +8,7 @@ use std::thread;
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
+use ocistow_layout::threads::start;
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind};
@@ -645,9 +646,13 @@ impl<'s> Walk<'s> {
         thread::scope(|scope| {
             let mut parts = parts;
             let own = parts.next();
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || (part, read(part)))).collect();
-            let mut found: Vec<_> = own.map(|part| (part, read(part))).into_iter().collect();
-            for thread in running {
+            // Where there are no more threads, this one reads those parts too.
+            let (running, alone): (Vec<_>, Vec<_>) = parts
+                .map(|part| (start(scope, move || (part, read(part))), part))
+                .partition(|(started, _)| started.is_ok());
+            let own = own.into_iter().chain(alone.into_iter().map(|(_, part)| part));
+            let mut found: Vec<_> = own.map(|part| (part, read(part))).collect();
+            for thread in running.into_iter().filter_map(|(started, _)| started.ok()) {
                 found.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
             for (part, read) in found {

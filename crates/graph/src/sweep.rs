@@ -13,6 +13,7 @@ use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::edit::Edit;
 use ocistow_layout::holdings::{Lying, Spared};
 use ocistow_layout::name::Pair;
+use ocistow_layout::threads::start;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, Form, Part};
@@ -273,9 +274,11 @@ impl<'g> Mark<'g> {
         };
         let found: Vec<Manifest> = thread::scope(|scope| {
             let parts = digests.chunks(digests.len().div_ceil(threads.max(1)).max(1));
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || read_all(part))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let running: Vec<_> = parts.map(|part| (start(scope, move || read_all(part)), part)).collect();
+            let join = |(started, part): (Result<thread::ScopedJoinHandle<'_, _>>, &[&Digest])| match started {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // There are no more threads: this one does it.
+                Err(_) => read_all(part),
             };
             running.into_iter().flat_map(join).collect()
         });

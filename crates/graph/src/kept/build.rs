@@ -11,6 +11,7 @@ use ocistow_layout::cabinet::{Alone, Cabinet, Taking};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::stamp::Imprint;
+use ocistow_layout::threads::start;
 use ocistow_layout::{Descriptor, Digest, Error, Hasher, Kind, Result, Source, Watch, pieces};
 
 use super::row::{self, Child, Gist, Key, MAX_TYPE, Row, Shown, Span};
@@ -85,10 +86,10 @@ fn build_in(
     let mut found = Found::default();
     let mut hasher = Hasher::Sha256(Default::default());
     let (mut sound, mut plain) = (Ok(false), true);
-    thread::scope(|scope| {
+    thread::scope(|scope| -> Result<()> {
         let (cut, coming) = mpsc::sync_channel::<Vec<(String, Range<u64>)>>(WAITING);
         let (sound, hasher, imprint) = (&mut sound, &mut hasher, &imprint);
-        scope.spawn(move || {
+        start(scope, move || {
             let mut batch = Vec::with_capacity(BATCH);
             *sound = pieces(
                 imprint,
@@ -107,11 +108,12 @@ fn build_in(
                 },
             );
             let _ = cut.send(batch);
-        });
+        })?;
         for (text, span) in coming.into_iter().flatten() {
             plain = plain && found.enter(&text, span);
         }
-    });
+        Ok(())
+    })?;
     let sound = sound?;
     if !imprint.unchanged() {
         return Ok(None);
@@ -402,7 +404,7 @@ impl Found {
             let (found, coming) = mpsc::sync_channel(2 * WAITING);
             for stretch in order.chunks(share) {
                 let (found, wants) = (found.clone(), &wants);
-                scope.spawn(move || {
+                start(scope, move || {
                     for batch in stretch.chunks(BATCH) {
                         let read: Vec<_> =
                             walk.stretch(wants, batch).into_iter().map(|node| node.map(Seen::of)).collect();
@@ -411,7 +413,7 @@ impl Found {
                             return;
                         }
                     }
-                });
+                })?;
             }
             drop(found);
             let mut read = 0;
