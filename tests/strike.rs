@@ -1,11 +1,11 @@
 //! The system under the program fails it: system calls of the real program are refused by strace.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::run::Peer;
-use crate::stage::{start, state};
+use crate::stage::{done, start, state};
 
 /// The exit code of what was killed.
 const KILLED: i32 = -1;
@@ -13,6 +13,7 @@ const KILLED: i32 = -1;
 /// How the program ended under strace, and what it said.
 struct Ended {
     code: i32,
+    out: String,
     err: String,
 }
 
@@ -42,7 +43,7 @@ impl Strace {
         let output = strace.current_dir(base).stdin(input).output().expect("it can be started");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&at_base, "@/");
         // The signal that ends the program ends strace too.
-        Ended { code: output.status.code().unwrap_or(KILLED), err: text(&output.stderr) }
+        Ended { code: output.status.code().unwrap_or(KILLED), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
     /// Strikes at one call.
@@ -78,6 +79,50 @@ fn a_machine_that_has_no_more_threads_is_no_reason_to_panic() {
                 assert_eq!(state(from.path()), before, "{line}");
             }
             _ => panic!("{line}: {code} {err}"),
+        }
+    }
+}
+
+/// A signature on a bad sector: whoever tells of it, or takes it along, must not do without it in silence.
+#[test]
+fn what_cannot_be_read_is_never_left_out_as_if_it_were_not_there() {
+    let base = start("");
+    let base = base.path();
+    let told = done("discover @/source:1 --format json", base);
+    let told: serde_json::Value = serde_json::from_str(&told).expect("it is JSON");
+    let referrer = told["referrers"][0]["digest"].as_str().expect("it has a referrer").to_owned();
+    let before = state(base);
+    for (line, code) in [
+        ("ls --all @/source", 1),
+        ("ls --all @/source --format json", 1),
+        ("show @/source:1", 1),
+        ("discover @/source:1", 1),
+        ("discover @/source:1 --format json", 1),
+        ("graph @/source", 1),
+        ("du @/source", 1),
+        ("diff @/source:1 @/target:1", 1),
+        ("plan @/source:1", 1),
+        ("export @/source:1 -o @/new.tar", 1),
+        ("copy @/source:1 @/target:app", 1),
+        ("import @/source @/target --tag 1=app", 1),
+        ("resolve @/source:1", 0),
+        ("plan @/source:1 --no-referrers", 0),
+    ] {
+        let Some(strace) = Strace::find(line) else { return };
+        let hex = referrer.trim_start_matches("sha256:");
+        let blob = format!("blobs/sha256/{hex}");
+        for (call, path) in [("read", base.join("source").join(&blob)), ("openat2", PathBuf::from(&blob))] {
+            let path = path.to_str().expect("it is UTF-8");
+            let inject = format!("inject={call}:error=EIO");
+            let Ended { code: ended, out, err } = strace.run(base, &["-o", "/dev/null", "-P", path, "-e", &inject]);
+            assert_eq!(ended, code, "{line}, {call}: {out}{err}");
+            assert_eq!(err.contains("error: could not ") && err.contains(hex), code == 1, "{line}: {err}");
+            assert_eq!(
+                out.contains(r#""error":{"code":"failed""#),
+                code == 1 && line.contains("json"),
+                "{line}: {out}"
+            );
+            assert_eq!(state(base), before, "{line}");
         }
     }
 }

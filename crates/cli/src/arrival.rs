@@ -157,6 +157,7 @@ fn planned(
     let progress = context.progress("reading manifests", None);
     let graph = Graph::load(source, at::load(context, false), &progress)?;
     drop(progress);
+    graph.unread().verdict()?;
     let bundle = Digest::of(graph.index().bytes());
     if let Some(expected) = wanted.expect.filter(|expected| **expected != bundle) {
         return Err(Error::new(Kind::Integrity, format!("{} is not the bundle {expected}", source.location()))

@@ -16,7 +16,7 @@ use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{
-    Access, Blob, Content, Digest, Found, IndexFile, Marker, Result, Source, Unwatched, stamp::Imprint,
+    Access, Blob, Content, Digest, Error, Found, IndexFile, Marker, Result, Source, Unwatched, stamp::Imprint,
 };
 use ocistow_testkit::medium::{Counting, Failing};
 use ocistow_testkit::{draw, to_dir, to_tar};
@@ -51,16 +51,17 @@ const WORLD: &str = "image amd = base + top [linux/amd64]
                      file text
                      absent in-olareg.file";
 
-/// A layout that counts what is read of it.
+/// A layout that counts what is read of it; one of its blobs may lie on a bad sector.
 struct Watched<'s> {
     source: &'s dyn Source,
     opened: Mutex<Vec<Digest>>,
     read_index: Mutex<usize>,
+    unread: Option<Digest>,
 }
 
 impl<'s> Watched<'s> {
     fn of(source: &'s dyn Source) -> Self {
-        Self { source, opened: Mutex::default(), read_index: Mutex::default() }
+        Self { source, opened: Mutex::default(), read_index: Mutex::default(), unread: None }
     }
 
     fn opened(&self) -> Vec<Digest> {
@@ -92,6 +93,9 @@ impl Source for Watched<'_> {
     }
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
         self.opened.lock().unwrap().push(digest.clone());
+        if self.unread.as_ref() == Some(digest) {
+            return Err(Error::io("read", digest.path(), Errno::IO.into()));
+        }
         self.source.open(digest)
     }
     fn access(&self) -> Access {
@@ -380,6 +384,22 @@ fn a_blob_that_comes_later_is_seen() {
     agrees(&place);
     fs::write(place.path.join(world.digest("arm").path()), &draw(WORLD).memory.blobs[&world.digest("arm")]).unwrap();
     agrees(&place);
+}
+
+/// A referrer would be hidden until index.json changes.
+#[test]
+fn what_could_not_be_read_for_a_moment_is_not_kept_as_broken() {
+    let (place, world) = Place::drawn(WORLD);
+    let source = place.open();
+    let asked = Asked::Name("1.0".into(), None);
+    let bad = Watched { unread: Some(world.digest("sig")), ..Watched::of(&*source) };
+    let near = place.near(&bad, &asked, ALL);
+    assert!(near.unread().0.contains_key(&world.digest("sig")));
+    let near = place.near(&*source, &asked, ALL);
+    assert!(near.unread().0.is_empty());
+    let app = world.digest("app");
+    let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
+    assert_eq!(tree(&near, &app), tree(&whole, &app));
 }
 
 #[test]

@@ -1097,7 +1097,7 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
     }
     match Directory::open(path) {
         Ok(old) => match old.marker() {
-            Marker::Right if fs::symlink_metadata(path.join("index.json")).is_err() => {
+            Marker::Right if !is_there(&path.join("index.json"))? => {
                 let what = format!("could not write to {}", path.display());
                 Err(Error::new(Kind::Integrity, what).because("it has an oci-layout but no index.json"))
             }
@@ -1113,7 +1113,14 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
                 Err(Error::new(Kind::Integrity, what).because(format!("its oci-layout is not valid: {why}")))
             }
         },
-        Err(why) if why.kind() == Kind::NotFound && path.is_dir() => {
+        Err(why) if !is_directory(path)? => match why.kind() {
+            Kind::NotFound | Kind::Failed if is_there(path)? => {
+                let what = format!("could not write to {}", path.display());
+                Err(Error::new(Kind::Usage, what).because("it is no directory"))
+            }
+            _ => Err(why),
+        },
+        Err(why) if why.kind() == Kind::NotFound => {
             // Listed once: somebody else may be taking away what he gave up making.
             let inside: Vec<PathBuf> = children(path).collect();
             if inside.is_empty() || inside.iter().any(|path| path.file_name() == Some(OURS.as_ref())) {
@@ -1122,14 +1129,25 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
             let what = format!("could not write to {}", path.display());
             Err(Error::new(Kind::Usage, what).because("it is neither an OCI layout nor an empty directory"))
         }
-        Err(why) if path.is_dir() => Err(why),
-        Err(_) => {
-            if let Err(why) = fs::symlink_metadata(path) {
-                return Err(Error::io("open", path, why));
-            }
-            let what = format!("could not write to {}", path.display());
-            Err(Error::new(Kind::Usage, what).because("it is no directory"))
-        }
+        Err(why) => Err(why),
+    }
+}
+
+/// Whether there is anything under a name.
+fn is_there(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(why) => Err(Error::io("look at", path, why)),
+    }
+}
+
+/// Whether there is a directory, or a link to one.
+fn is_directory(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(why) => Err(Error::io("look at", path, why)),
     }
 }
 

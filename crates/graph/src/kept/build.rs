@@ -18,7 +18,7 @@ use super::row::{self, Child, Gist, Key, MAX_TYPE, Row, Shown, Span};
 use super::segment::Writer;
 use super::{HEAD, Head, Keeper, Kept, MAX_TROUBLED, Merged, Shelf, WORTH_HASHING, write_head, write_segment};
 use crate::facts::{Form, ManifestKind};
-use crate::graph::{self, ATTESTED, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
+use crate::graph::{self, ATTESTED, Broken, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
 use crate::manifest::Manifest;
 
 /// How many entries, or manifests, go from one thread to another at a time, and how many of those may wait.
@@ -131,6 +131,9 @@ fn build_in(
     };
     let walk = Walk::new(source, load.threads, watch, &[])?;
     if sound && plain && found.learn(walk, old.as_ref())? {
+        if found.unread {
+            return Ok(None);
+        }
         found.settle();
         let Ok(segment) = write_segment(cabinet, alone, 0, &mut |writer| found.write(writer)) else { return Ok(None) };
         let (manifests, troubled) = (found.manifests(), found.troubled());
@@ -182,6 +185,8 @@ enum Seen {
     Odd,
     Absent,
     Broken,
+    /// The medium did not give it: the next time it may.
+    Unread,
 }
 
 impl Seen {
@@ -189,6 +194,7 @@ impl Seen {
         match node {
             Node::Present(manifest) => Self::manifest(&manifest),
             Node::Absent => Self::Absent,
+            Node::Broken(Broken::Unread(_)) => Self::Unread,
             Node::Broken(_) => Self::Broken,
         }
     }
@@ -274,6 +280,8 @@ pub(super) struct Found {
     /// (child, index)
     holders: Vec<(Id, Id)>,
     troubled: Vec<(Id, bool)>,
+    /// Whether the medium did not give one of them: then nothing of this is kept.
+    pub unread: bool,
     /// Whether it is about a change only: what was known before stays where it is.
     of_change: bool,
 }
@@ -425,6 +433,7 @@ impl Found {
                         Some(Seen::Odd) => plain = false,
                         Some(Seen::Absent) => self.troubled.push((*id, true)),
                         Some(Seen::Broken) => self.troubled.push((*id, false)),
+                        Some(Seen::Unread) => self.unread = true,
                         None => return Err(Error::new(Kind::Interrupted, "interrupted")),
                     }
                 }
