@@ -126,3 +126,37 @@ fn what_cannot_be_read_is_never_left_out_as_if_it_were_not_there() {
         }
     }
 }
+
+/// Asking whether something is there has three answers.
+#[test]
+fn what_the_disk_does_not_say_is_not_taken_for_no() {
+    let base = start("");
+    let base = base.path();
+    let before = state(base);
+    for (line, path) in [
+        ("ls @/source", "source"),
+        ("ls @/bundle.tar", "bundle.tar"),
+        ("fsck @/bundle.tar", "bundle.tar"),
+        ("plan @/source:1", "source/.ocistow/lock/gate"),
+        ("init @/target", "target/index.json"),
+        ("tag @/target:1 2", "target/index.json"),
+        ("import @/bundle.tar @/target --tag 1=app", "target"),
+        ("copy @/source:1 @/target:app", "target"),
+        ("push @/target:app @/source --title source", "source"),
+        ("rm @/target:1", "target/index.json"),
+        ("gc @/target --grace 0", "target/blobs/sha256"),
+    ] {
+        let Some(strace) = Strace::find(line) else { return };
+        if line.starts_with("plan") {
+            done("init @/source", base);
+        }
+        let path = base.join(path);
+        let path = path.to_str().expect("it is UTF-8");
+        // Opening a lock fails as looking at the others does.
+        let inject = "inject=statx,openat:error=EIO";
+        let Ended { code, err, .. } = strace.run(base, &["-o", "/dev/null", "-P", path, "-e", inject]);
+        assert_eq!(code, 1, "{line}: {err}");
+        assert!(err.contains("error: could not ") && err.contains("Input/output error"), "{line}: {err}");
+        assert_eq!(state(base), before, "{line}");
+    }
+}

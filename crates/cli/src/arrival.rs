@@ -8,6 +8,7 @@ use ocistow_graph::bundle::carries_mismatch;
 use ocistow_graph::{Graph, Plan, Request, plan};
 use ocistow_layout::archive::{Form, pass, sniff};
 use ocistow_layout::carry::carry;
+use ocistow_layout::directory::is_directory;
 use ocistow_layout::index::CARRIES;
 use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::Transaction;
@@ -88,7 +89,7 @@ impl Arrival {
             }
             From::Path(path) => {
                 let held = at::hold(context, path, &progress)?;
-                (at::open(context, path)?, held, !path.is_dir())
+                (at::open(context, path)?, held, !is_directory(path)?)
             }
         };
         drop(progress);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::checked::{CHUNK, pump, verify, wrong_size};
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS, is_dir};
+use crate::directory::{Directory, OURS, is_dir, is_directory, is_there};
 use crate::edit::{Edit, Edited, edited, merge};
 use crate::error::{Error, Kind, Result};
 use crate::holdings::TRASH_BESIDE;
@@ -743,7 +743,9 @@ impl<'a> Transaction<'a> {
         let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
         let file = medium.create(&path).map_err(failed)?;
         medium.write_at(&file, bytes, 0).map_err(failed)?;
-        if let Ok(like) = fs::symlink_metadata(self.root.join("index.json")) {
+        let at = self.root.join("index.json");
+        if is_there(&at)? {
+            let like = fs::symlink_metadata(&at).map_err(failed)?;
             if !like.is_file() {
                 let what = format!("could not write {}/index.json", self.root.display());
                 return Err(Error::new(Kind::Failed, what).because("it is a link; nothing is written through a link"));
@@ -1019,7 +1021,8 @@ fn unmake(root: &Path, made: &[PathBuf], made_root: bool, medium: &dyn Medium) {
 /// the locks there is no telling: then only what is empty goes.
 fn unmake_unless_used(root: &Path, options: Options<'_>) {
     let medium = options.medium;
-    if let Some(locks) = Locks::found(root, options.patience, options.watch) {
+    let Ok(found) = Locks::found(root, options.patience, options.watch) else { return };
+    if let Some(locks) = found {
         if let Some(_alone) = locks.everything_now() {
             unmake(root, &[], true, medium);
         }
@@ -1130,24 +1133,6 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
             Err(Error::new(Kind::Usage, what).because("it is neither an OCI layout nor an empty directory"))
         }
         Err(why) => Err(why),
-    }
-}
-
-/// Whether there is anything under a name.
-fn is_there(path: &Path) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(why) => Err(Error::io("look at", path, why)),
-    }
-}
-
-/// Whether there is a directory, or a link to one.
-fn is_directory(path: &Path) -> Result<bool> {
-    match fs::metadata(path) {
-        Ok(meta) => Ok(meta.is_dir()),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(why) => Err(Error::io("look at", path, why)),
     }
 }
 
