@@ -217,6 +217,7 @@ survives! {
     index_add_survives: "index add @/target:pair late";
     convert_survives: "convert @/target:1 --to docker --referrers";
     convert_to_a_new_name_survives: "convert @/target:1 app --to docker";
+    pull_survives: "pull @/target:kit -o @/out-new";
     copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
     mending_what_is_damaged_survives: "fsck @/damaged --repair-from @/source";
     mending_what_is_damaged_from_a_packed_bundle_survives: "fsck @/damaged --repair-from @/bundle.tar.gz";

@@ -190,6 +190,8 @@ refuses! {
     convert_to_a_new_name_fails_whole: "convert @/target:1 app --to docker";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
+    pull_fails_whole: "pull @/target:kit -o @/out-new";
+    pull_over_what_is_there_fails_whole: "pull @/target:kit -o @/out-old";
     mending_what_is_damaged_fails_whole: "fsck @/damaged --repair-from @/source";
     mending_what_is_missing_fails_whole: "fsck @/lacking --repair-from @/bundle.tar.gz";
 }

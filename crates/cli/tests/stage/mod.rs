@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -129,8 +130,28 @@ pub fn start(line: &str) -> TempDir {
             to_dir(&draw(&format!("{SOURCE}\n{hurt}")).memory, dir.path().join(name)).unwrap();
         }
     }
+    if line.starts_with("pull") {
+        pulled(dir.path());
+    }
     fs::write(dir.path().join("bundle.json"), done("show --raw @/target:1", dir.path())).unwrap();
     dir
+}
+
+/// An artifact of a directory, and a directory in which an older one lies.
+fn pulled(base: &Path) {
+    let files = [("kit/a", "a"), ("kit/in/b", "b"), ("kit/in/deep/c", "c"), ("kit/tool", "run")];
+    for (dir, added) in [("files", ""), ("out-old", " of before")] {
+        for (name, text) in files {
+            // One of them is new.
+            if name != "kit/in/deep/c" || added.is_empty() {
+                let path = base.join(dir).join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, format!("{text}{added}")).unwrap();
+            }
+        }
+    }
+    fs::set_permissions(base.join("files/kit/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    done("push @/target:kit @/files/kit --title kit", base);
 }
 
 pub fn clone(from: &Path, to: &Path) {
@@ -146,7 +167,7 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
     for entry in fs::read_dir(base).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "source" || name.starts_with("bundle.") {
+        if ["source", "files"].contains(&&*name) || name.starts_with("bundle.") {
             continue;
         }
         if path.is_file() {
@@ -159,6 +180,10 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
                 let bytes = fs::read(&path).unwrap();
                 state.insert(name.into(), ocistow_layout::Digest::of(&bytes).to_string());
             }
+            continue;
+        }
+        if name.starts_with("out") {
+            state.extend(written(base, &path));
             continue;
         }
         let (code, said) = run(&format!("fsck @/{name}"), base, None);
@@ -176,6 +201,14 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
         }
     }
     state
+}
+
+/// The files that were written back to a directory. What has a name of ours is litter.
+fn written(base: &Path, dir: &Path) -> BTreeMap<PathBuf, String> {
+    let ours = |entry: &walkdir::DirEntry| entry.file_name().to_string_lossy().starts_with(".ocistow-");
+    let all = walkdir::WalkDir::new(dir).min_depth(1).into_iter().filter_entry(|entry| !ours(entry));
+    let files = all.map(|entry| entry.unwrap().into_path()).filter(|path| path.is_file());
+    files.map(|path| (path.strip_prefix(base).unwrap().to_owned(), fs::read_to_string(&path).unwrap())).collect()
 }
 
 /// What a run leaves beside layouts and bundles.
