@@ -1,14 +1,63 @@
-//! The system under the program fails it: system calls of the real program are refused by strace.
+//! The system under the program fails it: every system call is refused in turn, or is the last that it makes.
+//!
+//! The seam of `cli/tests/crash.rs` and `cli/tests/faults.rs` has the calls that change the disk; here strace strikes
+//! at those of the real program, and at those that only look.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::run::Peer;
-use crate::stage::{done, start, state};
+use tempfile::TempDir;
 
+use crate::run::Peer;
+use crate::stage::{clone, done, litter, room, run, start, state};
+
+/// The system calls that are struck at.
+const CALLS: [&str; 32] = [
+    "openat",
+    "openat2",
+    "read",
+    "pread64",
+    "write",
+    "pwrite64",
+    "fstat",
+    "statx",
+    "newfstatat",
+    "getdents64",
+    "readlink",
+    "flock",
+    "fcntl",
+    "lseek",
+    "fstatfs",
+    "clone3",
+    "linkat",
+    "link",
+    "renameat2",
+    "rename",
+    "fsync",
+    "syncfs",
+    "sync_file_range",
+    "mkdir",
+    "unlink",
+    "rmdir",
+    "symlink",
+    "ioctl",
+    "copy_file_range",
+    "fchmod",
+    "fchown",
+    "getcwd",
+];
+/// How they are refused, and that they are the last.
+const BLOWS: [&str; 5] = ["error=EIO", "signal=KILL", "error=EMFILE", "error=EACCES", "error=ENOSPC"];
 /// The exit code of what was killed.
 const KILLED: i32 = -1;
+/// Where strace writes what nobody reads.
+const NOWHERE: &str = "/dev/null";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("it is UTF-8")
+}
 
 /// How the program ended under strace, and what it said.
 struct Ended {
@@ -41,16 +90,201 @@ impl Strace {
         // What another run left in the user's cache would be in the way of counting.
         strace.env_remove("XDG_CACHE_HOME").env("HOME", "/nonexistent").env("RUST_BACKTRACE", "0");
         let output = strace.current_dir(base).stdin(input).output().expect("it can be started");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&at_base, "@/");
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&at_base, "@/");
         // The signal that ends the program ends strace too.
-        Ended { code: output.status.code().unwrap_or(KILLED), out: text(&output.stdout), err: text(&output.stderr) }
+        Ended { code: output.status.code().unwrap_or(KILLED), out: said(&output.stdout), err: said(&output.stderr) }
     }
 
-    /// Strikes at one call.
-    fn strike(&self, base: &Path, call: &str, blow: &str, when: &str) -> Ended {
-        let inject = format!("inject={call}:{blow}:when={when}");
-        self.run(base, &["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
+    /// Strikes at calls of these names, those for these paths if any are given.
+    fn strike(&self, base: &Path, log: &Path, paths: &[&Path], call: &str, blow: &str, when: &str) -> Ended {
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{blow}:when={when}"));
+        let mut how = vec!["-o", text(log), "-e", &trace, "-e", &inject];
+        how.extend(paths.iter().flat_map(|path| ["-P", text(path)]));
+        self.run(base, &how)
     }
+
+    /// The calls that it makes once it is itself, each with its number among its thread's calls of that name.
+    fn calls(&self, base: &Path) -> Vec<(&'static str, usize)> {
+        let log = base.join(".strace");
+        self.run(base, &["-o", text(&log)]);
+        // By name and thread: those of the loader, and all.
+        let mut made: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+        let mut itself = false;
+        let lines = fs::read_to_string(&log).expect("strace wrote it");
+        for line in lines.lines() {
+            let Some((thread, call)) = line.split_once(' ') else { continue };
+            let Some((name, _)) = call.trim_start().split_once('(') else { continue };
+            // The first thing a Rust program does is to see whether its streams are there.
+            itself |= name == "poll";
+            let (loader, all) = made.entry((name, thread)).or_default();
+            *all += 1;
+            *loader += usize::from(!itself);
+        }
+        let mut calls = Vec::new();
+        for name in CALLS {
+            let of_name = made.range((name, "")..).take_while(|((is, _), _)| *is == name);
+            let (first, last) =
+                of_name.fold((0, 0), |(first, last), (_, (loader, all))| (first.max(*loader), last.max(*all)));
+            calls.extend((first + 1..=last).map(|nth| (name, nth)));
+        }
+        fs::remove_file(log).expect("strace wrote it");
+        calls
+    }
+}
+
+/// What is struck at in a test: so many of all points, spread over them; or all with `OCISTOW_STRIKE=all`.
+fn picked(calls: &[(&'static str, usize)], few: usize) -> Vec<(&'static str, usize, &'static str)> {
+    let all = calls.iter().flat_map(|(call, nth)| BLOWS.map(|blow| (*call, *nth, blow)));
+    let points: Vec<_> = all.collect();
+    let step = match std::env::var("OCISTOW_STRIKE").as_deref() {
+        Ok("all") => 1,
+        // Prime to the number of blows, so that all of them have their turn.
+        _ => (points.len() / few).max(1).next_multiple_of(BLOWS.len()) + 1,
+    };
+    points.into_iter().step_by(step).collect()
+}
+
+/// A line that changes something, and what that makes of the stage.
+struct Change {
+    strace: Strace,
+    /// What a user types when it is done: the same, but for names that it has taken.
+    again: &'static str,
+    from: TempDir,
+    before: BTreeMap<PathBuf, String>,
+    after: BTreeMap<PathBuf, String>,
+    calls: Vec<(&'static str, usize)>,
+}
+
+impl Change {
+    fn of(line: &'static str, again: &'static str) -> Option<Self> {
+        let strace = Strace::find(line)?;
+        let from = start(line);
+        let before = state(from.path());
+        let base = room();
+        clone(from.path(), base.path());
+        let calls = strace.calls(base.path());
+        let after = state(base.path());
+        assert_ne!(before, after, "{line} changes nothing");
+        Some(Self { strace, again, from, before, after, calls })
+    }
+
+    /// Strikes, and judges what is there then, and what the next run makes of it. Gives what strace was told of.
+    fn strike(&self, paths: &[&str], call: &str, blow: &str, when: &str) -> String {
+        let Self { strace, again, from, before, after, .. } = self;
+        let line = strace.line;
+        let base = room();
+        let base = base.path();
+        clone(from.path(), base);
+        let log = base.join(".strace");
+        // Some calls have a directory and a path in it.
+        let paths: Vec<PathBuf> = paths.iter().flat_map(|path| [base.join(path), path.into()]).collect();
+        let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let Ended { code, err, .. } = strace.strike(base, &log, &paths, call, blow, when);
+        let now = state(base);
+        let told = format!("{line}, {call} {when} {blow}: {code} {err}");
+        match code {
+            0 => assert_eq!(now, *after, "{told}"),
+            // It was done, and nobody could be told.
+            1 if err.contains("could not write the answer") => assert_eq!(now, *after, "{told}"),
+            // Blobs get their names one by one: each is as it was, or right.
+            1 if line.contains("--repair-from") => assert!(now == *before || now == *after, "{told}"),
+            1 => assert_eq!(now, *before, "{told}"),
+            KILLED if blow == "signal=KILL" => assert!(now == *before || now == *after, "{told}{now:#?}"),
+            _ => panic!("{told}"),
+        }
+        // Where stderr itself was struck at, nothing was said.
+        assert!(code != 1 || err.contains("error: could not ") || call == "write", "{told}");
+        let line = if now == *after { again } else { line };
+        let (code, said) = run(line, base, None);
+        assert_eq!((code, state(base)), (0, after.clone()), "{told}, and then {line}: {said}");
+        for layout in ["new", "target", "lacking"].iter().filter(|name| base.join(name).is_dir()) {
+            done(&format!("init @/{layout}"), base);
+        }
+        let left: Vec<PathBuf> = litter(base).into_iter().filter(|path| path.is_dir()).collect();
+        assert_eq!(left, Vec::<PathBuf>::new(), "{told}, and then {line}");
+        fs::read_to_string(log).expect("strace wrote it")
+    }
+}
+
+/// Strikes at a line that changes something.
+fn writes(line: &'static str, again: &'static str, few: usize) {
+    let Some(change) = Change::of(line, again) else { return };
+    let points = picked(&change.calls, few);
+    for (call, nth, blow) in &points {
+        change.strike(&[], call, blow, &nth.to_string());
+    }
+    eprintln!("{line}: struck at {} of {} points", points.len(), change.calls.len() * BLOWS.len());
+}
+
+/// Strikes at a line that only looks: it gives the same answer, or none that could be taken for right.
+fn looks(line: &'static str, few: usize) {
+    let Some(strace) = Strace::find(line) else { return };
+    let from = start(line);
+    let base = from.path();
+    let calls = strace.calls(base);
+    let right = strace.run(base, &["-o", "/dev/null", "-e", "trace=none"]);
+    assert_eq!(right.code, 0, "{line}: {}", right.err);
+    let points = picked(&calls, few);
+    for (call, nth, blow) in &points {
+        let Ended { code, out, err } = strace.strike(base, NOWHERE.as_ref(), &[], call, blow, &nth.to_string());
+        let told = format!("{line}, {call} {nth} {blow}: {code} {err}\n{out}");
+        match code {
+            0 => assert_eq!(out, right.out, "{told}"),
+            1 => assert!(err.contains("error: could not ") || *call == "write", "{told}"),
+            KILLED if *blow == "signal=KILL" => {}
+            4 if line.starts_with("gc") => assert!(err.contains("could not tell what is needed by"), "{told}"),
+            _ => panic!("{told}"),
+        }
+    }
+    eprintln!("{line}: struck at {} of {} points", points.len(), calls.len() * BLOWS.len());
+}
+
+/// One test a line, so that they run beside each other.
+macro_rules! struck {
+    (writes: $($name:ident: $line:literal $(, then $again:literal)?;)*) => {$(
+        #[test]
+        fn $name() {
+            let again = [$line $(, $again)?];
+            writes($line, again.last().expect("there is one"), 24);
+        }
+    )*};
+    (looks: $($name:ident: $line:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            looks($line, 24);
+        }
+    )*};
+}
+
+struck! { writes:
+    init_is_struck: "init @/new";
+    import_is_struck: "import @/bundle.tar @/target --tag 1=app";
+    import_from_a_pipe_is_struck: "import - @/new < @/bundle.tar";
+    export_is_struck: "export @/source -o @/new.tar", then "export @/source -o @/new.tar --force";
+    export_to_a_packed_archive_is_struck:
+        "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
+    copy_is_struck: "copy @/source:1 @/target:app";
+    push_is_struck: "push @/target:app @/source --title source";
+    attach_is_struck: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    index_add_is_struck: "index add @/target:pair late";
+    convert_is_struck: "convert @/target:1 --to docker --referrers";
+    untag_is_struck: "untag @/target:1", then "untag @/target:1 --ignore-missing";
+    pull_is_struck: "pull @/target:kit -o @/out-new";
+    a_repair_is_struck: "fsck @/lacking --repair-from @/bundle.tar.gz";
+}
+
+struck! { looks:
+    ls_is_struck: "ls --all @/source";
+    show_is_struck: "show @/source:1";
+    discover_is_struck: "discover @/source:1 --all-platforms";
+    graph_is_struck: "graph @/source";
+    du_is_struck: "du @/source";
+    diff_is_struck: "diff @/source @/target";
+    fsck_is_struck: "fsck @/source";
+    plan_is_struck: "plan @/source:1";
+    looking_at_an_archive_is_struck: "discover @/bundle.tar:1";
+    looking_at_a_packed_archive_is_struck: "fsck @/bundle.tar.gz";
+    exporting_to_a_pipe_is_struck: "export @/source:1 -o -";
 }
 
 /// Threads are a luxury: without any, work is done by one, or refused in words.
@@ -71,7 +305,7 @@ fn a_machine_that_has_no_more_threads_is_no_reason_to_panic() {
         let Some(strace) = Strace::find(line) else { return };
         let from = start(line);
         let before = state(from.path());
-        let Ended { code, err, .. } = strace.strike(from.path(), "clone3", "error=EAGAIN", "1+");
+        let Ended { code, err, .. } = strace.strike(from.path(), NOWHERE.as_ref(), &[], "clone3", "error=EAGAIN", "1+");
         match code {
             0 => {}
             1 => {
@@ -112,9 +346,8 @@ fn what_cannot_be_read_is_never_left_out_as_if_it_were_not_there() {
         let hex = referrer.trim_start_matches("sha256:");
         let blob = format!("blobs/sha256/{hex}");
         for (call, path) in [("read", base.join("source").join(&blob)), ("openat2", PathBuf::from(&blob))] {
-            let path = path.to_str().expect("it is UTF-8");
-            let inject = format!("inject={call}:error=EIO");
-            let Ended { code: ended, out, err } = strace.run(base, &["-o", "/dev/null", "-P", path, "-e", &inject]);
+            let Ended { code: ended, out, err } =
+                strace.strike(base, NOWHERE.as_ref(), &[&path], call, "error=EIO", "1+");
             assert_eq!(ended, code, "{line}, {call}: {out}{err}");
             assert_eq!(err.contains("error: could not ") && err.contains(hex), code == 1, "{line}: {err}");
             assert_eq!(
@@ -150,13 +383,40 @@ fn what_the_disk_does_not_say_is_not_taken_for_no() {
         if line.starts_with("plan") {
             done("init @/source", base);
         }
-        let path = base.join(path);
-        let path = path.to_str().expect("it is UTF-8");
         // Opening a lock fails as looking at the others does.
-        let inject = "inject=statx,openat:error=EIO";
-        let Ended { code, err, .. } = strace.run(base, &["-o", "/dev/null", "-P", path, "-e", inject]);
-        assert_eq!(code, 1, "{line}: {err}");
-        assert!(err.contains("error: could not ") && err.contains("Input/output error"), "{line}: {err}");
-        assert_eq!(state(base), before, "{line}");
+        let (path, calls) = (base.join(path), "statx,openat");
+        for (blow, said) in [("error=EIO", "Input/output error"), ("error=EACCES", "Permission denied")] {
+            // Locks that only others may take are nothing new.
+            if blow == "error=EIO" || !line.starts_with("plan") {
+                let Ended { code, err, .. } = strace.strike(base, NOWHERE.as_ref(), &[&path], calls, blow, "1+");
+                assert_eq!(code, 1, "{line}: {err}");
+                assert!(err.contains("error: could not ") && err.contains(said), "{line}: {err}");
+                assert_eq!(state(base), before, "{line}");
+            }
+        }
+    }
+}
+
+/// What is asked of a path after it was written must not end with 1 what is done, nor leave half of what is not.
+#[test]
+fn a_command_fails_before_it_is_done_or_not_at_all() {
+    for (line, paths) in [
+        ("push @/target:app @/bundle.tar.gz --title note", ["target", "target/index.json"]),
+        ("attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note", ["target", "index.json"]),
+        ("index create @/target:1 pair late", ["target", "index.json"]),
+        ("convert @/target:1 app --to docker", ["target", "index.json"]),
+        ("copy @/source:1 @/target:app", ["target", "target/index.json"]),
+        ("init @/new", ["new", "new/blobs"]),
+        ("pull @/target:kit -o @/out-new", ["out-new", "out-new/kit"]),
+    ] {
+        let Some(change) = Change::of(line, line) else { return };
+        for call in ["statx", "openat2", "readlink"] {
+            for nth in 1.. {
+                let log = change.strike(&paths, call, "error=EIO", &nth.to_string());
+                if !log.contains("(INJECTED)") {
+                    break;
+                }
+            }
+        }
     }
 }

@@ -364,15 +364,11 @@ pub fn is_directory(path: &Path) -> Result<bool> {
     asked(path, fs::metadata(path)).map(|meta| meta.is_some_and(|meta| meta.is_dir()))
 }
 
-/// What asking for a file gave; `None` where there is none that can be reached.
+/// What asking for a file gave; `None` where there is none.
 fn asked(path: &Path, meta: io::Result<fs::Metadata>) -> Result<Option<fs::Metadata>> {
-    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound, PermissionDenied};
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     match meta {
-        Err(why)
-            if matches!(why.kind(), NotFound | NotADirectory | PermissionDenied | InvalidInput | InvalidFilename) =>
-        {
-            Ok(None)
-        }
+        Err(why) if matches!(why.kind(), NotFound | NotADirectory | InvalidInput | InvalidFilename) => Ok(None),
         meta => meta.map(Some).map_err(|why| Error::io("look at", path, why)),
     }
 }

@@ -667,8 +667,10 @@ impl<'a> Transaction<'a> {
         // write what its own idea of index.json does not reach.
         self.unmade = false;
         let swept: Vec<_> = coming.iter().filter(|(blob, ..)| self.exact(blob).is_none()).copied().collect();
-        for dir in self.place(&swept)? {
-            self.sync_dir(&dir)?;
+        if !swept.is_empty() {
+            for dir in self.place(&swept)? {
+                self.sync_dir(&dir)?;
+            }
         }
         if let (Some(stamp), true) = (stamp, as_decided) {
             self.tell(stamp, &before, &after, file, &coming);
