@@ -1,8 +1,10 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
+mod change;
 mod guide;
 mod hostile;
 mod interop;
+mod kill;
 mod making;
 mod odd;
 mod readme;

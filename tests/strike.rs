@@ -4,14 +4,12 @@
 //! at those of the real program, and at those that only look.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use tempfile::TempDir;
-
+use crate::change::{Change, Ended, KILLED, program};
 use crate::run::Peer;
-use crate::stage::{clone, done, litter, room, run, start, state};
+use crate::stage::{done, start, state};
 
 /// The system calls that are struck at.
 const CALLS: [&str; 32] = [
@@ -50,20 +48,11 @@ const CALLS: [&str; 32] = [
 ];
 /// How they are refused, and that they are the last.
 const BLOWS: [&str; 5] = ["error=EIO", "signal=KILL", "error=EMFILE", "error=EACCES", "error=ENOSPC"];
-/// The exit code of what was killed.
-const KILLED: i32 = -1;
 /// Where strace writes what nobody reads.
 const NOWHERE: &str = "/dev/null";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("it is UTF-8")
-}
-
-/// How the program ended under strace, and what it said.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
 }
 
 /// strace, and a line of the stage for the program under it.
@@ -78,21 +67,10 @@ impl Strace {
     }
 
     fn run(&self, base: &Path, how: &[&str]) -> Ended {
-        let at_base = format!("{}/", base.display());
-        let mut words: Vec<String> = self.line.split_whitespace().map(|word| word.replace("@/", &at_base)).collect();
-        let mut input = Stdio::null();
-        if let Some(at) = words.iter().position(|word| word == "<") {
-            input = File::open(&words[at + 1]).expect("it is there").into();
-            words.truncate(at);
-        }
         let mut strace = self.strace.command();
-        strace.args(["-f", "-qq"]).args(how).arg(env!("CARGO_BIN_EXE_ocistow")).args(words);
-        // What another run left in the user's cache would be in the way of counting.
-        strace.env_remove("XDG_CACHE_HOME").env("HOME", "/nonexistent").env("RUST_BACKTRACE", "0");
-        let output = strace.current_dir(base).stdin(input).output().expect("it can be started");
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&at_base, "@/");
+        strace.args(["-f", "-qq"]).args(how);
         // The signal that ends the program ends strace too.
-        Ended { code: output.status.code().unwrap_or(KILLED), out: said(&output.stdout), err: said(&output.stderr) }
+        Ended::of(&program(self.line, base, Some(strace)).output().expect("it can be started"), base)
     }
 
     /// Strikes at calls of these names, those for these paths if any are given.
@@ -132,88 +110,47 @@ impl Strace {
     }
 }
 
-/// What is struck at in a test: so many of all points, spread over them; or all with `OCISTOW_STRIKE=all`.
+/// What is struck at in a test: so many of all points, or as many as `OCISTOW_STRIKE` says, spread over them.
 fn picked(calls: &[(&'static str, usize)], few: usize) -> Vec<(&'static str, usize, &'static str)> {
+    let few = std::env::var("OCISTOW_STRIKE").map_or(few, |text| text.parse().expect("OCISTOW_STRIKE is a number"));
     let all = calls.iter().flat_map(|(call, nth)| BLOWS.map(|blow| (*call, *nth, blow)));
     let points: Vec<_> = all.collect();
-    let step = match std::env::var("OCISTOW_STRIKE").as_deref() {
-        Ok("all") => 1,
+    let step = match points.len() / few {
+        0 | 1 => 1,
         // Prime to the number of blows, so that all of them have their turn.
-        _ => (points.len() / few).max(1).next_multiple_of(BLOWS.len()) + 1,
+        step => step.next_multiple_of(BLOWS.len()) + 1,
     };
     points.into_iter().step_by(step).collect()
 }
 
-/// A line that changes something, and what that makes of the stage.
-struct Change {
-    strace: Strace,
-    /// What a user types when it is done: the same, but for names that it has taken.
-    again: &'static str,
-    from: TempDir,
-    before: BTreeMap<PathBuf, String>,
-    after: BTreeMap<PathBuf, String>,
-    calls: Vec<(&'static str, usize)>,
-}
-
-impl Change {
-    fn of(line: &'static str, again: &'static str) -> Option<Self> {
-        let strace = Strace::find(line)?;
-        let from = start(line);
-        let before = state(from.path());
-        let base = room();
-        clone(from.path(), base.path());
-        let calls = strace.calls(base.path());
-        let after = state(base.path());
-        assert_ne!(before, after, "{line} changes nothing");
-        Some(Self { strace, again, from, before, after, calls })
-    }
-
-    /// Strikes, and judges what is there then, and what the next run makes of it. Gives what strace was told of.
-    fn strike(&self, paths: &[&str], call: &str, blow: &str, when: &str) -> String {
-        let Self { strace, again, from, before, after, .. } = self;
-        let line = strace.line;
-        let base = room();
-        let base = base.path();
-        clone(from.path(), base);
-        let log = base.join(".strace");
-        // Some calls have a directory and a path in it.
-        let paths: Vec<PathBuf> = paths.iter().flat_map(|path| [base.join(path), path.into()]).collect();
-        let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-        let Ended { code, err, .. } = strace.strike(base, &log, &paths, call, blow, when);
-        let now = state(base);
-        let told = format!("{line}, {call} {when} {blow}: {code} {err}");
-        match code {
-            0 => assert_eq!(now, *after, "{told}"),
-            // It was done, and nobody could be told.
-            1 if err.contains("could not write the answer") => assert_eq!(now, *after, "{told}"),
-            // Blobs get their names one by one: each is as it was, or right.
-            1 if line.contains("--repair-from") => assert!(now == *before || now == *after, "{told}"),
-            1 => assert_eq!(now, *before, "{told}"),
-            KILLED if blow == "signal=KILL" => assert!(now == *before || now == *after, "{told}{now:#?}"),
-            _ => panic!("{told}"),
-        }
-        // Where stderr itself was struck at, nothing was said.
-        assert!(code != 1 || err.contains("error: could not ") || call == "write", "{told}");
-        let line = if now == *after { again } else { line };
-        let (code, said) = run(line, base, None);
-        assert_eq!((code, state(base)), (0, after.clone()), "{told}, and then {line}: {said}");
-        for layout in ["new", "target", "lacking"].iter().filter(|name| base.join(name).is_dir()) {
-            done(&format!("init @/{layout}"), base);
-        }
-        let left: Vec<PathBuf> = litter(base).into_iter().filter(|path| path.is_dir()).collect();
-        assert_eq!(left, Vec::<PathBuf>::new(), "{told}, and then {line}");
-        fs::read_to_string(log).expect("strace wrote it")
-    }
+/// Strikes at a line that changes something, at a call for these paths if any are given. Gives what strace was told of.
+fn strike(strace: &Strace, change: &Change, paths: &[&str], call: &str, blow: &str, nth: usize) -> String {
+    let base = change.stage();
+    let base = base.path();
+    let log = base.join(".strace");
+    // Some calls have a directory and a path in it.
+    let paths: Vec<PathBuf> = paths.iter().flat_map(|path| [base.join(path), path.into()]).collect();
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let ended = strace.strike(base, &log, &paths, call, blow, &nth.to_string());
+    let told = format!("{call} {nth} {blow}");
+    assert!(ended.code != KILLED || blow == "signal=KILL", "{}, {told}: {}", change.line, ended.err);
+    // Where stderr itself was struck at, nothing was said.
+    let said = ended.err.contains("error: could not ") || call == "write";
+    assert!(ended.code != 1 || said, "{}, {told}: {}", change.line, ended.err);
+    change.judge(base, &ended, &told);
+    fs::read_to_string(log).expect("strace wrote it")
 }
 
 /// Strikes at a line that changes something.
 fn writes(line: &'static str, again: &'static str, few: usize) {
-    let Some(change) = Change::of(line, again) else { return };
-    let points = picked(&change.calls, few);
+    let Some(strace) = Strace::find(line) else { return };
+    let change = Change::of(line, again);
+    let calls = strace.calls(change.stage().path());
+    let points = picked(&calls, few);
     for (call, nth, blow) in &points {
-        change.strike(&[], call, blow, &nth.to_string());
+        strike(&strace, &change, &[], call, blow, *nth);
     }
-    eprintln!("{line}: struck at {} of {} points", points.len(), change.calls.len() * BLOWS.len());
+    eprintln!("{line}: struck at {} of {} points", points.len(), calls.len() * BLOWS.len());
 }
 
 /// Strikes at a line that only looks: it gives the same answer, or none that could be taken for right.
@@ -409,10 +346,11 @@ fn a_command_fails_before_it_is_done_or_not_at_all() {
         ("init @/new", ["new", "new/blobs"]),
         ("pull @/target:kit -o @/out-new", ["out-new", "out-new/kit"]),
     ] {
-        let Some(change) = Change::of(line, line) else { return };
+        let Some(strace) = Strace::find(line) else { return };
+        let change = Change::of(line, line);
         for call in ["statx", "openat2", "readlink"] {
             for nth in 1.. {
-                let log = change.strike(&paths, call, "error=EIO", &nth.to_string());
+                let log = strike(&strace, &change, &paths, call, "error=EIO", nth);
                 if !log.contains("(INJECTED)") {
                     break;
                 }

@@ -489,6 +489,30 @@ fn a_writer_that_is_killed_at_any_call_leaves_nothing_wrong_behind() {
     }
 }
 
+/// Somebody looks, and what he finds out is kept on this medium; whoever looks next has no trouble from that.
+#[track_caller]
+fn kept_on(medium: &dyn Medium) {
+    let (place, _) = Place::drawn("image lone:2 = base\nrefer sig -> lone : application/x.sig");
+    let keeper = Keeper::new(Cabinet::of(&place.path, Some(&place.cache), medium)).always();
+    let asked = [Asked::Name("2".into(), None)];
+    Graph::near(&*place.open(), &asked, ALL, &keeper, LOAD, &Unwatched).unwrap();
+    agrees(&place);
+}
+
+#[test]
+fn a_reader_that_is_killed_or_refused_any_call_leaves_nothing_wrong_behind() {
+    for call in 0.. {
+        let killed = Counting::new(call);
+        kept_on(&killed);
+        let refused = Failing::new(move |at, _: &str| (at == call).then_some(Errno::NOSPC));
+        kept_on(&refused);
+        if killed.made() < call && refused.made() <= call {
+            assert!(call > 10, "only {call} calls");
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_refuses_any_call_leaves_nothing_wrong_behind() {
     for errno in [Errno::NOSPC, Errno::ACCESS] {

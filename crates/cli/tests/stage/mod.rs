@@ -45,7 +45,8 @@ impl Write for Kept {
     }
 }
 
-/// Runs a command line in the directory `base`, which `@` before a slash stands for.
+/// Runs a command line in the directory `base`, which `@` before a slash stands for; `{old}` is the digest of what is
+/// called so in the target.
 pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, String) {
     let at_base = format!("{}/", base.display());
     let said = Kept::default();
@@ -59,7 +60,11 @@ pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, Str
     if let Some(medium) = medium {
         world.medium = medium;
     }
-    let words = words.iter().map(|word| OsString::from(word.replace("@/", &at_base)));
+    let digest = |word: &str| draw(TARGET).digest(word.trim_matches(['{', '}'])).to_string();
+    let words = words.iter().map(|word| match word.starts_with('{') {
+        true => OsString::from(digest(word)),
+        false => OsString::from(word.replace("@/", &at_base)),
+    });
     let code = ocistow::run(std::iter::once(OsString::from("ocistow")).chain(words), &world);
     let text = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
     (code, text)
