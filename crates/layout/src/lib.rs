@@ -56,6 +56,7 @@ mod staged;
 pub mod stamp;
 mod steady;
 mod stray;
+pub mod threads;
 pub mod title;
 pub mod transaction;
 mod writeback;

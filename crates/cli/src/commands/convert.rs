@@ -158,7 +158,8 @@ impl Args {
 }
 
 fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec<String>) -> Result<Code> {
-    let layout = at::open_directory(context, path)?;
+    // It is done, whether it can be looked at once more or not.
+    let layout = at::open_directory(context, path).ok();
     let told = match (conversion.root(), conversion.count()) {
         (None, _) => "is of that form already".to_owned(),
         (Some(_), 1) => from(&conversion.old.digest),
@@ -167,12 +168,15 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
     let read;
     let facts = match conversion.root() {
         Some(made) => Some(&made.facts),
-        None => {
-            read = ocistow_graph::graph::read(&*layout, &conversion.new).0;
-            read.facts(&conversion.new.digest).ok()
-        }
+        None => match &layout {
+            Some(layout) => {
+                read = ocistow_graph::graph::read(&**layout, &conversion.new).0;
+                read.facts(&conversion.new.digest).ok()
+            }
+            None => None,
+        },
     };
-    context.answer(&Placed::of(path, &conversion.new, facts, &*layout, tags, told)?)?;
+    context.answer(&Placed::of(path, &conversion.new, facts, layout.as_deref(), tags, told))?;
     Ok(Code::Done)
 }
 

@@ -102,8 +102,7 @@ impl Args {
             context
                 .warn(&format!("what refers to {} over more than {MOST_LEVELS} levels is not shown", tree.node.digest));
         }
-        context.answer(&self.filtered(tree))?;
-        Ok(Code::Done)
+        context.answer_of(&self.filtered(tree), &graph.unread())
     }
 
     fn from(&self, walk: &mut Walk<'_>, target: Target) -> Tree {

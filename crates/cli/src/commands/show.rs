@@ -76,8 +76,8 @@ impl Args {
         let (graph, target) = at::near(context, &*source, &location, self.platform.as_ref(), reach, false)?;
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);
-        context.answer(&shown_of(&graph, &*source, &location.path, &target?)?)?;
-        Ok(Code::Done)
+        // One that cannot be read may refer to it.
+        context.answer_of(&shown_of(&graph, &*source, &location.path, &target?)?, &graph.unread())
     }
 }
 

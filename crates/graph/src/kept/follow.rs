@@ -93,7 +93,11 @@ fn follow(cabinet: &Cabinet<'_>, alone: &Alone, layout: &Directory, change: &Cha
         }
     }
     let walk = Walk::new(layout, 1, &Unwatched, &[]).ok()?;
-    if !found.learn(walk, Some(&shelf)).ok()? || !found.stands_alone(&shelf)? || !nothing_lost(&shelf, &found, gone)? {
+    if !found.learn(walk, Some(&shelf)).ok()?
+        || found.unread
+        || !found.stands_alone(&shelf)?
+        || !nothing_lost(&shelf, &found, gone)?
+    {
         return None;
     }
     found.settle();
