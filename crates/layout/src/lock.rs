@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use crate::directory::{OURS, is_dir};
+use crate::directory::{OURS, is_dir, is_there};
 use crate::error::{Error, Kind, Result};
 use crate::medium::Medium;
 use crate::source::Watch;
@@ -91,7 +91,7 @@ impl<'a> Locks<'a> {
         }
         for name in ["gate", "content", "index"] {
             let path = locks.dir.join(name);
-            if std::fs::symlink_metadata(&path).is_err() {
+            if !is_there(&path)? {
                 there(&path, medium.create(&path).map(drop))?;
             }
         }
@@ -99,11 +99,18 @@ impl<'a> Locks<'a> {
     }
 
     /// The locks of a layout that is only looked at; `None` where they were never all made or
-    /// cannot be opened for writing (read-only media).
-    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Option<Self> {
+    /// cannot be opened for writing (read-only media). Failed where the disk, or the system, does not say.
+    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Result<Option<Self>> {
         let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
         let real = [root.join(OURS), locks.dir.clone()].iter().all(|dir| is_dir(dir).is_ok_and(|is| is));
-        (real && ["gate", "content"].iter().all(|name| locks.open(name).is_ok())).then_some(locks)
+        for name in ["gate", "content"].iter().filter(|_| real) {
+            match locks.open(name) {
+                Err(why) if trouble(&why) => return Err(Error::io("open", locks.dir.join(name), why)),
+                Err(_) => return Ok(None),
+                Ok(_) => {}
+            }
+        }
+        Ok(real.then_some(locks))
     }
 
     /// For whoever writes, or walks through the content: nothing is deleted while this is held.
@@ -220,6 +227,13 @@ fn there(path: &Path, made: io::Result<()>) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether something went wrong that says nothing of what is there.
+fn trouble(why: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = why.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn no_locks(why: &io::Error) -> bool {
