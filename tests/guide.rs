@@ -237,7 +237,7 @@ fn nothing_that_oras_and_regctl_do_on_layouts_is_left_out() {
             let plain = ["--from-", "--to-"].iter().find_map(|start| flag.strip_prefix(start));
             let plain = plain.map(|rest| format!("--{rest}"));
             let used = |line: &&String| line.split([' ', '=']).any(|word| word == flag);
-            own.iter().any(|line| used(line))
+            own.iter().any(used)
                 || spans.contains(format!("{command} {flag}").as_str())
                 || spans.contains(plain.as_deref().unwrap_or(flag))
         };
