@@ -600,7 +600,7 @@ fn clear_litter(root: &Path, medium: &dyn Medium) {
 
 /// Takes away a directory with everything in it, as far as that goes; no link is followed.
 fn sweep(dir: &Path, medium: &dyn Medium) {
-    for step in walkdir::WalkDir::new(dir).contents_first(true).into_iter().flatten() {
+    for step in walkdir::WalkDir::new(dir).follow_root_links(false).contents_first(true).into_iter().flatten() {
         let _ = match step.file_type().is_dir() {
             true => medium.remove_dir(step.path()),
             false => medium.unlink(step.path()),

@@ -416,6 +416,24 @@ fn nothing_is_deleted_through_a_link() {
 }
 
 #[test]
+fn a_staged_set_that_is_a_link_goes_and_what_it_leads_to_stays() {
+    let (dir, path, _) = drawn(WORLD);
+    let outside = dir.path().join("outside");
+    fs::create_dir_all(outside.join("deep")).unwrap();
+    fs::write(outside.join("deep/precious"), "mine").unwrap();
+    fs::write(outside.join("file"), "mine").unwrap();
+    fs::create_dir_all(path.join(".ocistow/sets/own/deep")).unwrap();
+    symlink(&outside, path.join(".ocistow/sets/own/deep/link")).unwrap();
+    symlink(&outside, path.join(".ocistow/sets/directory")).unwrap();
+    symlink(outside.join("file"), path.join(".ocistow/sets/file")).unwrap();
+    symlink("nowhere", path.join(".ocistow/sets/nothing")).unwrap();
+    Deletion::begin(&path, Options::default()).unwrap().delete_sets().unwrap();
+    assert_eq!(fs::read_dir(path.join(".ocistow/sets")).unwrap().count(), 0);
+    let left: Vec<_> = ["deep/precious", "file"].map(|name| fs::read(outside.join(name)).unwrap_or_default()).into();
+    assert_eq!(left, [b"mine", b"mine"]);
+}
+
+#[test]
 fn what_a_link_leads_to_and_what_is_no_file_is_spared() {
     let (_dir, path, world) = drawn(WORLD);
     let sha512 = path.join("blobs/sha512");
