@@ -82,6 +82,16 @@ fn whoever_deletes_waits_for_all_who_are_in_and_keeps_out_who_comes() {
     locks(&path, 0).content().unwrap();
 }
 
+#[test]
+fn a_layout_is_the_same_whichever_links_lead_to_it() {
+    let (dir, path, _) = drawn(WORLD);
+    drop(locks(&path, 0));
+    symlink(&path, dir.path().join("link")).unwrap();
+    let _held = Locks::found(&dir.path().join("link"), None, &Unwatched).unwrap().content().unwrap();
+    let impatient = Options { patience: Some(Duration::ZERO), ..Options::default() };
+    assert_eq!(Deletion::begin(&path, impatient).err().unwrap().kind(), Kind::Failed, "somebody walks through it");
+}
+
 /// Somebody who exports into the layout that he exports from.
 #[test]
 fn who_reads_gets_to_write_while_somebody_waits_for_him_to_be_done() {
