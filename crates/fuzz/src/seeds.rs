@@ -118,17 +118,17 @@ pub fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
     seeds
 }
 
-/// Steps of three bytes: each kind alone, then all kinds in turn.
+/// Steps of three bytes: of each kind a few.
 fn drawn(kinds: u8, fronts: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut seeds = BTreeMap::new();
     for front in fronts {
-        let step = |n: u8| [n, n.wrapping_mul(5).wrapping_add(1), n.wrapping_mul(0x33)];
         for kind in 0..kinds {
             let steps = [[0, 10, 0], [0, 11, 0], [0, 1, 0], [kind, 0, 1], [kind, 2, 0x90]].concat();
             seeds.insert(format!("kind-{front}-{kind}"), [&[*front], &steps[..]].concat());
+            let step = |n: u8| [(kind + n * 7) % kinds, n.wrapping_mul(5).wrapping_add(1), n.wrapping_mul(0x33)];
+            let steps: Vec<u8> = (0..12).flat_map(step).collect();
+            seeds.insert(format!("many-{front}-{kind}"), [&[*front], &steps[..]].concat());
         }
-        let all: Vec<u8> = (0..kinds).flat_map(step).collect();
-        seeds.insert(format!("all-{front}"), [&[*front], &all[..]].concat());
     }
     seeds
 }
