@@ -13,6 +13,7 @@ pub mod documents;
 pub mod graph;
 pub mod kept;
 pub mod members;
+pub mod output;
 pub mod reading;
 pub mod scratch;
 pub mod seeds;
@@ -22,13 +23,14 @@ pub mod words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("archive", archive::run),
     ("members", members::run),
     ("documents", documents::run),
     ("words", words::run),
     ("kept", kept::run),
     ("graph", graph::run),
+    ("output", output::run),
 ];
 
 /// How a graph is read here: on one thread, so that the same bytes always go the same way.

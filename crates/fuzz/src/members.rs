@@ -31,7 +31,7 @@ pub fn run(bytes: &[u8]) {
 
 /// A tar being drawn.
 #[derive(Default)]
-struct Tar(Vec<u8>);
+pub(crate) struct Tar(pub(crate) Vec<u8>);
 
 impl Tar {
     fn raw(mut self, header: &[u8], body: &[u8]) -> Self {
@@ -44,6 +44,13 @@ impl Tar {
     fn member(self, flag: u8, name: &str, target: &str, body: &[u8]) -> Self {
         let header = header(flag, name, target, body.len() as u64);
         self.raw(&header, body)
+    }
+
+    /// A member of these permissions.
+    pub(crate) fn with_mode(self, flag: u8, name: &str, target: &str, body: &[u8], mode: u32) -> Self {
+        let mut block = header(flag, name, target, body.len() as u64);
+        block[100..107].copy_from_slice(format!("{mode:07o}").as_bytes());
+        self.raw(&signed(block), body)
     }
 
     /// A member with PAX records where something does not fit.

@@ -84,6 +84,16 @@ const WORDS: [&str; 40] = [
     "\u{202e}a\u{1b}[31m\"\\\n",
 ];
 
+/// Members of packed directories: what sort, which name, which target.
+const DIRECTORIES: [&[u8]; 6] = [
+    &[0x72, 0, 0, 0x70, 2, 0],
+    &[0x72, 0, 0, 0x72, 2, 0, 0x70, 3, 0, 0x74, 5, 15],
+    &[0x72, 0, 0, 0x74, 5, 16, 0x70, 6, 0],
+    &[0x72, 0, 0, 0x70, 2, 0, 0x76, 5, 2],
+    &[0x72, 0, 0, 0x74, 2, 18, 0x70, 3, 0, 0x70, 11, 0],
+    &[0x02, 0, 0, 0x03, 2, 0, 0x70, 3, 0, 0x74, 2, 5, 0x77, 5, 0],
+];
+
 /// All seeds of a target, each by name.
 pub fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
     let mut seeds = kept(target);
@@ -105,6 +115,13 @@ pub fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
         // Drawn from numbers: a few of each sort of step.
         "members" => seeds.extend(drawn(24, &[2, 6])),
         "graph" => seeds.extend(drawn(32, &[0x01, 0x3f, 0xff])),
+        "output" => {
+            for there in 0..10 {
+                for (n, members) in DIRECTORIES.iter().enumerate() {
+                    seeds.insert(format!("{n}-{there}"), [&[there & 3, there], *members].concat());
+                }
+            }
+        }
         "kept" => {
             let changes = [1u8, 0, 9, 3].into_iter().chain((0..60).map(|n: u8| n.wrapping_mul(7)));
             let changes: Vec<u8> = changes.collect();

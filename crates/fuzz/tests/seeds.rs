@@ -37,3 +37,8 @@ fn what_is_kept_may_hide_and_never_invents() {
 fn drawn_layouts_cross_as_they_were() {
     all_of("graph");
 }
+
+#[test]
+fn artifacts_are_written_nowhere_but_below_their_directory() {
+    all_of("output");
+}
