@@ -11,10 +11,11 @@ use tempfile::TempDir;
 
 use crate::run::{Peer, Ran, done, ocistow, ocistow_in};
 
-/// Whose archives these are, how they are drawn, whether layers are compressed in them, and whether a layout is in them.
-type Age = (&'static str, fn(&Image) -> Archive, bool, bool);
+/// How an archive is drawn.
+type Draw = fn(&Image) -> Archive;
 
-const AGES: [Age; 8] = [
+/// Whose archives these are, how they are drawn, whether layers are compressed in them, and whether a layout is in them.
+const AGES: [(&str, Draw, bool, bool); 8] = [
     ("docker 1.10 to 24", Image::graph_driver, false, false),
     ("docker 1.10 to 24 with links", Image::graph_driver_with_links, false, false),
     ("docker 25 with a graph driver", Image::graph_driver_with_layout, false, true),

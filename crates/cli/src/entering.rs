@@ -86,6 +86,7 @@ fn attach(context: &Context<'_>, path: &Path, made: &Made, way: ReferrersAs, tar
     };
     let (asked, reach) = ([Asked::Digest(subject.digest.clone())], Reach::Referrers { levels: 1, children: false });
     let graph = Graph::near(there, &asked, reach, &context.keeper(path), at::load(context, false), &Unwatched)?;
+    graph.unread().verdict()?;
     let edges = graph.referrers(&subject.digest).iter().filter_map(|edge| graph.facts(&edge.referrer));
     // What only a tag or an entry says, no list does (REFERRERS-15).
     let own = edges.filter(|facts| facts.subject.as_ref().is_some_and(|own| own.digest == subject.digest));

@@ -49,6 +49,7 @@ pub mod oci;
 pub mod output;
 pub mod pack;
 mod pieces;
+mod place;
 pub mod salvage;
 pub mod source;
 pub mod spread;
