@@ -530,6 +530,29 @@ fn pull_says_what_it_cannot_give() {
     assert_eq!(bench.read("d/x"), "hi\n", "the directory itself may be named by a link");
 }
 
+/// Somebody's links in the directory that is pulled into lead nowhere.
+#[test]
+fn pull_writes_through_no_link_in_its_directory() {
+    let bench = Bench::new();
+    bench.write("titles.json", json!({"a.txt": {TITLE: "new"}, "b.txt": {TITLE: "sub/b"}}).to_string());
+    bench.done("push lay:deep a.txt b.txt --annotation-file titles.json");
+    for (tag, title) in [("below", "sub/x"), ("file", "x"), ("dir", "d")] {
+        let what = if tag == "dir" { "d".to_owned() } else { format!("a.txt --title {title}") };
+        bench.done(&format!("push lay:{tag} {what}"));
+    }
+    bench.write("elsewhere/kept", "kept");
+    bench.write("out/other", "other");
+    for (name, to) in [("sub", "../elsewhere"), ("x", "../elsewhere/kept"), ("d", "../elsewhere")] {
+        symlink(to, bench.folder().join("out").join(name)).expect("there is room");
+    }
+    let before = (bench.tree("out"), bench.tree("elsewhere"));
+    for tag in ["below", "file", "dir", "deep"] {
+        let ran = bench.run(&format!("pull lay:{tag} -o out")).ended(1);
+        assert!(ran.err.contains("it is a link, and nothing is written through a link"), "{ran}");
+        assert_eq!((bench.tree("out"), bench.tree("elsewhere")), before, "{tag}: all files, or none");
+    }
+}
+
 #[test]
 fn cat_prints_a_layer_by_its_place_or_title() {
     let bench = Bench::new();
