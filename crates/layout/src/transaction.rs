@@ -59,6 +59,9 @@ pub struct Options<'a> {
     pub trust: bool,
     /// Who keeps track of what is in the layout.
     pub follow: Option<&'a dyn Follow>,
+    /// What the caller holds of the layout already, as [`Locks::content`] gives it: with that he does not wait for
+    /// somebody who deletes, and who waits for him. Of another layout it is of no use, and does no harm.
+    pub held: Option<&'a Held>,
 }
 
 /// Somebody who keeps track of what is in a layout, and is told of every change that was published.
@@ -93,7 +96,15 @@ pub enum Adopt {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { medium: &Disk, watch: &Unwatched, patience: None, adopt: Adopt::Copy, trust: false, follow: None }
+        Self {
+            medium: &Disk,
+            watch: &Unwatched,
+            patience: None,
+            adopt: Adopt::Copy,
+            trust: false,
+            follow: None,
+            held: None,
+        }
     }
 }
 
@@ -137,6 +148,8 @@ pub struct Transaction<'a> {
     barrier: AtomicU64,
     /// What came out when index.json was swapped last.
     swapped: Option<Out>,
+    /// Held from one try to the next, where one was in vain.
+    index: Option<Held>,
     locks: Locks<'a>,
     _content: Held,
 }
@@ -246,7 +259,7 @@ impl<'a> Transaction<'a> {
         let old = existing(path, made_root)?;
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
         clear_litter(&root, &locks, options.medium);
-        let content = locks.content()?;
+        let content = locks.content_beside(options.held)?;
         // Whoever takes a layout away takes its locks first: from now on nobody can, and all of them are there.
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
         Ok(Self::with(root, old, made_root, options, locks, content))
@@ -275,6 +288,7 @@ impl<'a> Transaction<'a> {
             no_link: AtomicBool::new(false),
             barrier: AtomicU64::new(0),
             swapped: None,
+            index: None,
             locks,
             _content: content,
         }
@@ -562,6 +576,16 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Keeps every other transaction from publishing until this one has, or is dropped: for whoever decides again
+    /// after Conflict, so that he is not overtaken for ever. What has to be read or staged at length is better done
+    /// before. Tools that know no locks may still change index.json.
+    pub fn keep_index(&mut self) -> Result<()> {
+        if self.index.is_none() {
+            self.index = Some(self.locks.index()?);
+        }
+        Ok(())
+    }
+
     /// Why nothing can be put under a blob's name, if that is so: a directory lies there, or a link leads there.
     pub fn blocked(&self, digest: &Digest) -> Option<Error> {
         let blobs = self.root.join("blobs");
@@ -610,6 +634,9 @@ impl<'a> Transaction<'a> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
         *locked(&self.staged) = staged;
+        if published.is_ok() {
+            self.index = None;
+        }
         published
     }
 
@@ -635,7 +662,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.wait_for_disk(staged)?;
-        let _index = self.locks.index()?;
+        let _index = if self.index.is_none() { Some(self.locks.index()?) } else { None };
         let (before, stamp) = self.index_now()?;
         let after = change(&before)?;
         let changed = before.bytes() != after.bytes || self.old.is_none();

@@ -428,6 +428,25 @@ fn many_writers_lose_no_tag() {
 }
 
 #[test]
+fn who_keeps_index_json_is_overtaken_by_nobody() {
+    let (_dir, path, world) = drawn("image app:1 = base");
+    let app = world.digest("app");
+    let options = || Options { patience: Some(Duration::ZERO), ..Options::default() };
+    let [mut first, mut second] = [(); 2].map(|()| Transaction::begin(&path, options()).unwrap());
+    first.keep_index().unwrap();
+    assert_eq!(refused(second.publish(&[], &[name("second", &app)])), Kind::Failed);
+    // Also after a try that was in vain.
+    let pair = ocistow_layout::name::Pair { image: None, reference: Some("1".into()) };
+    let entry = Box::new(Descriptor::new("text/plain", app.clone(), 5));
+    let edit = Edit::Set { entry, pair, expect: Some(None) };
+    assert_eq!(refused(first.publish(&[], &[edit])), Kind::Conflict);
+    assert_eq!(refused(second.publish(&[], &[name("second", &app)])), Kind::Failed);
+    first.publish(&[], &[name("first", &app)]).unwrap();
+    second.publish(&[], &[name("second", &app)]).unwrap();
+    assert_eq!(tags(&path), ["1", "first", "second"]);
+}
+
+#[test]
 fn many_writers_may_make_the_layout_together() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app");
