@@ -7,14 +7,12 @@ use ocistow_graph::Made;
 use ocistow_layout::edit::apply;
 use ocistow_layout::index::{EMPTY_INDEX, Entry};
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
+use ocistow_layout::{Blob, Content, Digest, IndexFile, Result, Source};
 
+use crate::again::Again;
 use crate::commands::export::moved;
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
-
-/// How often somebody else may change what something was decided on.
-pub const TRIES: usize = 20;
 
 /// The name that something gets.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +36,7 @@ pub fn enter(
     under: Under<'_>,
 ) -> Result<Vec<String>> {
     transaction.put(&made.blob(), Content::Bytes(&made.bytes))?;
-    let mut tries = 0;
+    let mut again = Again::new(context);
     loop {
         let there = writable(path)?;
         let target = standing(there.as_ref().map(|there| there as &dyn Source))?;
@@ -57,11 +55,8 @@ pub fn enter(
         order.push(made.blob());
         order.extend(staged.iter().cloned());
         match transaction.publish(&order, &import.edits) {
-            Err(why) if why.kind() == Kind::Conflict && tries < TRIES && !matches!(under, Under::InPlaceOf(..)) => {
-                tries += 1;
-                context.log(&format!("{}: deciding again", why.chain()));
-            }
-            Err(why) => return Err(why),
+            Err(why) if matches!(under, Under::InPlaceOf(..)) => return Err(why),
+            Err(why) => again.undisturbed_after(why, transaction)?,
             Ok(_) => {
                 context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                 moved(context, &import.moved);
