@@ -898,7 +898,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Swaps, and looks at what came out: as long as that is not what the change was made on, the change is made
-    /// again on what came out. `out` tells what came out last, on `Err` too.
+    /// again on what is there by then. `out` tells what came out last, on `Err` too.
     fn swap_and_look(
         &self,
         mut new: PathBuf,
@@ -907,11 +907,10 @@ impl<'a> Transaction<'a> {
         change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
         out: &mut Out,
     ) -> Result<bool> {
-        let medium = self.options.medium;
         let at = self.root.join("index.json");
         let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
         if self.old.is_none() {
-            match medium.rename_new(&new, &at) {
+            match self.options.medium.rename_new(&new, &at) {
                 Ok(()) => {
                     *out = Out::None;
                     return Ok(true);
@@ -920,42 +919,57 @@ impl<'a> Transaction<'a> {
                 Err(why) => return Err(failed(why)),
             }
         }
-        // What our change was made on, what that made of it, and index.json as it would be without us.
-        let mut again: Option<(IndexFile, Vec<u8>, IndexFile)> = None;
-        for _ in 0..REPLAYS {
-            let before = again.as_ref().map_or(first, |(before, ..)| before);
-            let came_out = match medium.exchange(&new, &at) {
-                Ok(()) => {
-                    *out = Out::At(new.clone());
-                    File::open(&new).map_err(failed)?
-                }
-                Err(why) if cannot(&why) => {
-                    // The old file stays open: what is in it can be read after it lost its name.
-                    let old = File::open(&at).map_err(failed)?;
-                    let kept = self.usual().join(format!("index.json-{}", unique()));
-                    let kept = medium.link(&at, &kept).is_ok().then_some(kept);
-                    medium.rename(&new, &at).map_err(failed)?;
-                    *out = kept.map_or(Out::Nothing, Out::At);
-                    old
-                }
-                Err(why) => return Err(failed(why)),
-            };
-            let found = settled(came_out, before.bytes()).map_err(failed)?;
-            if found == before.bytes() {
-                return Ok(again.is_none());
+        // What lies there, what is put in its place, and index.json as it would be without us.
+        let (mut there, mut ours, mut theirs) = (first.clone(), decided.bytes.clone(), first.clone());
+        for turn in 0..REPLAYS {
+            let mut came_out = self.exchange(&new, &at, out).map_err(failed)?;
+            if whole(&mut came_out).map_err(failed)? == there.bytes() {
+                return Ok(turn == 0);
             }
-            // Somebody who does not know our locks wrote in between: his change first, then ours. What he
-            // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
-            // be made on his, his goes back.
-            let theirs = again.as_ref().map_or(first, |(.., theirs)| theirs);
-            let merged = merge(before, IndexFile::parse(found)?, theirs)?;
-            let ours = change(&merged)?;
-            (new, _) = self.staged_index(&ours.bytes)?;
-            let written = again.map_or_else(|| decided.bytes.clone(), |(_, written, _)| written);
-            again = Some((IndexFile::parse(written)?, ours.bytes, merged));
+            // Somebody who does not know our locks wrote in between. What he wrote goes back at once: who reads
+            // index.json now, and writes it later, would take it away.
+            let now = match std::mem::replace(out, Out::Nothing) {
+                Out::At(old) => {
+                    // So do those who wrote on ours meanwhile: theirs is all that came out beside ours.
+                    let upon = self.exchange(&old, &at, &mut Out::Nothing).map_err(failed)?;
+                    let upon = settled(upon, &ours).map_err(failed)?;
+                    if upon != ours {
+                        theirs = merge(&IndexFile::parse(ours)?, IndexFile::parse(upon)?, &theirs)?;
+                    }
+                    settled(File::open(&at).map_err(failed)?, &[]).map_err(failed)?
+                }
+                // It has no name any more.
+                _ => settled(came_out, &[]).map_err(failed)?,
+            };
+            let now = IndexFile::parse(now)?;
+            theirs = merge(&there, now.clone(), &theirs)?;
+            let edited = change(&theirs)?;
+            (new, _) = self.staged_index(&edited.bytes)?;
+            (there, ours) = (now, edited.bytes);
         }
         let what = format!("could not write {}", at.display());
         Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))
+    }
+
+    /// Puts one file in the place of another; gives that, open, and tells in `out` where it lies.
+    fn exchange(&self, new: &Path, at: &Path, out: &mut Out) -> io::Result<File> {
+        let medium = self.options.medium;
+        match medium.exchange(new, at) {
+            Ok(()) => {
+                *out = Out::At(new.to_owned());
+                File::open(new)
+            }
+            Err(why) if cannot(&why) => {
+                // The old file stays open: what is in it can be read after it lost its name.
+                let old = File::open(at)?;
+                let kept = self.usual().join(format!("index.json-{}", unique()));
+                let kept = medium.link(at, &kept).is_ok().then_some(kept);
+                medium.rename(new, at)?;
+                *out = kept.map_or(Out::Nothing, Out::At);
+                Ok(old)
+            }
+            Err(why) => Err(why),
+        }
     }
 
     /// Undoes the last swap. What keeps that from being done has kept something before, and was told.
@@ -984,18 +998,24 @@ enum Out {
     At(PathBuf),
 }
 
-/// What is in a file that lost its name, once it parses: tools that write in place may still be at it.
+/// What is in a file, once it is as `expected` or parses: tools that write in place may still be at it.
 fn settled(mut file: File, expected: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for _ in 0..4 {
-        bytes.clear();
-        io::Seek::rewind(&mut file)?;
-        file.read_to_end(&mut bytes)?;
+        bytes = whole(&mut file)?;
         if bytes == expected || IndexFile::parse(bytes.clone()).is_ok() {
             break;
         }
         thread::sleep(Duration::from_millis(50));
     }
+    Ok(bytes)
+}
+
+/// What is in a file just now.
+fn whole(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Seek::rewind(file)?;
+    file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -15,6 +15,7 @@ use ocistow_layout::edit::Edit;
 use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::transaction::{Adopt, Options, Transaction, init};
 use ocistow_layout::{Blob, Content, Count, Descriptor, Digest, Found, Kind, Marker, Result, Source};
+use ocistow_testkit::medium::Told;
 use ocistow_testkit::{Drawing, draw, to_dir};
 use tempfile::TempDir;
 
@@ -378,6 +379,52 @@ fn what_others_write_in_between_is_not_lost() {
         assert_eq!(all, ["1", "hello", "theirs0", "theirs1", "theirs2"], "exchange: {exchange}");
         assert_eq!(fs::read_dir(path.join(".ocistow/staging")).unwrap().count(), 0);
     }
+}
+
+/// Who reads index.json while ours is made again, and writes it later, would take away what he does not see.
+#[test]
+fn what_others_wrote_in_between_is_in_sight_while_ours_is_made_again() {
+    for exchange in [true, false] {
+        let (_dir, path, _) = drawn("image app:1 = base");
+        let index = path.join("index.json");
+        let theirs = fs::read_to_string(&index).unwrap().replace("\"1\"", "\"theirs\"");
+        let (wrote, looked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let medium = Told(|call: &str, paths: &[&Path]| {
+            let swap = paths.last().is_some_and(|to| to.ends_with("index.json"));
+            if call == "exchange" && !exchange {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            if swap && ["exchange", "rename"].contains(&call) && wrote.fetch_add(1, Ordering::SeqCst) == 0 {
+                fs::write(&index, &theirs)?;
+            }
+            if call == "create" && wrote.load(Ordering::SeqCst) > 0 {
+                looked.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(fs::read_to_string(&index)?, theirs, "exchange: {exchange}");
+            }
+            Ok(())
+        });
+        greet(&path, Options { medium: &medium, ..Options::default() }).unwrap();
+        assert!(looked.into_inner() > 0);
+        assert_eq!(tags(&path), ["theirs", "hello"], "exchange: {exchange}");
+    }
+}
+
+#[test]
+fn an_oci_layout_file_that_is_being_written_is_read_again() {
+    let (_dir, path, _) = drawn("image app:1 = base");
+    let marker = fs::read(path.join("oci-layout")).unwrap();
+    let read_while_written = || {
+        fs::write(path.join("oci-layout"), "").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(5));
+                fs::write(path.join("oci-layout"), &marker).unwrap();
+            });
+            Directory::open(&path).unwrap().marker()
+        })
+    };
+    // On a busy machine the writer may be late.
+    assert!((0..10).any(|_| read_while_written() == Marker::Right));
 }
 
 #[test]
