@@ -37,8 +37,8 @@ pub struct Crowd<'c> {
     pub rounds: usize,
 }
 
-/// How long a reader rests between two looks: the processors are for the writers.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The longest that somebody rests who looks or sweeps again and again.
+const REST: Duration = Duration::from_millis(200);
 
 /// One process, and what it says by ending with 0.
 struct Step {
@@ -197,17 +197,19 @@ impl Crowd<'_> {
                 for look in &looks {
                     scope.spawn(|| {
                         while writing() {
-                            let seen = self.look(look, standing);
+                            let seen = rested(|| self.look(look, standing));
                             readings.fetch_add(1, Ordering::SeqCst);
                             locked(&misread).extend(seen.err());
-                            thread::sleep(PAUSE);
                         }
                     });
                 }
                 scope.spawn(|| {
                     for words in self.tool.sweeps(layout).iter().cycle().take_while(|_| writing()) {
-                        let did = self.process(words);
-                        swept.fetch_add(usize::from(writing()), Ordering::SeqCst);
+                        let did = rested(|| {
+                            let did = self.process(words);
+                            swept.fetch_add(usize::from(writing()), Ordering::SeqCst);
+                            did
+                        });
                         if did.code != 0 {
                             locked(&log).failed.push(did.to_string());
                         }
@@ -302,6 +304,14 @@ impl Claim {
             known => known,
         }
     }
+}
+
+/// Does something, and rests three times as long as that took: the processors are for the writers.
+fn rested<T>(act: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = act();
+    thread::sleep((began.elapsed() * 3).min(REST));
+    done
 }
 
 /// The last digest in a text.

@@ -125,7 +125,7 @@ impl Tool {
                 digest = Some(world.digest("app").to_string());
                 to_dir(&world.memory, folder.join(format!("from-{name}"))).expect("there is room");
                 let from = format!("oci:from-{name}:{name}");
-                words![program, "--insecure-policy", "copy", "--quiet", from, at("oci:", name)]
+                words![program, "--insecure-policy", "copy", "--quiet", "--preserve-digests", from, at("oci:", name)]
             }
             Kind::Umoci => words![program, "new", "--image", at("", name)],
         };
