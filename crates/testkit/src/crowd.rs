@@ -204,7 +204,9 @@ impl Crowd<'_> {
                     });
                 }
                 scope.spawn(|| {
-                    for words in self.tool.sweeps(layout).iter().cycle().take_while(|_| writing()) {
+                    for words in
+                        self.tool.sweeps(layout, self.beside.is_some()).iter().cycle().take_while(|_| writing())
+                    {
                         let did = rested(|| {
                             let did = self.process(words);
                             swept.fetch_add(usize::from(writing()), Ordering::SeqCst);

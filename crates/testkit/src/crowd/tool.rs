@@ -164,10 +164,12 @@ impl Tool {
         ]
     }
 
-    /// What sweeps, in turn.
-    pub(super) fn sweeps(&self, layout: &Path) -> Vec<Vec<OsString>> {
+    /// What sweeps, in turn. Beside tools that know no locks only with a grace: what they read before, they may name
+    /// again.
+    pub(super) fn sweeps(&self, layout: &Path, beside: bool) -> Vec<Vec<OsString>> {
+        let graces: &[&str] = if beside { &["1h"] } else { &["0", "1h"] };
         match self.kind {
-            Kind::Ocistow => ["0", "1h"].map(|grace| words![&self.program, "gc", "--grace", grace, layout]).to_vec(),
+            Kind::Ocistow => graces.iter().map(|grace| words![&self.program, "gc", "--grace", grace, layout]).collect(),
             _ => Vec::new(),
         }
     }
