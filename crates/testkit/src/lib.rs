@@ -61,6 +61,7 @@
 //! not. Two images are never the same, whatever their layers: the config has the name in it.
 
 pub mod crowd;
+pub mod docker;
 mod draw;
 pub mod fixtures;
 pub mod hostile;
