@@ -81,6 +81,10 @@ impl Tool {
 
     /// What makes a layout.
     pub(super) fn beginning(&self, folder: &Path, layout: &Path) -> Vec<Step> {
+        if self.kind == Kind::Umoci {
+            let init = Step { words: words![&self.program, "init", "--layout", layout], claims: Vec::new() };
+            return std::iter::once(init).chain(self.own(folder, layout, "first")).collect();
+        }
         if self.kind != Kind::Ocistow {
             return self.own(folder, layout, "first");
         }
