@@ -8,7 +8,7 @@
 //! do that in eight ways (`push`, `tag` and `untag`, `import`, `copy`, `attach`, `rm`, `convert`, `index add`), and there
 //! are `gc`, readers, and tags and lists that all of them change; the peers in PATH do it in the one way they have. What
 //! is lost is what a process said to have done, with exit code 0, and is not there when the round is over. Peers get a
-//! new layout for each round, ours has to keep all it was given to the end.
+//! new layout for each round, ours has to keep ten rounds in one.
 //!
 //! `--beside` lets each of the peers, one at a time, write beside ours instead.
 //!

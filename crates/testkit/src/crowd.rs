@@ -1,6 +1,6 @@
 //! Many processes on one layout at once, and what is left of what each of them said.
 //!
-//! In each round all writers start together. What a writer does is a list of [`Step`]s: a process, and what it claims
+//! In each round all writers start together. What a writer does is a list of steps: a process, and what it claims
 //! by ending with 0. Meanwhile readers look again and again, a watcher reads index.json as fast as it can, and where
 //! the tool is ours `gc` runs again and again. When the round is over, the layout is held against every claim, those of
 //! earlier rounds included, by code that the tools share nothing of.
@@ -37,6 +37,8 @@ pub struct Crowd<'c> {
     pub rounds: usize,
 }
 
+/// For how many rounds ours write to one layout: of 64 writers there are enough for an index that is kept.
+const LASTS: usize = 10;
 /// The longest that somebody rests who looks or sweeps again and again.
 const REST: Duration = Duration::from_millis(200);
 
@@ -143,8 +145,8 @@ impl Crowd<'_> {
         let mut layout = PathBuf::new();
         let [mut ours, mut beside] = [Standing::default(), Standing::default()];
         for round in 0..self.rounds {
-            // What others lose would only make the next round easier for them. Ours stay in one layout.
-            if round == 0 || !self.tool.is_ours() {
+            // What others lose would only make the next round easier for them. Ours keep all for a while.
+            if round % if self.tool.is_ours() { LASTS } else { 1 } == 0 {
                 layout = self.folder.join(format!("layout-{round}"));
                 [ours, beside] = [self.begun(&layout), Standing::default()];
             }
