@@ -1,6 +1,7 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
 mod change;
+mod crowd;
 mod docker;
 mod guide;
 mod hostile;

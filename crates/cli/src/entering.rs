@@ -8,15 +8,13 @@ use ocistow_layout::edit::{Edit, names};
 use ocistow_layout::index::EMPTY_INDEX;
 use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source, Unwatched};
+use ocistow_layout::{Blob, Content, Digest, IndexFile, Result, Source, Unwatched};
 
+use crate::again::Again;
 use crate::commands::at;
 use crate::commands::export::moved;
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
-
-/// How often somebody else may change what something was decided on.
-pub const TRIES: usize = 20;
 
 /// The name that something gets.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +40,7 @@ pub fn enter(
     under: Under<'_>,
 ) -> Result<Vec<String>> {
     transaction.put(&made.blob(), Content::Bytes(&made.bytes))?;
-    let mut tries = 0;
+    let mut again = Again::new(context);
     loop {
         let there = writable(path)?;
         let target = standing(there.as_ref().map(|there| there as &dyn Source))?;
@@ -65,11 +63,8 @@ pub fn enter(
         // It may be large, and is read again.
         drop(target);
         match transaction.publish(&order, &import.edits) {
-            Err(why) if why.kind() == Kind::Conflict && tries < TRIES && !matches!(under, Under::InPlaceOf(..)) => {
-                tries += 1;
-                context.log(&format!("{}: deciding again", why.chain()));
-            }
-            Err(why) => return Err(why),
+            Err(why) if matches!(under, Under::InPlaceOf(..)) => return Err(why),
+            Err(why) => again.undisturbed_after(why, transaction)?,
             Ok(_) => {
                 context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                 moved(context, &import.moved);

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ocistow_graph::{Conversion, Family, Graph, Target, convert};
-use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Digest, Kind, Result, Source};
+use ocistow_layout::transaction::{Options, Transaction};
+use ocistow_layout::{Blob, Content, Digest, Result, Source, Watch};
 
 use super::export::moved;
 use super::{at, tag};
+use crate::again::Again;
 use crate::code::Code;
-use crate::entering::{TRIES, standing, tags};
+use crate::entering::{standing, tags};
 use crate::location::Location;
 use crate::placed::Placed;
 use crate::speak::Context;
@@ -74,27 +75,38 @@ impl Args {
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = at::read(Some(&self.location), self.path.as_deref())?;
         self.new.as_deref().map(|new| tag::judge(context, new)).transpose()?;
-        let mut tries = 0;
-        loop {
-            let source = at::open_directory(context, &location.path)?;
-            let conversion = self.decide(context, &*source, &location)?;
-            match self.act(context, &*source, &location.path, &conversion) {
-                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    context.log(&format!("{}: deciding again", why.chain()));
+        let source = at::open_directory(context, &location.path)?;
+        // What it is made of stays there until it is published.
+        let progress = context.progress("converting", None);
+        let held = at::hold_to_write(context, &location.path, &progress)?;
+        let mut conversion = self.decide(&*source, &location, context, &progress)?;
+        let tags = if conversion.count() == 0 && self.new.is_none() {
+            tags(&source.index()?, &[], &conversion.new.digest)?
+        } else {
+            let options = Options { held: held.as_ref(), ..context.writing(&progress) };
+            let mut transaction = Transaction::begin(&location.path, options)?;
+            let mut again = Again::new(context);
+            loop {
+                match self.act(context, &*source, &mut transaction, &conversion) {
+                    Err(why) => again.undisturbed_after(why, &mut transaction)?,
+                    Ok(tags) => break tags,
                 }
-                Err(why) => return Err(why),
-                Ok(tags) => {
-                    self.tell(context, &conversion);
-                    return answer(context, &location.path, &conversion, tags);
-                }
+                conversion = self.decide(&*source, &location, context, &progress)?;
             }
-        }
+        };
+        drop(progress);
+        self.tell(context, &conversion);
+        answer(context, &location.path, &conversion, tags)
     }
 
-    fn decide(&self, context: &Context<'_>, source: &dyn Source, location: &Location) -> Result<Conversion> {
-        let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(source, at::load(context, false), &progress)?;
+    fn decide(
+        &self,
+        source: &dyn Source,
+        location: &Location,
+        context: &Context<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Conversion> {
+        let graph = Graph::load(source, at::load(context, false), watch)?;
         let mut target = ocistow_graph::resolve::resolve_in(&graph, source, &at::asked(&location.pick))?;
         if !target.manifest {
             let descriptor = tag::lying(source, &target.descriptor.digest)?;
@@ -107,21 +119,14 @@ impl Args {
         convert(&graph, source, &target, family, self.referrers)
     }
 
-    /// Publishes what was decided, if that is anything. Gives the tags that it has then. On `Err` nothing that was there
-    /// before is changed.
+    /// Publishes what was decided. Gives the tags that it has then. On `Err` nothing that was there before is changed.
     fn act(
         &self,
         context: &Context<'_>,
         source: &dyn Source,
-        path: &Path,
+        transaction: &mut Transaction<'_>,
         conversion: &Conversion,
     ) -> Result<Vec<String>> {
-        let digest = &conversion.new.digest;
-        if conversion.count() == 0 && self.new.is_none() {
-            return tags(&source.index()?, &[], digest);
-        }
-        let progress = context.progress("converting", None);
-        let mut transaction = Transaction::begin(path, context.writing(&progress))?;
         let target = standing(Some(source))?;
         let entering = conversion.enter(self.new.as_deref(), &target)?;
         let mut order: Vec<Blob> = Vec::new();
@@ -132,7 +137,7 @@ impl Args {
         transaction.publish(&order, &entering.import.edits)?;
         context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
         moved(context, &entering.import.moved);
-        tags(&target.index, &entering.import.edits, digest)
+        tags(&target.index, &entering.import.edits, &conversion.new.digest)
     }
 
     /// Tells what became of those who refer to the old one.

@@ -82,7 +82,8 @@ impl Args {
             return Err(why);
         }
         let Outgoing { source, graph, plan, .. } = &outgoing;
-        let cargo = Cargo { source: &**source, graph, plan, members: Vec::new(), renames };
+        let cargo =
+            Cargo { source: &**source, graph, plan, members: Vec::new(), renames, held: outgoing.held.as_ref() };
         let written = write(context, &cargo, &destination, self.manner)?;
         moved(context, &written.moved);
         context.answer(&answer)?;

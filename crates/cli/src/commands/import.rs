@@ -13,6 +13,7 @@ use ocistow_layout::{Blob, Content, Digest, Done, Error, IndexFile, Kind, Result
 
 use super::along::Along;
 use super::{export, tag};
+use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
 use crate::imported::Imported;
@@ -204,7 +205,7 @@ impl Args {
                 return Err(why);
             }
         }
-        let mut tries = 0;
+        let mut again = Again::new(context);
         loop {
             let target = writable(layout)?;
             let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
@@ -217,11 +218,7 @@ impl Args {
                 transaction.put(&blob, Content::Bytes(bytes))?;
             }
             match transaction.publish(&decided.order, &decided.edits) {
-                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    context.log(&format!("{}: deciding again", why.chain()));
-                }
-                Err(why) => return Err(why),
+                Err(why) => again.undisturbed_after(why, transaction)?,
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);
@@ -296,9 +293,6 @@ impl Args {
         context.answer_failed(&Imported::of(layout, arrivals, Done::default(), Vec::new()), why)
     }
 }
-
-/// How often somebody else may change what an import was decided on.
-const TRIES: usize = 20;
 
 /// What was decided of all bundles together.
 #[derive(Default)]

@@ -8,14 +8,15 @@ use ocistow_graph::made::{Index, child, with_children, without_children};
 use ocistow_graph::resolve::resolve_in;
 use ocistow_graph::{Facts, Graph, Made, ManifestKind, Node};
 use ocistow_layout::name::{Steps, look_up};
-use ocistow_layout::transaction::Transaction;
+use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source};
 
 use super::ingredients::{annotation, artifact_type};
 use super::push::{answer, target};
 use super::{at, tag};
+use crate::again::Again;
 use crate::code::Code;
-use crate::entering::{TRIES, Under, enter};
+use crate::entering::{Under, enter};
 use crate::location;
 use crate::speak::Context;
 
@@ -127,6 +128,9 @@ impl Create {
                 return Err(Error::new(Kind::Usage, format!("could not use --annotation {key} twice")));
             }
         }
+        let progress = context.progress("waiting", None);
+        // What is listed stays there until the index is.
+        let held = at::hold_to_write(context, &path, &progress)?;
         let graph = load(context, &*source)?;
         let mut children: Vec<Descriptor> = Vec::new();
         for child in listed(&*source, &graph, &self.references)? {
@@ -136,8 +140,8 @@ impl Create {
         }
         let told = listing(children.len());
         let made = Index { artifact_type: self.artifact_type.clone(), children, annotations }.make()?;
-        let progress = context.progress("waiting", None);
-        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
+        let options = Options { held: held.as_ref(), ..context.writing(&progress) };
+        let mut transaction = Transaction::begin(&path, options)?;
         let tags = enter(context, &path, &mut transaction, &made, &[], Under::Name(&tag))?;
         drop(transaction);
         drop(progress);
@@ -169,34 +173,35 @@ type Change<'c> = dyn FnMut(&dyn Source, &Graph, Vec<u8>) -> Result<Made> + 'c;
 /// Changes the index that a tag stands for, and moves the tag; again for as long as somebody else changes it meanwhile.
 fn change(context: &Context<'_>, location: &OsString, path: Option<&PathBuf>, change: &mut Change<'_>) -> Result<Code> {
     let (path, tag) = target(context, location, path.map(PathBuf::as_path))?;
-    let mut tries = 0;
-    loop {
-        let source = at::open_directory(context, &path)?;
+    let source = at::open_directory(context, &path)?;
+    let progress = context.progress("waiting", None);
+    // What is listed stays there until the index is.
+    let held = at::hold_to_write(context, &path, &progress)?;
+    let decide = &mut || -> Result<(Digest, usize, Made)> {
         let graph = load(context, &*source)?;
         let (old, bytes) = index(&*source, &graph, &tag)?;
-        let made = change(&*source, &graph, bytes)?;
-        let progress = context.progress("waiting", None);
-        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
-        let entered = enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old));
-        drop(transaction);
-        drop(progress);
-        match entered {
-            Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                tries += 1;
-                context.log(&format!("{}: deciding again", why.chain()));
-            }
-            Err(why) => return Err(why),
-            Ok(tags) => {
-                let left = graph.referrers(&old).len();
-                if left > 0 && made.facts.digest != old {
-                    let what = if left == 1 { "manifest refers" } else { "manifests refer" };
-                    context.note(&format!("{left} {what} to {old}, which {tag} was; none to what it is now"));
-                }
-                let told = listing(made.facts.children().count());
-                return answer(context, &path, &made, tags, told);
-            }
+        let left = graph.referrers(&old).len();
+        Ok((old, left, change(&*source, &graph, bytes)?))
+    };
+    let (mut old, mut left, mut made) = decide()?;
+    let options = Options { held: held.as_ref(), ..context.writing(&progress) };
+    let mut transaction = Transaction::begin(&path, options)?;
+    let mut again = Again::new(context);
+    let tags = loop {
+        match enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old)) {
+            Err(why) => again.undisturbed_after(why, &mut transaction)?,
+            Ok(tags) => break tags,
         }
+        (old, left, made) = decide()?;
+    };
+    drop(transaction);
+    drop(progress);
+    if left > 0 && made.facts.digest != old {
+        let what = if left == 1 { "manifest refers" } else { "manifests refer" };
+        context.note(&format!("{left} {what} to {old}, which {tag} was; none to what it is now"));
     }
+    let told = listing(made.facts.children().count());
+    answer(context, &path, &made, tags, told)
 }
 
 fn listing(children: usize) -> String {

@@ -56,7 +56,7 @@ impl Args {
         }
         // The same name twice is removed once.
         edits.dedup();
-        tag::change(context, &path, &*source, &edits)
+        tag::change(context, &path, &*source, None, &edits)
     }
 
     /// The layout, and the names in it.
