@@ -6,6 +6,7 @@ mod hostile;
 mod interop;
 mod kill;
 mod making;
+mod mount;
 mod odd;
 mod readme;
 mod run;

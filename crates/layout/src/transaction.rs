@@ -886,7 +886,12 @@ impl<'a> Transaction<'a> {
     ) -> Result<bool> {
         let medium = self.options.medium;
         let at = self.root.join("index.json");
-        let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
+        let failed = |why: io::Error| match why.kind() {
+            io::ErrorKind::CrossesDevices => Error::new(Kind::Failed, format!("could not write {}", at.display()))
+                .because(format!("its {OURS} is on another file system"))
+                .hint("blobs may lie on another one; what index.json is exchanged with has to be where that is"),
+            _ => Error::io("write", &at, why).of_kind(Kind::Failed),
+        };
         if self.old.is_none() {
             match medium.rename_new(&new, &at) {
                 Ok(()) => {
@@ -1078,8 +1083,17 @@ pub(crate) fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Whether something went wrong because a file or directory was not there.
 fn vanished(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|why| why.kind() == io::ErrorKind::NotFound)
+    cause(error) == Some(io::ErrorKind::NotFound)
+}
+
+/// Whether something went wrong because nothing may be written there.
+fn refused(error: &Error) -> bool {
+    matches!(cause(error), Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied))
+}
+
+fn cause(error: &Error) -> Option<io::ErrorKind> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
+    Some(cause.kind())
 }
 
 /// The layout at `path` as a transaction would find it, `None` where it would make one; nothing is touched. `Err` as
@@ -1266,7 +1280,11 @@ impl Writing for DirectoryWriting<'_> {
     }
 }
 
-/// Makes an empty layout at `path`; a layout that is there already stays as it is.
+/// Makes an empty layout at `path`; a layout that is there already stays as it is, also where it cannot be written to.
 pub fn init(path: &Path, options: Options<'_>) -> Result<()> {
-    Transaction::begin(path, options)?.publish(&[], &[]).map(drop)
+    let made = Transaction::begin(path, options).and_then(|mut transaction| transaction.publish(&[], &[]));
+    match made {
+        Err(why) if refused(&why) && matches!(existing(path, false), Ok(Some(_))) => Ok(()),
+        made => made.map(drop),
+    }
 }
