@@ -11,6 +11,7 @@ mod odd;
 mod readme;
 mod run;
 mod samples;
+mod scarce;
 #[path = "../crates/cli/tests/stage/mod.rs"]
 mod stage;
 mod stop;
