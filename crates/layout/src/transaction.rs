@@ -225,6 +225,18 @@ impl<'a> Transaction<'a> {
         Ok(begun)
     }
 
+    /// The same for a change of what is in the layout: NotFound where there is none, or none any more.
+    pub fn within(path: &Path, options: Options<'a>) -> Result<Self> {
+        let gone = || {
+            Error::new(Kind::NotFound, format!("could not write to {}", path.display()))
+                .because("there is no OCI layout any more")
+        };
+        // Nothing is made where nothing is.
+        existing(path, false)?.ok_or_else(gone)?;
+        let begun = Self::begin(path, options)?;
+        if begun.old.is_none() { Err(gone()) } else { Ok(begun) }
+    }
+
     /// Starts writing to the layout at `path` with nobody else in it: for whoever deletes. NotFound where there is
     /// none. Waits until everybody is done who writes to it or walks through it.
     pub(crate) fn alone(path: &Path, options: Options<'a>) -> Result<Self> {

@@ -116,7 +116,7 @@ impl Args {
             return Ok(tags(&source.index()?, digest));
         }
         let progress = context.progress("converting", None);
-        let mut transaction = Transaction::begin(path, context.writing(&progress))?;
+        let mut transaction = Transaction::within(path, context.writing(&progress))?;
         let target = standing(Some(source))?;
         let entering = conversion.enter(self.new.as_deref(), &target)?;
         let mut order: Vec<Blob> = Vec::new();

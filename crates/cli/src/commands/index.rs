@@ -133,7 +133,7 @@ impl Create {
         let told = listing(children.len());
         let made = Index { artifact_type: self.artifact_type.clone(), children, annotations }.make()?;
         let progress = context.progress("waiting", None);
-        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
+        let mut transaction = Transaction::within(&path, context.writing(&progress))?;
         let tags = enter(context, &path, &mut transaction, &made, &[], Under::Name(&tag))?;
         drop(transaction);
         drop(progress);
@@ -168,7 +168,7 @@ fn change(context: &Context<'_>, location: &OsString, path: Option<&PathBuf>, ch
         let (old, bytes) = index(&*source, &graph, &tag)?;
         let made = change(&*source, &graph, bytes)?;
         let progress = context.progress("waiting", None);
-        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
+        let mut transaction = Transaction::within(&path, context.writing(&progress))?;
         let entered = enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old));
         drop(transaction);
         drop(progress);

@@ -94,7 +94,7 @@ pub fn change(context: &Context<'_>, path: &Path, source: &dyn Source, edits: &[
     let changes = Changes::between(&before, &after)?;
     if !changes.changed.is_empty() {
         let progress = context.progress("waiting", None);
-        Transaction::begin(path, context.writing(&progress))?.publish(&[], edits)?;
+        Transaction::within(path, context.writing(&progress))?.publish(&[], edits)?;
     }
     context.answer(&changes)?;
     Ok(Code::Done)
