@@ -1,14 +1,17 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
 mod change;
+mod docker;
 mod guide;
 mod hostile;
 mod interop;
 mod kill;
 mod making;
 mod mount;
+mod naming;
 mod odd;
 mod readme;
+mod referrers;
 mod run;
 mod samples;
 mod scarce;

@@ -42,8 +42,8 @@ impl Node {
             digest: descriptor.digest.clone(),
             size: descriptor.size,
             artifact_type: descriptor.artifact_type.clone(),
-            annotations: descriptor.annotations.clone(),
-            platform: descriptor.platform.clone(),
+            annotations: descriptor.annotations.to_map(),
+            platform: descriptor.platform.as_deref().cloned(),
             absent: false,
         }
     }

@@ -239,8 +239,8 @@ impl<'g> Pen<'g> {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             artifact_type: descriptor.artifact_type.clone(),
-            annotations: descriptor.annotations.clone(),
-            platform: descriptor.platform.clone(),
+            annotations: descriptor.annotations.to_map(),
+            platform: descriptor.platform.as_deref().cloned(),
             tags: Vec::new(),
             names: Vec::new(),
             role,
@@ -314,7 +314,7 @@ impl<'g> Pen<'g> {
         // An entry of index.json rarely says it, an index that has the same manifest does.
         let platform = &mut self.picture.figures[place].platform;
         if platform.is_none() {
-            platform.clone_from(&part.descriptor.platform);
+            *platform = part.descriptor.platform.as_deref().cloned();
         }
         // A blob can be a subject, too.
         self.next.push_back(place);
@@ -352,7 +352,7 @@ impl Figure {
     /// Takes over what the manifest itself says.
     fn tell(&mut self, facts: &Facts) {
         self.size = facts.size;
-        self.annotations.clone_from(&facts.annotations);
+        self.annotations = facts.annotations.to_map();
         if facts.declared_type || facts.kind != ManifestKind::Image {
             self.artifact_type = facts.artifact_type.clone().or(self.artifact_type.take());
         }

@@ -152,21 +152,24 @@ impl Directory {
     pub(crate) fn stamped_index(&self) -> Result<(IndexFile, Option<Stamp>)> {
         // oras and BuildKit rewrite index.json in place: what does not parse may be half-written (4.9).
         let (mut bytes, mut stamp) = self.index_bytes()?;
-        for _ in 0..3 {
-            match IndexFile::parse(bytes.clone()) {
+        let mut tries = 0;
+        let why = loop {
+            let (why, read) = match IndexFile::parse_or_back(bytes) {
                 Ok(index) => return Ok((index, stamp)),
-                Err(_) => thread::sleep(Duration::from_millis(50)),
+                Err(back) => back,
+            };
+            if tries == 3 {
+                break why;
             }
-            let again = self.index_bytes()?;
-            if again.0 == bytes {
-                break;
+            tries += 1;
+            thread::sleep(Duration::from_millis(50));
+            (bytes, stamp) = self.index_bytes()?;
+            if bytes == read {
+                break why;
             }
-            (bytes, stamp) = again;
-        }
-        IndexFile::parse(bytes).map(|index| (index, stamp)).map_err(|why| {
-            Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
-                .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string))
-        })
+        };
+        Err(Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
+            .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string)))
     }
 
     /// All directories below `blobs`, and all names in them that are digests.

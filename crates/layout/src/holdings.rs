@@ -2,9 +2,9 @@
 //! in the trash.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::directory::{Directory, OURS, is_dir, is_directory};
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
+use crate::place::open;
 use crate::source::{Access, Blob, Content, Found, Marker, Source};
 use crate::transaction::children;
 
@@ -190,11 +191,6 @@ fn fits(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_symlink())
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(careful).open(path)
-}
-
 impl Source for Holdings {
     fn location(&self) -> &str {
         self.directory.location()
@@ -228,9 +224,10 @@ impl Source for Holdings {
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
         match (self.directory.open(digest)?, self.trash.get(digest)) {
             (None, Some(path)) => {
-                let file = open(path).map_err(|why| Error::io("open", path, why).of_kind(Kind::Failed))?;
+                let file =
+                    open(path, OFlags::RDONLY).map_err(|why| Error::io("open", path, why).of_kind(Kind::Failed))?;
                 let meta = file.metadata().map_err(|why| Error::io("look at", path, why))?;
-                Ok(meta.is_file().then(|| Content::Owned(file, meta.len())))
+                Ok(Some(Content::Owned(file, meta.len())))
             }
             (found, _) => Ok(found),
         }

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -20,6 +20,7 @@ use crate::digest::{Digest, Hasher};
 use crate::directory::is_directory;
 use crate::error::{Error, Kind, Result};
 use crate::medium::{Medium, cannot};
+use crate::place::{self, open, resolved};
 use crate::source::{Blob, Content, Watch};
 use crate::title::Title;
 use crate::transaction::{SYNC_EACH, unique, whole_sync};
@@ -68,7 +69,7 @@ impl<'a> Output<'a> {
     pub fn begin(dir: &Path, options: Options<'a>) -> Result<Self> {
         let medium = options.medium;
         let failed = |why| Error::io("write to", dir, why);
-        let made = match medium.make_dir(dir) {
+        let made = match resolved(dir).and_then(|place| medium.make_dir(&place)) {
             Ok(()) => true,
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
             Err(why) => return Err(failed(why)),
@@ -300,7 +301,7 @@ impl<'a> Output<'a> {
     /// A second file with the content of one that was written.
     fn double(&mut self, from: &Path, names: &[&[u8]]) -> Result<()> {
         let failed = |why| Error::io("read", from, why).of_kind(Kind::Failed);
-        let mut source = File::open(from).map_err(failed)?;
+        let mut source = open(from, OFlags::RDONLY).map_err(failed)?;
         let mode = source.metadata().map_err(failed)?.mode() & 0o777;
         let (path, file) = self.create(names)?;
         let (mut buffer, mut at) = (vec![0; CHUNK], 0);
@@ -588,8 +589,7 @@ fn unwritten(path: &Path, why: io::Error) -> Error {
 
 /// A handle of a directory, not of what a link there leads to.
 fn directory(path: &Path) -> io::Result<File> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+    place::directory(path, OFlags::RDONLY).map(File::from)
 }
 
 /// Holds a directory of ours, so that nobody takes it for litter. `None` where somebody did.
@@ -618,7 +618,7 @@ fn clear_litter(root: &Path, medium: &dyn Medium) {
 
 /// Takes away a directory with everything in it, as far as that goes; no link is followed.
 fn sweep(dir: &Path, medium: &dyn Medium) {
-    for step in walkdir::WalkDir::new(dir).contents_first(true).into_iter().flatten() {
+    for step in walkdir::WalkDir::new(dir).follow_root_links(false).contents_first(true).into_iter().flatten() {
         let _ = match step.file_type().is_dir() {
             true => medium.remove_dir(step.path()),
             false => medium.unlink(step.path()),

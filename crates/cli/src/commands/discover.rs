@@ -202,7 +202,7 @@ impl Walk<'_> {
 
 /// What a manifest itself says: a referrer's effective type, as registries list it (REFERRERS-5).
 fn told(mut node: Node, facts: &Facts, refers: bool) -> Node {
-    node.annotations = facts.annotations.clone();
+    node.annotations = facts.annotations.to_map();
     if refers {
         node.artifact_type = facts.artifact_type.clone();
         return node;

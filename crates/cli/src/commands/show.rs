@@ -111,10 +111,10 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
     }
     let facts = graph.need(digest)?;
     let mut node = node.typed(facts);
-    node.annotations = facts.annotations.clone();
+    node.annotations = facts.annotations.to_map();
     node.size = facts.size;
     node.platform = match &descriptor.platform {
-        Some(platform) => Some(platform.clone()),
+        Some(platform) => Some((**platform).clone()),
         None => config_platform(source, facts)?,
     };
     let parts = |role: Role| -> Result<Option<Vec<Node>>> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ fn build_in(
             let _ = cut.send(batch);
         })?;
         for (text, span) in coming.into_iter().flatten() {
-            plain = plain && found.enter(&text, span);
+            plain = plain && found.enter(text, span);
         }
         Ok(())
     })?;
@@ -313,8 +313,9 @@ impl Found {
 
     /// Takes in an entry of index.json. `false` where it is of a sort that is not kept: no descriptor, with its content in
     /// it, or of a layout whose referrers are listed nowhere.
-    pub fn enter(&mut self, text: &str, place: Range<u64>) -> bool {
-        let Ok(descriptor) = Descriptor::parse(text) else { return false };
+    pub fn enter(&mut self, text: String, place: Range<u64>) -> bool {
+        let whole = 0..text.len();
+        let Ok(descriptor) = Descriptor::parse_in(&Arc::new(text), whole) else { return false };
         let Ok(len) = u32::try_from(place.end - place.start) else { return false };
         if descriptor.data.is_some() || graph::is_cosigns(&descriptor) || self.keys.len() >= (NONE - 2) as usize {
             return false;
