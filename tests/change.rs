@@ -100,10 +100,18 @@ impl Change {
         let line = if now == *after { again } else { line };
         let (code, said) = run(line, base, None);
         assert_eq!((code, state(base)), (0, after.clone()), "{told}, and then {line}: {said}");
-        for layout in ["new", "target", "lacking"].iter().filter(|name| base.join(name).is_dir()) {
-            done(&format!("init @/{layout}"), base);
+        let left = || -> Vec<PathBuf> { litter(base).into_iter().filter(|path| path.is_dir()).collect() };
+        // A program that another test starts has the locks of this process open until it is itself: then litter waits
+        // for one more writer.
+        for _ in 0..50 {
+            for layout in ["new", "target", "lacking"].iter().filter(|name| base.join(name).is_dir()) {
+                done(&format!("init @/{layout}"), base);
+            }
+            if left().is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let left: Vec<PathBuf> = litter(base).into_iter().filter(|path| path.is_dir()).collect();
-        assert_eq!(left, Vec::<PathBuf>::new(), "{told}, and then {line}");
+        assert_eq!(left(), Vec::<PathBuf>::new(), "{told}, and then {line}");
     }
 }

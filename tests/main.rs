@@ -8,12 +8,14 @@ mod hostile;
 mod interop;
 mod kill;
 mod making;
+mod mount;
 mod naming;
 mod odd;
 mod readme;
 mod referrers;
 mod run;
 mod samples;
+mod scarce;
 #[path = "../crates/cli/tests/stage/mod.rs"]
 mod stage;
 mod stop;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::change::{Change, Ended, KILLED, program};
 use crate::run::Peer;
-use crate::stage::{done, start, state};
+use crate::stage::{clone, done, room, start, state};
 
 /// The system calls that are struck at.
 const CALLS: [&str; 32] = [
@@ -355,6 +355,33 @@ fn a_command_fails_before_it_is_done_or_not_at_all() {
                     break;
                 }
             }
+        }
+    }
+}
+
+/// Network file systems may have no locks: whoever writes says so and goes on, whoever deletes does not.
+#[test]
+fn without_locks_writers_warn_and_nothing_is_deleted() {
+    for (line, code) in [
+        ("tag @/target:1 2", 0),
+        ("import @/bundle.tar @/target --tag 1=app", 0),
+        ("push @/target:app @/source --title source", 0),
+        ("gc @/target --grace 0", 1),
+        ("rm @/target:1", 1),
+    ] {
+        let Some(strace) = Strace::find(line) else { return };
+        let from = start(line);
+        for errno in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+            let base = room();
+            clone(from.path(), base.path());
+            let before = state(base.path());
+            let blow = format!("error={errno}");
+            let ended = strace.strike(base.path(), NOWHERE.as_ref(), &[], "flock", &blow, "1+");
+            let told = format!("{line}, {errno}: {} {}", ended.code, ended.err);
+            assert_eq!(ended.code, code, "{told}");
+            assert_eq!(state(base.path()) == before, code == 1, "{told}");
+            let said = if code == 0 { "warning: " } else { "error: could not delete from " };
+            assert!(ended.err.contains(said) && ended.err.contains("file system without locks"), "{told}");
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn mend(context: &Context<'_>, path: &Path, words: &[OsString], options: Opt
     let others = others(context, path, words)?;
     let progress = context.progress("checking and repairing", None);
     // Nothing is deleted from the layout from here on: a transaction holds it as a reader does.
-    let mut transaction = Transaction::begin(path, context.writing(&progress))?;
+    let mut transaction = Transaction::within(path, context.writing(&progress))?;
     let layout = Directory::open(path)?;
     let mut examination = examine(&layout, options, &progress)?;
     let tried = stage(context, &examination, &layout, &others, &transaction, &progress)?;

@@ -28,8 +28,8 @@ fn bits(seed: u64) -> impl FnMut() -> bool {
     }
 }
 
-/// Kills `line` after every call and takes its power at every point. `again` is what a user types after
-/// that: the same, but for names that a finished run has taken. `state` is what matters. Gives the number of points.
+/// Kills `line` after every call and takes its power at every point. `again` is what a user types where it
+/// was done: the same, but for names that it has taken. `state` is what matters. Gives the number of points.
 fn survives(line: &str, again: &str, state: fn(&Path) -> BTreeMap<PathBuf, String>) -> usize {
     let from = start(line);
     let before = state(from.path());
@@ -45,6 +45,7 @@ fn survives(line: &str, again: &str, state: fn(&Path) -> BTreeMap<PathBuf, Strin
         assert!(now == before || now == after, "{line}, {told}:\n{now:#?}\nis neither\n{before:#?}\nnor\n{after:#?}");
         // As on the real disk, but nobody waits for it.
         let quick = || Some(Box::new(Counting::new(usize::MAX)) as Box<dyn Medium>);
+        let again = if now == after { again } else { line };
         let (code, said) = run(again, base, quick());
         assert_eq!(code, 0, "{line}, {told}, and then {again}: {said}");
         assert_eq!(state(base), after, "{line}, {told}, and then {again}");
@@ -177,10 +178,10 @@ macro_rules! deletes {
 }
 
 deletes! {
-    gc_survives: 1, "gc @/target --grace 0";
-    gc_that_prunes_survives: 1, "gc @/target --grace 0 --prune";
-    rm_survives: 1, "rm @/target:1";
-    rm_with_referrers_survives: 1, "rm @/target:1 --referrers";
+    gc_survives: 60, "gc @/target --grace 0";
+    gc_that_prunes_survives: 70, "gc @/target --grace 0 --prune";
+    rm_survives: 40, "rm @/target:1";
+    rm_with_referrers_survives: 50, "rm @/target:1 --referrers";
 }
 
 /// The same for what adds and changes.
@@ -206,43 +207,43 @@ fn there_are_a_thousand_points_and_more() {
 }
 
 survives! {
-    init_survives: 1, "init @/new";
-    export_with_lists_into_a_layout_survives: 1, "export @/source:2 -o @/target --referrers-as both";
-    tag_survives: 1, "tag @/target:1 2";
-    untag_survives: 1, "untag @/target:1", then "untag @/target:1 --ignore-missing";
-    import_survives: 1, "import @/bundle.tar @/target --tag 1=app";
-    import_of_a_new_layout_survives: 1, "import @/bundle.tar @/new";
-    import_of_a_packed_bundle_survives: 1, "import @/bundle.tar.gz @/target --tag 1=app";
-    import_from_a_pipe_survives: 1, "import - @/new < @/bundle.tar";
-    import_of_a_directory_survives: 1, "import @/source @/target --tag 1=app";
-    export_to_an_archive_survives: 1, "export @/source -o @/new.tar", then "export @/source -o @/new.tar --force";
+    init_survives: 40, "init @/new";
+    export_with_lists_into_a_layout_survives: 80, "export @/source:2 -o @/target --referrers-as both";
+    tag_survives: 20, "tag @/target:1 2";
+    untag_survives: 20, "untag @/target:1", then "untag @/target:1 --ignore-missing";
+    import_survives: 180, "import @/bundle.tar @/target --tag 1=app";
+    import_of_a_new_layout_survives: 200, "import @/bundle.tar @/new";
+    import_of_a_packed_bundle_survives: 180, "import @/bundle.tar.gz @/target --tag 1=app";
+    import_from_a_pipe_survives: 200, "import - @/new < @/bundle.tar";
+    import_of_a_directory_survives: 180, "import @/source @/target --tag 1=app";
+    export_to_an_archive_survives: 90, "export @/source -o @/new.tar", then "export @/source -o @/new.tar --force";
     export_to_a_packed_archive_survives:
-        1, "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
-    export_over_an_archive_survives: 1, "export @/source:2 -o @/old.tar --force";
-    export_to_a_directory_survives: 1, "export @/source -o @/new";
-    export_into_a_layout_survives: 1, "export @/source:2 -o @/target";
+        10, "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
+    export_over_an_archive_survives: 50, "export @/source:2 -o @/old.tar --force";
+    export_to_a_directory_survives: 200, "export @/source -o @/new";
+    export_into_a_layout_survives: 80, "export @/source:2 -o @/target";
     graph_to_a_file_survives:
-        1, "graph @/source --format mermaid -o @/new.mermaid",
+        10, "graph @/source --format mermaid -o @/new.mermaid",
         then "graph @/source --format mermaid -o @/new.mermaid --force";
-    copy_survives: 1, "copy @/source:1 @/target:app";
-    copy_by_links_survives: 1, "copy @/source:1 @/target:app --link";
-    push_survives: 1, "push @/target:1 @/bundle.tar.gz --title bundle";
-    push_of_a_directory_survives: 1, "push @/target:app @/source --title source";
-    push_into_a_new_layout_survives: 1, "push @/new:app @/bundle.tar.gz --title bundle";
-    attach_survives: 1, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    copy_survives: 140, "copy @/source:1 @/target:app";
+    copy_by_links_survives: 130, "copy @/source:1 @/target:app --link";
+    push_survives: 50, "push @/target:1 @/bundle.tar.gz --title bundle";
+    push_of_a_directory_survives: 60, "push @/target:app @/source --title source";
+    push_into_a_new_layout_survives: 70, "push @/new:app @/bundle.tar.gz --title bundle";
+    attach_survives: 60, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
     attach_with_a_list_survives:
-        1, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
-    manifest_push_survives: 1, "manifest push @/target:again - < @/bundle.json";
-    index_create_survives: 1, "index create @/target:1 pair late";
-    index_add_survives: 1, "index add @/target:pair late";
-    index_rm_survives: 1, "index rm @/target:pair {old}";
-    convert_survives: 1, "convert @/target:1 --to docker --referrers";
-    convert_to_a_new_name_survives: 1, "convert @/target:1 app --to docker";
-    pull_survives: 1, "pull @/target:kit -o @/out-new";
-    copy_to_an_archive_survives: 1, "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
-    mending_what_is_damaged_survives: 1, "fsck @/damaged --repair-from @/source";
-    mending_what_is_damaged_from_a_packed_bundle_survives: 1, "fsck @/damaged --repair-from @/bundle.tar.gz";
-    mending_what_is_missing_survives: 1, "fsck @/lacking --repair-from @/bundle.tar";
+        60, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
+    manifest_push_survives: 20, "manifest push @/target:again - < @/bundle.json";
+    index_create_survives: 50, "index create @/target:1 pair late";
+    index_add_survives: 50, "index add @/target:pair late";
+    index_rm_survives: 40, "index rm @/target:pair {old}", then "init @/target";
+    convert_survives: 60, "convert @/target:1 --to docker --referrers";
+    convert_to_a_new_name_survives: 50, "convert @/target:1 app --to docker";
+    pull_survives: 50, "pull @/target:kit -o @/out-new";
+    copy_to_an_archive_survives: 70, "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
+    mending_what_is_damaged_survives: 30, "fsck @/damaged --repair-from @/source";
+    mending_what_is_damaged_from_a_packed_bundle_survives: 30, "fsck @/damaged --repair-from @/bundle.tar.gz";
+    mending_what_is_missing_survives: 30, "fsck @/lacking --repair-from @/bundle.tar";
 }
 
 /// The blobs of a layout, by name; what writers try out moving with is none.

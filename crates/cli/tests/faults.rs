@@ -189,7 +189,7 @@ refuses! {
     index_add_fails_whole: "index add @/target:pair late";
     convert_fails_whole: "convert @/target:1 --to docker --referrers";
     convert_to_a_new_name_fails_whole: "convert @/target:1 app --to docker";
-    index_rm_fails_whole: "index rm @/target:pair {old}";
+    index_rm_fails_whole: "index rm @/target:pair {old}", then "init @/target";
     copy_to_an_archive_fails_whole: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
     blob_push_into_a_new_layout_fails_whole: "blob push @/new @/bundle.tar.gz";
     import_of_a_directory_fails_whole: "import @/source @/target --tag 1=app";

@@ -487,7 +487,12 @@ impl<'a> Output<'a> {
     fn make(&self, moves: &[Move], done: &mut Vec<Done>) -> Result<()> {
         let medium = self.options.medium;
         for Move { from, to, over } in moves {
-            let failed = |why| Error::io("write", to, why).of_kind(Kind::Failed);
+            let failed = |why: io::Error| match why.kind() {
+                io::ErrorKind::CrossesDevices => Error::new(Kind::Failed, format!("could not write {}", to.display()))
+                    .because("another file system is mounted there, and all files appear at once or none does")
+                    .hint(format!("pull into another directory than {}, and move the files", self.root.display())),
+                _ => Error::io("write", to, why).of_kind(Kind::Failed),
+            };
             if !over {
                 medium.rename_new(from, to).map_err(failed)?;
                 done.push(Done::Moved(from.clone(), to.clone()));

@@ -161,6 +161,22 @@ mod tests {
         assert_eq!(Stamp::from_bytes(&stamp.to_bytes()), stamp);
     }
 
+    /// A clock that was put back, before or after: only the content tells then.
+    #[test]
+    fn a_file_from_the_future_is_not_settled_and_one_from_before_the_epoch_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.json");
+        std::fs::write(&path, b"{}").unwrap();
+        let imprint = |seconds: i64| {
+            let mut imprint = Imprint::of(File::open(&path).unwrap(), 0, 2).unwrap();
+            imprint.stamp.ctime.0 += seconds;
+            imprint
+        };
+        let now = *imprint(0).stamp();
+        assert!(!imprint(3600).settled(&now) && !imprint(i64::from(i32::MAX)).settled(&now));
+        assert!(imprint(-3600).settled(&now) && imprint(-2 * now.ctime.0).settled(&now));
+    }
+
     #[test]
     fn a_file_that_just_changed_is_not_settled() {
         let dir = tempfile::tempdir().unwrap();

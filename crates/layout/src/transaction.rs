@@ -242,6 +242,18 @@ impl<'a> Transaction<'a> {
         Ok(begun)
     }
 
+    /// The same for a change of what is in the layout: NotFound where there is none, or none any more.
+    pub fn within(path: &Path, options: Options<'a>) -> Result<Self> {
+        let gone = || {
+            Error::new(Kind::NotFound, format!("could not write to {}", path.display()))
+                .because("there is no OCI layout any more")
+        };
+        // Nothing is made where nothing is.
+        existing(path, false)?.ok_or_else(gone)?;
+        let begun = Self::begin(path, options)?;
+        if begun.old.is_none() { Err(gone()) } else { Ok(begun) }
+    }
+
     /// Starts writing to the layout at `path` with nobody else in it: for whoever deletes. NotFound where there is
     /// none. Waits until everybody is done who writes to it or walks through it.
     pub(crate) fn alone(path: &Path, options: Options<'a>) -> Result<Self> {
@@ -916,7 +928,12 @@ impl<'a> Transaction<'a> {
         out: &mut Out,
     ) -> Result<bool> {
         let at = self.root.join("index.json");
-        let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
+        let failed = |why: io::Error| match why.kind() {
+            io::ErrorKind::CrossesDevices => Error::new(Kind::Failed, format!("could not write {}", at.display()))
+                .because(format!("its {OURS} is on another file system"))
+                .hint("blobs may lie on another one; what index.json is exchanged with has to be where that is"),
+            _ => Error::io("write", &at, why).of_kind(Kind::Failed),
+        };
         if self.old.is_none() {
             match self.options.medium.rename_new(&new, &at) {
                 Ok(()) => {
@@ -1141,8 +1158,17 @@ pub(crate) fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Whether something went wrong because a file or directory was not there.
 fn vanished(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|why| why.kind() == io::ErrorKind::NotFound)
+    cause(error) == Some(io::ErrorKind::NotFound)
+}
+
+/// Whether something went wrong because nothing may be written there.
+fn refused(error: &Error) -> bool {
+    matches!(cause(error), Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied))
+}
+
+fn cause(error: &Error) -> Option<io::ErrorKind> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
+    Some(cause.kind())
 }
 
 /// The layout at `path` as a transaction would find it, `None` where it would make one; nothing is touched. `Err` as
@@ -1329,7 +1355,11 @@ impl Writing for DirectoryWriting<'_> {
     }
 }
 
-/// Makes an empty layout at `path`; a layout that is there already stays as it is.
+/// Makes an empty layout at `path`; a layout that is there already stays as it is, also where it cannot be written to.
 pub fn init(path: &Path, options: Options<'_>) -> Result<()> {
-    Transaction::begin(path, options)?.publish(&[], &[]).map(drop)
+    let made = Transaction::begin(path, options).and_then(|mut transaction| transaction.publish(&[], &[]));
+    match made {
+        Err(why) if refused(&why) && matches!(existing(path, false), Ok(Some(_))) => Ok(()),
+        made => made.map(drop),
+    }
 }

@@ -84,7 +84,7 @@ impl Args {
             tags(&source.index()?, &[], &conversion.new.digest)?
         } else {
             let options = Options { held: held.as_ref(), ..context.writing(&progress) };
-            let mut transaction = Transaction::begin(&location.path, options)?;
+            let mut transaction = Transaction::within(&location.path, options)?;
             let mut again = Again::new(context);
             loop {
                 match self.act(context, &*source, &mut transaction, &conversion) {
@@ -107,6 +107,10 @@ impl Args {
         watch: &dyn Watch,
     ) -> Result<Conversion> {
         let graph = Graph::load(source, at::load(context, false), watch)?;
+        if self.referrers {
+            // One that cannot be read may refer to it.
+            graph.unread().verdict()?;
+        }
         let mut target = ocistow_graph::resolve::resolve_in(&graph, source, &at::asked(&location.pick))?;
         if !target.manifest {
             let descriptor = tag::lying(source, &target.descriptor.digest)?;

@@ -141,7 +141,7 @@ impl Create {
         let told = listing(children.len());
         let made = Index { artifact_type: self.artifact_type.clone(), children, annotations }.make()?;
         let options = Options { held: held.as_ref(), ..context.writing(&progress) };
-        let mut transaction = Transaction::begin(&path, options)?;
+        let mut transaction = Transaction::within(&path, options)?;
         let tags = enter(context, &path, &mut transaction, &made, &[], Under::Name(&tag))?;
         drop(transaction);
         drop(progress);
@@ -185,7 +185,7 @@ fn change(context: &Context<'_>, location: &OsString, path: Option<&PathBuf>, ch
     };
     let (mut old, mut left, mut made) = decide()?;
     let options = Options { held: held.as_ref(), ..context.writing(&progress) };
-    let mut transaction = Transaction::begin(&path, options)?;
+    let mut transaction = Transaction::within(&path, options)?;
     let mut again = Again::new(context);
     let tags = loop {
         match enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old)) {

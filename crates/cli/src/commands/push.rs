@@ -95,7 +95,11 @@ pub fn make(
         told.push_str(&format!(" to {}", subject.digest));
     }
     let progress = context.progress(doing, None);
-    let mut transaction = Transaction::begin(path, context.writing(&progress))?;
+    let options = context.writing(&progress);
+    let mut transaction = match subject {
+        Some(_) => Transaction::within(path, options)?,
+        None => Transaction::begin(path, options)?,
+    };
     let (mut artifact, staged) = recipe.stage(context, &transaction, artifact_type, &progress)?;
     artifact.subject = subject.cloned();
     let made = artifact.make()?;

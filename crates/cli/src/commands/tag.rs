@@ -101,7 +101,7 @@ pub fn change(
     let changes = Changes::between(&before, &after)?;
     if !changes.changed.is_empty() {
         let progress = context.progress("waiting", None);
-        Transaction::begin(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;
+        Transaction::within(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;
     }
     context.answer(&changes)?;
     Ok(Code::Done)
