@@ -1,5 +1,6 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
+mod bombs;
 mod guide;
 mod hostile;
 mod interop;

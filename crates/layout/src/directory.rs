@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Count, Found, Marker, Source};
 use crate::stamp::{Imprint, Stamp};
-use crate::{staged, stray};
+use crate::{sieve, staged, stray};
 
 /// The directory in a layout in which everything of ours lies.
 pub const OURS: &str = ".ocistow";
@@ -140,8 +140,11 @@ impl Directory {
             Lies::File(file, size) => {
                 let failed = |why| Error::io("read", self.root.join("index.json"), why);
                 let stamp = Stamp::of(&file).map_err(failed)?;
-                let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-                (&file).take(MAX_INDEX).read_to_end(&mut bytes).map_err(failed)?;
+                let bytes =
+                    sieve::index(&mut (&file).take(MAX_INDEX), size, &|| u64::MAX).map_err(|why| match why {
+                        why if why.kind() == io::ErrorKind::InvalidData => bad(&why.to_string()),
+                        why => failed(why),
+                    })?;
                 let kept = Stamp::of(&file).is_ok_and(|now| now == stamp);
                 Ok((bytes, kept.then_some(stamp)))
             }
