@@ -1,14 +1,19 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
 mod bombs;
+mod change;
 mod guide;
 mod hostile;
 mod interop;
+mod kill;
 mod making;
 mod odd;
 mod readme;
 mod run;
 mod samples;
+#[path = "../crates/cli/tests/stage/mod.rs"]
+mod stage;
 mod stop;
+mod strike;
 mod tidy;
 mod walk;

@@ -53,6 +53,7 @@ fn the_command_speaks_graph_decides_layout_acts() {
         ("graph", &["ocistow-layout"]),
         ("cli", &["ocistow-layout", "ocistow-graph"]),
         ("testkit", &["ocistow-layout"]),
+        ("fuzz", &["ocistow", "ocistow-layout", "ocistow-graph", "ocistow-testkit"]),
     ] {
         let needs = table(&format!("crates/{name}/Cargo.toml"), "dependencies");
         assert!(!needs.is_empty(), "{name} needs nothing?");
@@ -87,7 +88,7 @@ fn only_the_command_prints_and_ends_the_program() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let folders = ["crates/layout/src", "crates/graph/src", "crates/cli/src", "crates/testkit/src"];
+    let folders = ["crates/layout/src", "crates/graph/src", "crates/cli/src", "crates/testkit/src", "crates/fuzz/src"];
     never(&folders, &["todo!", "unimplemented!"], "there are no stubs");
 }
 
@@ -105,7 +106,7 @@ fn nothing_reaches_a_network_or_runs_a_program() {
 
 #[test]
 fn every_crate_keeps_the_workspaces_lints() {
-    for name in ["layout", "graph", "cli", "testkit"] {
+    for name in ["layout", "graph", "cli", "testkit", "fuzz"] {
         assert_eq!(
             table(&format!("crates/{name}/Cargo.toml"), "lints"),
             BTreeSet::from(["workspace".into()]),

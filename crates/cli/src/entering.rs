@@ -1,11 +1,12 @@
 //! What was made here, entering a layout: decided on what is there, and decided again where somebody else was faster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ocistow_graph::Made;
-use ocistow_layout::edit::apply;
-use ocistow_layout::index::{EMPTY_INDEX, Entry};
+use ocistow_layout::edit::{Edit, names};
+use ocistow_layout::index::EMPTY_INDEX;
+use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
 
@@ -56,6 +57,9 @@ pub fn enter(
         }
         order.push(made.blob());
         order.extend(staged.iter().cloned());
+        let tags = tags(&target.index, &import.edits, &made.facts.digest)?;
+        // It may be large, and is read again.
+        drop(target);
         match transaction.publish(&order, &import.edits) {
             Err(why) if why.kind() == Kind::Conflict && tries < TRIES && !matches!(under, Under::InPlaceOf(..)) => {
                 tries += 1;
@@ -65,8 +69,7 @@ pub fn enter(
             Ok(_) => {
                 context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                 moved(context, &import.moved);
-                let after = IndexFile::parse(apply(&target.index, &import.edits)?)?;
-                return Ok(tags(&after, &made.facts.digest));
+                return Ok(tags);
             }
         }
     }
@@ -81,12 +84,9 @@ pub fn standing(there: Option<&dyn Source>) -> Result<Meanwhile<'_>> {
     Ok(Meanwhile { index, made: BTreeMap::new(), under: there })
 }
 
-/// The tags of a digest, sorted, each once.
-pub fn tags(index: &IndexFile, digest: &Digest) -> Vec<String> {
-    let own = |entry: &&Entry| entry.descriptor.as_ref().is_ok_and(|own| own.digest == *digest);
-    let tags = index.entries().iter().filter(own).filter_map(|entry| entry.pair.tag().map(str::to_owned));
-    let mut tags: Vec<String> = tags.collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
+/// The tags of a digest after `edits`, sorted, each once.
+pub fn tags(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec<String>> {
+    let names = names(index, edits, digest)?;
+    let tags: BTreeSet<&str> = names.iter().filter_map(Pair::tag).collect();
+    Ok(tags.into_iter().map(str::to_owned).collect())
 }

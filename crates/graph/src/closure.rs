@@ -283,7 +283,7 @@ impl<'g> Closure<'g> {
     /// The same of what is no index without a platform of its own; `None` of what has to be looked into.
     fn suits_itself(&self, descriptor: &Descriptor) -> Result<Option<bool>> {
         let platform = match &descriptor.platform {
-            Some(platform) => Some(platform.clone()),
+            Some(platform) => Some((**platform).clone()),
             None => match self.graph.facts(&descriptor.digest) {
                 Some(facts) if facts.kind == ManifestKind::Index => return Ok(None),
                 Some(facts) => config_platform(self.source, facts)?,

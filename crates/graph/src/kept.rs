@@ -268,7 +268,11 @@ impl Kept {
     /// An index.json of some entries only, in the order of the whole one.
     pub(crate) fn index(&self, spans: &BTreeSet<Span>) -> std::result::Result<IndexFile, Damaged> {
         let mut text = String::from(r#"{"schemaVersion":2,"manifests":["#);
+        let mut end = 0;
         for (at, span) in spans.iter().enumerate() {
+            // No two entries overlap: else a few rows would name one twice, and take any memory.
+            let next = span.at.checked_add(span.len.into()).filter(|next| *next <= self.imprint.len());
+            end = next.filter(|_| span.at >= end).ok_or(Damaged)?;
             text.push_str(if at == 0 { "" } else { "," });
             text.push_str(&self.text(*span)?);
         }
@@ -455,6 +459,8 @@ impl<'s> Merged<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ocistow_layout::Unwatched;
+    use ocistow_layout::medium::Disk;
     use proptest::prelude::*;
 
     fn head() -> Head {
@@ -479,6 +485,36 @@ mod tests {
             damaged[at] ^= 1;
             assert_eq!(Head::from_bytes(&damaged), None);
             assert_eq!(Head::from_bytes(&bytes[..at]), None);
+        }
+    }
+
+    /// Whoever writes what is kept can compute its checksums, and point anywhere.
+    #[test]
+    fn no_entry_is_named_twice_by_places_that_overlap() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+        let mut layout = ocistow_testkit::draw("image one:1 = base\nimage two:2 = base").memory;
+        layout.index = String::from_utf8(layout.index).unwrap().replace("{\"mediaType", "  {\"mediaType").into_bytes();
+        ocistow_testkit::to_dir(&layout, &path).unwrap();
+        let source = ocistow_layout::open(&path, &Unwatched).unwrap();
+        let keeper = Keeper::new(Cabinet::of(&path, Some(&cache), &Disk)).always();
+        let load = Load { threads: 1, scan_blobs: false };
+        let kept = Kept::of(&*source, &keeper, load, &Unwatched).unwrap().unwrap();
+        let listed = kept.rows(&row::of_listed()).unwrap();
+        let entries: BTreeSet<Span> = listed.iter().filter_map(Row::span).collect();
+        let first = *entries.first().unwrap();
+        let named = |spans: &[Span]| kept.index(&spans.iter().copied().collect()).map(|index| index.entries().len());
+        assert_eq!(named(&entries.iter().copied().collect::<Vec<_>>()), Ok(2));
+        for other in [
+            Span { at: first.at - 1, len: first.len + 1 },
+            Span { at: first.at, len: first.len + 1 },
+            Span { at: first.at + 1, len: 1 },
+        ] {
+            assert_eq!(named(&[first, other]), Err(Damaged), "{other:?}");
+        }
+        // Nor is memory taken for what does not end in index.json.
+        for beyond in [Span { at: first.at, len: u32::MAX }, Span { at: u64::MAX, len: 2 }] {
+            assert_eq!(named(&[beyond]), Err(Damaged));
         }
     }
 

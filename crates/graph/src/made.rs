@@ -228,7 +228,7 @@ impl Made {
         let means_more =
             |key: &str, value: &str| more.contains(&key) || key == COSIGN_KIND && value.starts_with(COSIGN_KINDS);
         let plain = annotations.iter().filter(|(key, value)| !means_more(key, value));
-        let annotations = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let annotations = plain.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         descriptor(form.media_type(), &self.blob(), &annotations, &typed(&self.facts))
     }
 
@@ -270,12 +270,12 @@ impl Made {
 /// descriptor it was found by says, else its config (DESCRIPTOR-12), and its type where it has one.
 pub fn child(source: &dyn Source, found: &Descriptor, facts: &Facts) -> Result<Descriptor> {
     let platform = match &found.platform {
-        Some(platform) => Some(platform.clone()),
+        Some(platform) => Some((**platform).clone()),
         None => config_platform(source, facts)?,
     };
     // An attestation is one by these, whichever index it is in.
-    let kept = found.annotations.iter().filter(|(key, _)| [ATTESTED, ATTESTATION].contains(&key.as_str()));
-    let annotations = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let kept = found.annotations.iter().filter(|(key, _)| [ATTESTED, ATTESTATION].contains(key));
+    let annotations = kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let mut more = String::new();
     if let Some(platform) = platform {
         let platform = serde_json::to_string(&platform).expect("a platform is made of text");

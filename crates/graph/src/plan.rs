@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
 use crate::facts::{Form, Shape};
-use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign};
+use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign, more};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
@@ -236,9 +236,16 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
         true => HashSet::new(),
         false => choice.roots.iter().flat_map(|root| root.places.iter().copied()).collect(),
     };
+    // A child of an index that is absent is no more here than what nobody knows of.
+    let here = |subject: &Digest| graph.node(subject).is_some_and(|node| *node != Node::Absent);
     // Tags of longer digests are cut, so they can only be compared.
     let long = |digest: &&Digest| digest.sha256().is_none();
     let tags: HashSet<String> = closure.carried.manifests.keys().filter(long).map(Digest::fallback_tag).collect();
+    let cut = |list: &List| matches!(&list.about, About::Tag(tag) if name::fallback_subject(tag).is_none());
+    let tags_here: HashSet<String> = match graph.lists().iter().any(cut) {
+        true => graph.nodes().into_keys().filter(long).filter(|it| here(it)).map(Digest::fallback_tag).collect(),
+        false => HashSet::new(),
+    };
     let carried = closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest));
     let referring = if graph.lists().is_empty() { BTreeMap::new() } else { list::referring(carried) };
     // Several lists may be about the same: then what one of them lists, none lacks.
@@ -250,14 +257,14 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     let mut going = Vec::new();
     for list in graph.lists() {
         let Some(entry) = own(graph, list.place) else { continue };
-        let (about, known) = match &list.about {
-            About::Subject(subject) => (closure.carried.manifests.contains_key(subject), graph.node(subject).is_some()),
+        let (about, here) = match &list.about {
+            About::Subject(subject) => (closure.carried.manifests.contains_key(subject), here(subject)),
             About::Tag(tag) => match name::fallback_subject(tag) {
-                Some(subject) => (closure.carried.manifests.contains_key(&subject), graph.node(&subject).is_some()),
-                None => (tags.contains(tag), true),
+                Some(subject) => (closure.carried.manifests.contains_key(&subject), here(&subject)),
+                None => (tags.contains(tag), tags_here.contains(tag)),
             },
         };
-        if chosen.contains(&list.place) || !(about || choice.all && !known) {
+        if chosen.contains(&list.place) || !(about || choice.all && !here) {
             continue;
         }
         let Some(members) = members(graph, list) else {
@@ -505,8 +512,4 @@ impl Plan {
     pub(crate) fn manifests_named(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| Form::of(&entry.descriptor.media_type).is_some())
     }
-}
-
-fn more(count: usize) -> String {
-    if count == 0 { String::new() } else { format!(" and {count} more") }
 }

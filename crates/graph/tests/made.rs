@@ -59,7 +59,7 @@ fn manifests_are_those_of_oras() {
         Digest::of(b"x")
     );
     assert_eq!(text(&made), expected);
-    assert_eq!(made.facts.annotations, said);
+    assert_eq!(made.facts.annotations.to_map(), said);
     assert_eq!(made.facts.artifact_type.as_deref(), Some("application/x.cfg"));
 }
 

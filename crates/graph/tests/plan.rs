@@ -422,3 +422,43 @@ fn a_chain_of_referrers_goes_along_where_its_end_is_not_here() {
     let carried = words(&world, &plan);
     assert!(carried.contains("longer") && carried.contains("waits") && !carried.contains("out"), "{carried}");
 }
+
+/// The same of a digest so long that its tag is cut (REFERRERS-13).
+#[test]
+fn a_list_about_something_long_that_is_not_here_goes_along() {
+    let world = draw(
+        "image app:1.0 = base
+         sha512 image gone = base
+         hidden gone
+         absent gone
+         refer sig -> gone : application/x.sig
+         fallback gone = sig",
+    );
+    let plan = export(&world.memory, &request()).unwrap();
+    let bundle = sound(&world.memory, &plan);
+    let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+    assert_eq!(graph.referrers(&world.digest("gone")).len(), 1);
+}
+
+/// Found by fuzzing: what a list alone tells of something that was not carried here goes on being told.
+#[test]
+fn a_list_about_an_absent_child_goes_along() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         index app:1.0 = amd, arm
+         refer sig -> amd : application/x.sig
+         fallback amd = sig
+         absent amd",
+    );
+    let plan = export(&world.memory, &request()).unwrap();
+    let bundle = sound(&world.memory, &plan);
+    let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
+    let referrers = graph.referrers(&world.digest("amd"));
+    assert_eq!(world.words(referrers.iter().map(|edge| &edge.referrer)), "sig");
+    // Where one platform is asked for it was left out before, and so is what refers to it.
+    let platforms = vec!["linux/arm64".parse().unwrap()];
+    let plan = export(&world.memory, &Request { platforms, ..request() }).unwrap();
+    sound(&world.memory, &plan);
+    assert_eq!(words(&world, &plan), "app arm arm.config base");
+}

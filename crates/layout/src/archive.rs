@@ -38,6 +38,7 @@ use crate::index::{IndexFile, MAX_INDEX};
 use crate::sieve;
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 use crate::stamp::Imprint;
+use crate::threads::start;
 
 use ahead::{Ahead, ahead};
 pub use compress::Compression;
@@ -123,7 +124,7 @@ impl Archive {
         let (found, long_index) = mpsc::channel();
         let (walked, parsed) = thread::scope(|scope| {
             let (file, location) = (&file, &location);
-            let walking = scope.spawn(move || {
+            let walking = start(scope, move || {
                 walk(location, &mut Place::new(file, len), watch, &mut |name, spot, _| {
                     if *name == Name::Index && (LONG_INDEX..=MAX_INDEX).contains(&spot.size) {
                         // Who listens goes on to listen until this thread is done.
@@ -131,12 +132,12 @@ impl Archive {
                     }
                     Ok(())
                 })
-            });
+            })?;
             let bytes = |spot| index_bytes(location, file, spot);
             let parsed = long_index.recv().ok().and_then(|spot| bytes(spot).and_then(IndexFile::parse).ok());
-            (walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), parsed)
-        });
-        let walked = walked?;
+            let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok((walked, parsed))
+        })?;
         let mut archive = Self {
             location,
             file,
@@ -439,7 +440,7 @@ impl Reel<'_, '_> {
         }
         let (tape, at) = match &mut self.open {
             Some(open) => open,
-            closed => closed.insert((Stream::new(ahead(self.scope, archive.unpacked()?)), 0)),
+            closed => closed.insert((Stream::new(ahead(self.scope, archive.unpacked()?)?), 0)),
         };
         archive.forward(tape, spot.at - *at)?;
         let mut content = tape.take(spot.size);

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS, is_dir};
+use crate::directory::{Directory, OURS, is_dir, is_directory};
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
 use crate::place::open;
@@ -93,7 +93,7 @@ impl Holdings {
         for dir in list(&blobs)? {
             let Some(algorithm) = dir.file_name().and_then(|name| name.to_str()) else { continue };
             // A link to a directory is refused; whatever else lies here holds no blobs.
-            if algorithm.starts_with('.') || !dir.is_dir() || !is_dir(&dir)? {
+            if algorithm.starts_with('.') || !is_directory(&dir)? || !is_dir(&dir)? {
                 continue;
             }
             let mut since = None;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use crate::directory::{OURS, is_dir};
+use crate::directory::{OURS, is_dir, is_there};
 use crate::error::{Error, Kind, Result};
 use crate::medium::Medium;
 use crate::place::open;
@@ -93,7 +93,7 @@ impl<'a> Locks<'a> {
         }
         for name in ["gate", "content", "index"] {
             let path = locks.dir.join(name);
-            if std::fs::symlink_metadata(&path).is_err() {
+            if !is_there(&path)? {
                 there(&path, medium.create(&path).map(drop))?;
             }
         }
@@ -101,12 +101,23 @@ impl<'a> Locks<'a> {
     }
 
     /// The locks of a layout that is only looked at; `None` where they were never all made or
-    /// cannot be opened for writing (read-only media).
-    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Option<Self> {
-        let ours = root.canonicalize().ok()?.join(OURS);
+    /// cannot be opened for writing (read-only media). Failed where the disk, or the system, does not say.
+    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Result<Option<Self>> {
+        let ours = match root.canonicalize() {
+            Ok(real) => real.join(OURS),
+            Err(why) if trouble(&why) => return Err(Error::io("open", root, why)),
+            Err(_) => return Ok(None),
+        };
         let locks = Self { layout: root.to_owned(), dir: ours.join("lock"), patience, watch };
-        let there = [&ours, &locks.dir].into_iter().all(|dir| is_dir(dir).is_ok_and(|is| is));
-        (there && ["gate", "content"].iter().all(|name| locks.open(name).is_ok())).then_some(locks)
+        let real = [&ours, &locks.dir].into_iter().all(|dir| is_dir(dir).is_ok_and(|is| is));
+        for name in ["gate", "content"].iter().filter(|_| real) {
+            match locks.open(name) {
+                Err(why) if trouble(&why) => return Err(Error::io("open", locks.dir.join(name), why)),
+                Err(_) => return Ok(None),
+                Ok(_) => {}
+            }
+        }
+        Ok(real.then_some(locks))
     }
 
     /// For whoever writes, or walks through the content: nothing is deleted while this is held.
@@ -222,6 +233,13 @@ fn there(path: &Path, made: io::Result<()>) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether something went wrong that says nothing of what is there.
+fn trouble(why: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = why.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn no_locks(why: &io::Error) -> bool {

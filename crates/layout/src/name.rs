@@ -1,7 +1,6 @@
 //! Names of entries: tags, full names, and how a reference finds its entry.
 
-use std::collections::BTreeMap;
-
+use crate::annotations::Annotations;
 use crate::descriptor::{Descriptor, IMAGE_NAME, REF_NAME};
 use crate::digest::Digest;
 use crate::index::IndexFile;
@@ -25,8 +24,8 @@ impl Pair {
     }
 
     /// The name in an entry's annotations.
-    pub fn in_annotations(annotations: &BTreeMap<String, String>) -> Self {
-        let full = |key| annotations.get(key).filter(|name| !name.is_empty()).cloned();
+    pub fn in_annotations(annotations: &Annotations) -> Self {
+        let full = |key| annotations.get(key).filter(|name| !name.is_empty()).map(str::to_owned);
         Self { image: full(IMAGE_NAME), reference: full(REF_NAME) }
     }
 

@@ -17,6 +17,7 @@ use crate::archive::tree::{Branch, Sort, members};
 use crate::archive::{Existing, sniff};
 use crate::checked::{CHUNK, fill, pump, verify, wrong_digest};
 use crate::digest::{Digest, Hasher};
+use crate::directory::is_directory;
 use crate::error::{Error, Kind, Result};
 use crate::medium::{Medium, cannot};
 use crate::place::{self, open, resolved};
@@ -73,18 +74,22 @@ impl<'a> Output<'a> {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
             Err(why) => return Err(failed(why)),
         };
-        let root = dir.canonicalize().map_err(failed)?;
-        if !root.is_dir() {
+        let begun = Self::begin_in(dir, made, options);
+        if begun.is_err() && made {
+            let _ = medium.remove_dir(dir);
+        }
+        begun
+    }
+
+    fn begin_in(dir: &Path, made: bool, options: Options<'a>) -> Result<Self> {
+        let root = dir.canonicalize().map_err(|why| Error::io("write to", dir, why))?;
+        if !is_directory(&root)? {
             return Err(
                 Error::new(Kind::Failed, format!("could not write to {}", dir.display())).because("it is no directory")
             );
         }
-        clear_litter(&root, medium);
-        let begun = Self::staged(root.clone(), made, options);
-        if begun.is_err() && made {
-            let _ = medium.remove_dir(&root);
-        }
-        begun
+        clear_litter(&root, options.medium);
+        Self::staged(root, made, options)
     }
 
     fn staged(root: PathBuf, made: bool, options: Options<'a>) -> Result<Self> {
@@ -107,7 +112,13 @@ impl<'a> Output<'a> {
                     return Err(failed(why));
                 }
             };
-            let allowed = fs::symlink_metadata(&staging).map_err(failed)?.mode() & 0o777;
+            let allowed = match held.metadata() {
+                Ok(meta) => meta.mode() & 0o777,
+                Err(why) => {
+                    sweep(&staging, medium);
+                    return Err(failed(why));
+                }
+            };
             return Ok(Self {
                 whole: whole_sync(&staging),
                 seen: tree.clone(),
@@ -503,6 +514,8 @@ impl<'a> Output<'a> {
             }
         }
         let mut parents: Vec<&Path> = moves.iter().filter_map(|step| step.to.parent()).collect();
+        // Where the target is new, it is its parent that knows of it.
+        parents.extend(self.root.parent().filter(|_| self.made));
         parents.sort_unstable();
         parents.dedup();
         for parent in parents {

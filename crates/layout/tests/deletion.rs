@@ -87,7 +87,7 @@ fn a_layout_is_the_same_whichever_links_lead_to_it() {
     let (dir, path, _) = drawn(WORLD);
     drop(locks(&path, 0));
     symlink(&path, dir.path().join("link")).unwrap();
-    let _held = Locks::found(&dir.path().join("link"), None, &Unwatched).unwrap().content().unwrap();
+    let _held = Locks::found(&dir.path().join("link"), None, &Unwatched).unwrap().unwrap().content().unwrap();
     let impatient = Options { patience: Some(Duration::ZERO), ..Options::default() };
     assert_eq!(Deletion::begin(&path, impatient).err().unwrap().kind(), Kind::Failed, "somebody walks through it");
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ocistow_graph::{Conversion, Family, Graph, Target, convert};
-use ocistow_layout::edit::apply;
 use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
+use ocistow_layout::{Blob, Content, Digest, Kind, Result, Source};
 
 use super::export::moved;
 use super::{at, tag};
@@ -113,7 +112,7 @@ impl Args {
     ) -> Result<Vec<String>> {
         let digest = &conversion.new.digest;
         if conversion.root().is_none() && self.new.is_none() {
-            return Ok(tags(&source.index()?, digest));
+            return tags(&source.index()?, &[], digest);
         }
         let progress = context.progress("converting", None);
         let mut transaction = Transaction::begin(path, context.writing(&progress))?;
@@ -127,8 +126,7 @@ impl Args {
         transaction.publish(&order, &entering.import.edits)?;
         context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
         moved(context, &entering.import.moved);
-        let after = IndexFile::parse(apply(&target.index, &entering.import.edits)?)?;
-        Ok(tags(&after, digest))
+        tags(&target.index, &entering.import.edits, digest)
     }
 
     /// Tells what became of those who refer to the old one.
@@ -160,7 +158,8 @@ impl Args {
 }
 
 fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec<String>) -> Result<Code> {
-    let layout = at::open_directory(context, path)?;
+    // It is done, whether it can be looked at once more or not.
+    let layout = at::open_directory(context, path).ok();
     let told = match (conversion.root(), conversion.count()) {
         (None, _) => "is of that form already".to_owned(),
         (Some(_), 1) => from(&conversion.old.digest),
@@ -169,12 +168,15 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
     let read;
     let facts = match conversion.root() {
         Some(made) => Some(&made.facts),
-        None => {
-            read = ocistow_graph::graph::read(&*layout, &conversion.new).0;
-            read.facts(&conversion.new.digest).ok()
-        }
+        None => match &layout {
+            Some(layout) => {
+                read = ocistow_graph::graph::read(&**layout, &conversion.new).0;
+                read.facts(&conversion.new.digest).ok()
+            }
+            None => None,
+        },
     };
-    context.answer(&Placed::of(path, &conversion.new, facts, &*layout, tags, told)?)?;
+    context.answer(&Placed::of(path, &conversion.new, facts, layout.as_deref(), tags, told))?;
     Ok(Code::Done)
 }
 

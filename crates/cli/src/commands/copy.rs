@@ -75,7 +75,7 @@ impl Args {
             outgoing.plan.name_root(&root, &Pair::written(reference));
             renames.push((reference.clone(), reference.clone()));
         }
-        let answer = copied(&to.path, &outgoing, &root)?;
+        let answer = copied(&to.path, &outgoing, &root);
         if let Err(why) = self.along.judge(context, &outgoing.plan) {
             context.answer_failed(&answer, &why)?;
             return Err(why);
@@ -90,12 +90,12 @@ impl Args {
 }
 
 /// What is copied, as the answer has it.
-fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Result<Placed> {
+fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Placed {
     let Outgoing { graph, plan, targets, source, .. } = outgoing;
     let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
     let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
     let descriptor = &targets.first().expect("a copy has one target").descriptor;
     let count = plan.count();
     let told = format!("copied {} blobs, {}", count.blobs, bytes(count.bytes));
-    Placed::of(to, descriptor, graph.facts(root), &**source, tags, told)
+    Placed::of(to, descriptor, graph.facts(root), Some(&**source), tags, told)
 }

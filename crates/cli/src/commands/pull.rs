@@ -186,7 +186,7 @@ impl Pulled {
             File { path: path.display().to_string(), node: Node::of(layout, part.descriptor) }
         };
         let mut node = Node::of(layout, descriptor).typed(facts);
-        node.annotations = facts.annotations.clone();
+        node.annotations = facts.annotations.to_map();
         Self { node, files: parts.iter().map(file).collect() }
     }
 }

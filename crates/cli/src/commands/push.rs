@@ -7,7 +7,7 @@ use ocistow_graph::Made;
 use ocistow_graph::made::MOST_WELCOME;
 use ocistow_layout::directory::Directory;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Descriptor, Error, Kind, Result};
+use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 
 use super::at;
 use super::ingredients::{Ingredients, Recipe, artifact_type};
@@ -111,7 +111,8 @@ pub fn make(
 
 /// Tells of a manifest that was entered into the layout at `path`.
 pub fn answer(context: &Context<'_>, path: &Path, made: &Made, tags: Vec<String>, told: String) -> Result<Code> {
-    let layout = Directory::open(path)?;
-    context.answer(&Placed::of(path, &made.entry(), Some(&made.facts), &layout, tags, told)?)?;
+    let layout = Directory::open(path).ok();
+    let layout = layout.as_ref().map(|layout| layout as &dyn Source);
+    context.answer(&Placed::of(path, &made.entry(), Some(&made.facts), layout, tags, told))?;
     Ok(Code::Done)
 }
