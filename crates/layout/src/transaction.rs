@@ -639,7 +639,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.wait_for_disk(staged)?;
-        let _index = self.locks.index()?;
+        let _index = self.locks.index(&self._content)?;
         let (before, stamp) = self.index_now()?;
         let after = change(&before)?;
         let changed = before.bytes() != after.bytes || self.old.is_none();
