@@ -16,4 +16,5 @@ mod stage;
 mod stop;
 mod strike;
 mod tidy;
+mod traps;
 mod walk;

@@ -279,8 +279,9 @@ impl Source for Directory {
                     return Err(Error::io("list", path, plain(why)));
                 }
             };
-            let Some(inside) = step.path().strip_prefix(&self.root).ok().and_then(Path::to_str) else {
-                f(Found::Stray(step.path().display().to_string()));
+            let inside = step.path().strip_prefix(&self.root).unwrap_or(step.path());
+            let Some(inside) = inside.to_str() else {
+                f(Found::Stray(inside.display().to_string()));
                 continue;
             };
             if step.file_type().is_dir() && inside == OURS {
