@@ -33,6 +33,7 @@ use rustix::fs::OFlags;
 
 use crate::checked;
 use crate::digest::Digest;
+pub use crate::directory::MAX_MARKER;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::sieve;
@@ -53,8 +54,6 @@ pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 
-/// The longest `oci-layout` file read.
-pub const MAX_MARKER: u64 = 64 << 10;
 /// The longest document of a compressed archive that is kept in memory.
 pub const MAX_KEPT: u64 = 1 << 20;
 /// The most memory spent on such documents.

@@ -20,7 +20,7 @@ use crate::{sieve, staged, stray};
 /// The directory in a layout in which everything of ours lies.
 pub const OURS: &str = ".ocistow";
 /// The longest `oci-layout` file read.
-pub const MAX_MARKER: u64 = 1 << 20;
+pub const MAX_MARKER: u64 = 64 << 10;
 
 /// A layout in a directory. Nothing is changed by looking; links are followed while they stay inside.
 pub struct Directory {

@@ -10,9 +10,9 @@ pub const MAX_FRAME: usize = 16 << 20;
 /// What stands around an entry anyway: a comma, and the white space of those who indent.
 const AROUND: usize = 64;
 /// The longest document of a compressed archive that may be any number of times longer than what it was unpacked from.
-pub const UNPACKED_FREELY: u64 = 4 << 20;
+pub const MAX_UNPACKED_FREELY: u64 = 4 << 20;
 /// How many times longer a longer one may be: digests cannot be compressed, and there is one in every entry.
-pub const MAX_UNPACKED: u64 = 32;
+pub const MAX_UNPACKED_TIMES: u64 = 32;
 
 /// Reads an index.json of `size` bytes. An error of kind `InvalidData` where it is none, as far as that can be told
 /// from what stands where, or where there is far more of it than of the archive it was unpacked from, of which `packed`
@@ -29,7 +29,9 @@ pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) 
         }
         sieve.take(&bytes[from..]).map_err(|why| bad(why))?;
         if bytes.len() as u64 > unpacked_from(packed()) {
-            return Err(bad(&format!("it is more than {MAX_UNPACKED} times as long as what it was unpacked from")));
+            return Err(bad(&format!(
+                "it is more than {MAX_UNPACKED_TIMES} times as long as what it was unpacked from; unpacked by itself first, it is read"
+            )));
         }
         // In steps, but no further than it goes: a file may have lost its end since it was measured.
         let left = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(bytes.len());
@@ -41,7 +43,7 @@ pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) 
 
 /// How much a compressed archive may be unpacked to for memory, of which so much was read.
 pub(crate) fn unpacked_from(packed: u64) -> u64 {
-    UNPACKED_FREELY.max(packed.saturating_mul(MAX_UNPACKED))
+    MAX_UNPACKED_FREELY.max(packed.saturating_mul(MAX_UNPACKED_TIMES))
 }
 
 fn bad(why: &str) -> io::Error {
