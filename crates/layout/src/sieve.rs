@@ -27,7 +27,7 @@ pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) 
         if got == 0 {
             return Ok(bytes);
         }
-        sieve.take(&bytes[from..]).map_err(|why| bad(why))?;
+        sieve.take(&bytes[from..]).map_err(bad)?;
         if bytes.len() as u64 > unpacked_from(packed()) {
             return Err(bad(&format!(
                 "it is more than {MAX_UNPACKED_TIMES} times as long as what it was unpacked from; unpacked by itself first, it is read"
