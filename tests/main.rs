@@ -1,5 +1,6 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
+mod bombs;
 mod change;
 mod crowd;
 mod docker;
@@ -21,4 +22,5 @@ mod stage;
 mod stop;
 mod strike;
 mod tidy;
+mod traps;
 mod walk;

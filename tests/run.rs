@@ -79,9 +79,10 @@ pub fn shell(folder: &Path, line: &str) -> Ran {
     Ran::of(Command::new("sh").args(["-c", line]).current_dir(folder).env("PATH", path))
 }
 
-/// Runs `ocistow` with so many bytes of memory and seconds of a processor. Who takes more is killed.
+/// Runs `ocistow` with so many bytes of memory and seconds of a processor. Who takes more is killed, and who waits for
+/// ever.
 pub fn ocistow_within(memory: u64, seconds: u64, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
-    let limits = format!("ulimit -d {} && ulimit -t {seconds} && exec \"$0\" \"$@\"", memory >> 10);
+    let limits = format!("ulimit -d {} && ulimit -t {seconds} && exec timeout -s KILL 600 \"$0\" \"$@\"", memory >> 10);
     let mut shell = Command::new("sh");
     // A backtrace of a program without memory takes longer than the program.
     shell.args(["-c", &limits, env!("CARGO_BIN_EXE_ocistow")]).args(args).env("RUST_BACKTRACE", "0");

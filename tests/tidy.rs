@@ -147,6 +147,64 @@ fn the_code_map_says_of_every_file_what_it_says_of_itself() {
 }
 
 #[test]
+fn every_promise_names_tests_that_are_there() {
+    let text = fs::read_to_string(repository().join("SECURITY.md")).expect("there is one");
+    let mut promises = 0;
+    for row in text.lines().filter(|row| row.starts_with('|') && row.contains(".rs`: ")) {
+        promises += 1;
+        let shown = row.split('|').nth(2).expect("a row has two columns");
+        for file in shown.split(';') {
+            let mut words = file.split('`').skip(1).step_by(2);
+            let path = words.next().expect("a file is named");
+            let code = fs::read_to_string(repository().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"));
+            for name in words {
+                assert!(code.contains(&format!("fn {name}(")), "{path} has no test {name}");
+            }
+        }
+    }
+    assert!(promises > 15, "only {promises} promises");
+}
+
+/// What `4 << 20` and the like are, and `100_000`.
+fn value(expression: &str) -> Option<u64> {
+    let number = |text: &str| text.trim().replace('_', "").parse::<u64>().ok();
+    match expression.split_once("<<") {
+        Some((start, shift)) => Some(number(start)? << number(shift)?),
+        None => number(expression),
+    }
+}
+
+/// What `4 MiB` and the like are, and `100,000`.
+fn spelled(text: &str) -> Option<u64> {
+    let (number, unit) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let unit = ["", "KiB", "MiB", "GiB"].iter().position(|known| *known == unit)?;
+    Some(number.replace(',', "").parse::<u64>().ok()? << (10 * unit))
+}
+
+#[test]
+fn every_limit_is_told_with_its_value() {
+    let text = fs::read_to_string(repository().join("SECURITY.md")).expect("there is one");
+    let rows = text.lines().filter_map(|row| row.strip_prefix("| `MAX_")).map(|row| format!("MAX_{row}"));
+    let told: BTreeSet<(String, Option<u64>)> = rows
+        .filter_map(|row| {
+            let (name, rest) = row.split_once("` |")?;
+            Some((name.to_owned(), spelled(rest.split('|').next()?)))
+        })
+        .collect();
+    let mut limits = BTreeSet::new();
+    for file in ["crates/layout/src", "crates/graph/src"].iter().flat_map(|folder| sources(folder)) {
+        for (_, line) in code(&file) {
+            if let Some((name, rest)) = line.trim().strip_prefix("pub const MAX_").and_then(|rest| rest.split_once(':'))
+            {
+                let expression = rest.split_once('=').and_then(|(_, end)| end.trim().strip_suffix(';'));
+                limits.insert((format!("MAX_{name}"), expression.and_then(value)));
+            }
+        }
+    }
+    assert_eq!(told, limits, "SECURITY.md tells of other limits than there are");
+}
+
+#[test]
 fn files_are_named_after_ideas() {
     for file in sources("crates") {
         let name = file.file_stem().and_then(|name| name.to_str()).expect("it is UTF-8");

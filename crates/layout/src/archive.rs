@@ -25,6 +25,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::{self, Scope};
 
@@ -32,8 +33,10 @@ use rustix::fs::OFlags;
 
 use crate::checked;
 use crate::digest::Digest;
+pub use crate::directory::MAX_MARKER;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
+use crate::sieve;
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 use crate::stamp::Imprint;
 use crate::threads::start;
@@ -51,12 +54,10 @@ pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 
-/// The longest `oci-layout` file read.
-pub const MAX_MARKER: u64 = 64 << 10;
 /// The longest document of a compressed archive that is kept in memory.
 pub const MAX_KEPT: u64 = 1 << 20;
 /// The most memory spent on such documents.
-pub const MAX_KEPT_ALL: u64 = 64 << 20;
+pub const MAX_KEPT_ALL: u64 = 32 << 20;
 
 /// The shortest index.json for which a second thread is worth its start.
 const LONG_INDEX: u64 = 256 << 10;
@@ -131,7 +132,7 @@ impl Archive {
                     Ok(())
                 })
             })?;
-            let bytes = |spot| spot_bytes(location, file, spot);
+            let bytes = |spot| index_bytes(location, file, spot);
             let parsed = long_index.recv().ok().and_then(|spot| bytes(spot).and_then(IndexFile::parse).ok());
             let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             Ok((walked, parsed))
@@ -157,24 +158,33 @@ impl Archive {
     fn packed(location: String, file: File, form: Form, watch: &dyn Watch) -> Result<Self> {
         let mut kept: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
         let (mut marker, mut index, mut all) = (None, None, 0);
-        let unpacked = form.unpack(At { file: &file, at: 0 });
-        let mut tape = Stream::buffered(unpacked.map_err(|why| Error::io("read", &location, why))?);
+        let unpacked = form.unpack_counted(At { file: &file, at: 0 });
+        let (unpacked, taken) = unpacked.map_err(|why| Error::io("read", &location, why))?;
+        let taken = || taken.load(Ordering::Relaxed);
+        let mut tape = Stream::buffered(unpacked);
         let walked = walk(&location, &mut tape, watch, &mut |name, spot, mut body| {
-            let place = match name {
-                Name::Marker if spot.size <= MAX_MARKER => &mut marker,
-                Name::Index if spot.size <= MAX_INDEX => &mut index,
-                Name::Blob(digest) if spot.size > 0 && spot.size <= MAX_KEPT.min(MAX_KEPT_ALL - all) => {
-                    let unread = |why| tell(&location, header::Flaw::unread(spot.at, why));
+            let unread = |why| tell(&location, header::Flaw::unread(spot.at, why));
+            match name {
+                Name::Marker if spot.size <= MAX_MARKER => {
+                    let mut bytes = Vec::new();
+                    body.read_to_end(&mut bytes).map_err(unread)?;
+                    marker = Some(bytes);
+                }
+                Name::Index if spot.size <= MAX_INDEX => {
+                    let read = sieve::index(&mut body, spot.size, &taken);
+                    index = Some(read.map_err(|why| pass::tell_of_index(&location, spot.at, why))?);
+                }
+                Name::Blob(digest)
+                    if spot.size > 0
+                        && spot.size <= MAX_KEPT.min(MAX_KEPT_ALL - all)
+                        && all + spot.size <= sieve::unpacked_from(taken()) =>
+                {
                     let bytes = document(&mut body).map_err(unread)?;
                     all += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
                     bytes.map(|bytes| kept.insert(digest.clone(), bytes));
-                    return Ok(());
                 }
-                _ => return Ok(()),
-            };
-            let mut bytes = Vec::new();
-            body.read_to_end(&mut bytes).map_err(|why| tell(&location, header::Flaw::unread(spot.at, why)))?;
-            *place = Some(bytes);
+                _ => {}
+            }
             Ok(())
         })?;
         drop(tape);
@@ -259,6 +269,13 @@ fn spot_bytes(location: &str, file: &File, spot: Spot) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of an index.json in a plain tar.
+fn index_bytes(location: &str, file: &File, spot: Spot) -> Result<Vec<u8>> {
+    let mut reader = Content::Extent { file, at: spot.at, len: spot.size }.reader();
+    let read = sieve::index(&mut reader, spot.size, &|| u64::MAX);
+    read.map_err(|why| pass::tell_of_index(location, spot.at, why))
+}
+
 impl Source for Archive {
     fn location(&self) -> &str {
         &self.location
@@ -275,7 +292,7 @@ impl Source for Archive {
         match (&self.index, self.table.index) {
             (_, Some(spot)) if spot.size > MAX_INDEX => Err(pass::too_long(&self.location, spot.size)),
             (Some(bytes), _) => IndexFile::parse(bytes.clone()),
-            (None, Some(spot)) => IndexFile::parse(self.bytes(spot)?),
+            (None, Some(spot)) => IndexFile::parse(index_bytes(&self.location, &self.file, spot)?),
             (None, None) => Err(no_layout(&self.location, &self.table)),
         }
     }

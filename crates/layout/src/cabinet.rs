@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Cabinet<'m> {
     dir: PathBuf,
     /// Directories that are made if they are not there, outermost first.
     made: Vec<PathBuf>,
+    /// Whose the last two of them have to be: others can write to a cache that is found by its name.
+    owner: Option<u32>,
     medium: &'m dyn Medium,
 }
 
@@ -73,15 +75,16 @@ impl<'m> Cabinet<'m> {
         let ours = real.join(OURS);
         if is_dir(&ours).is_ok_and(|is| is) {
             let dir = ours.join("graph");
-            cabinets.push(Self { made: vec![dir.clone()], dir, medium });
+            cabinets.push(Self { made: vec![dir.clone()], owner: None, dir, medium });
         }
         // A user may have his caches behind a link.
         let cache = cache.and_then(|cache| cache.canonicalize().or_else(|_| resolved(cache)).ok());
-        if let Some(cache) = cache {
+        let us = fs::metadata("/proc/self").ok().map(|process| process.uid());
+        if let (Some(cache), Some(us)) = (cache, us) {
             let name = Digest::of(real.as_os_str().as_encoded_bytes()).encoded();
             let own = cache.join("ocistow");
             let dir = own.join(name);
-            cabinets.push(Self { made: vec![cache, own, dir.clone()], dir, medium });
+            cabinets.push(Self { made: vec![cache, own, dir.clone()], owner: Some(us), dir, medium });
         }
         cabinets
     }
@@ -89,7 +92,7 @@ impl<'m> Cabinet<'m> {
     /// Opens a kept file; `None` where there is none that can be read.
     pub fn open(&self, name: &str) -> Option<Drawer> {
         // The last directory is not followed either: a layout of a stranger's may have anything there.
-        if !is_dir(&self.dir).is_ok_and(|is| is) {
+        if !is_dir(&self.dir).is_ok_and(|is| is) || !self.is_ours() {
             return None;
         }
         let file = open(&self.dir.join(name), OFlags::RDONLY).ok()?;
@@ -118,6 +121,9 @@ impl<'m> Cabinet<'m> {
                 }
             }
         }
+        if !self.is_ours() {
+            return None;
+        }
         let path = self.dir.join("lock");
         let open = || open(&path, OFlags::RDWR);
         match open() {
@@ -127,6 +133,12 @@ impl<'m> Cabinet<'m> {
             },
             opened => opened.ok(),
         }
+    }
+
+    /// Whether it belongs to whom it should.
+    fn is_ours(&self) -> bool {
+        let of_owner = |dir: &PathBuf, owner| fs::symlink_metadata(dir).is_ok_and(|meta| meta.uid() == owner);
+        self.owner.is_none_or(|owner| self.made.iter().skip(1).all(|dir| of_owner(dir, owner)))
     }
 
     /// Takes cabinets out of the cache directory that nobody has written to for long: what they were about may be gone.
@@ -276,6 +288,20 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"x");
         cabinet.clear(&held, &|_| false);
         assert!(cabinet.open("head").is_none());
+    }
+
+    #[test]
+    fn one_of_somebody_else_in_the_cache_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+        fs::create_dir(&layout).unwrap();
+        let mut cabinet = Cabinet::of(&layout, Some(&cache), &Disk).remove(0);
+        let held = alone(&cabinet);
+        cabinet.put(&held, "head", &mut |filling| filling.write(b"x")).unwrap();
+        assert!(cabinet.open("head").is_some());
+        cabinet.owner = cabinet.owner.map(|us| us + 1);
+        assert!(cabinet.open("head").is_none());
+        assert!(matches!(cabinet.take(), Taking::Not));
     }
 
     #[test]

@@ -22,6 +22,32 @@ use crate::transaction::{Options, Transaction, children};
 
 /// A layout that is deleted from, with nobody else of ours in it. Dropped before [`delete`](Self::delete) is done,
 /// everything is as it was.
+///
+/// What is decided on has to be what is there: `delete` is given the index.json that the caller read, and refuses with
+/// Conflict where it has changed. Which blobs nothing needs is decided by the caller, `ocistow_graph::sweep` for one.
+///
+/// ```
+/// use std::time::Duration;
+/// use ocistow_layout::deletion::Deletion;
+/// use ocistow_layout::transaction::{Options, Transaction};
+/// use ocistow_layout::{Digest, Source};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("app");
+/// let mut transaction = Transaction::begin(&path, Options::default())?;
+/// let blob = transaction.put_bytes(b"of no use")?;
+/// transaction.publish_blobs(&[blob])?;
+/// drop(transaction); // Else it would be waited for.
+///
+/// let mut deletion = Deletion::begin(&path, Options::default())?;
+/// let decided = deletion.holdings().index()?;
+/// assert!(decided.entries().is_empty());
+/// let lying = deletion.lying(Duration::ZERO)?;
+/// let unneeded: Vec<Digest> = lying.into_iter().filter(|one| one.spared.is_none()).map(|one| one.blob.digest).collect();
+/// let left_over = deletion.delete(&decided, &unneeded)?;
+/// assert!(left_over.is_none() && deletion.gone().blobs == 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Deletion<'a> {
     holdings: Holdings,
     /// What was moved to the trash and is to go back where this ends early.

@@ -15,12 +15,12 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Count, Found, Marker, Source};
 use crate::stamp::{Imprint, Stamp};
-use crate::{staged, stray};
+use crate::{sieve, staged, stray};
 
 /// The directory in a layout in which everything of ours lies.
 pub const OURS: &str = ".ocistow";
 /// The longest `oci-layout` file read.
-pub const MAX_MARKER: u64 = 1 << 20;
+pub const MAX_MARKER: u64 = 64 << 10;
 
 /// A layout in a directory. Nothing is changed by looking; links are followed while they stay inside.
 pub struct Directory {
@@ -160,8 +160,11 @@ impl Directory {
             Lies::File(file, size) => {
                 let failed = |why| Error::io("read", self.root.join("index.json"), why);
                 let stamp = Stamp::of(&file).map_err(failed)?;
-                let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-                (&file).take(MAX_INDEX).read_to_end(&mut bytes).map_err(failed)?;
+                let bytes =
+                    sieve::index(&mut (&file).take(MAX_INDEX), size, &|| u64::MAX).map_err(|why| match why {
+                        why if why.kind() == io::ErrorKind::InvalidData => bad(&why.to_string()),
+                        why => failed(why),
+                    })?;
                 let kept = Stamp::of(&file).is_ok_and(|now| now == stamp);
                 Ok((bytes, kept.then_some(stamp)))
             }
@@ -296,8 +299,9 @@ impl Source for Directory {
                     return Err(Error::io("list", path, plain(why)));
                 }
             };
-            let Some(inside) = step.path().strip_prefix(&self.root).ok().and_then(Path::to_str) else {
-                f(Found::Stray(step.path().display().to_string()));
+            let inside = step.path().strip_prefix(&self.root).unwrap_or(step.path());
+            let Some(inside) = inside.to_str() else {
+                f(Found::Stray(inside.display().to_string()));
                 continue;
             };
             if step.file_type().is_dir() && inside == OURS {

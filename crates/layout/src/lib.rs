@@ -51,6 +51,7 @@ pub mod pack;
 mod pieces;
 mod place;
 pub mod salvage;
+pub mod sieve;
 pub mod source;
 pub mod spread;
 mod staged;

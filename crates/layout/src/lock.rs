@@ -23,6 +23,27 @@ use crate::place::open;
 use crate::source::Watch;
 
 /// The lock files of one layout.
+///
+/// [`Transaction`](crate::transaction::Transaction) and [`Deletion`](crate::deletion::Deletion) take what they need
+/// themselves. Who walks through a layout on his own, and wants to find at its end what was there at its start, holds
+/// *content* meanwhile: others go on writing, and nobody deletes.
+///
+/// ```
+/// use std::time::Duration;
+/// use ocistow_layout::lock::Locks;
+/// use ocistow_layout::{Kind, Unwatched, deletion::Deletion, transaction::{Options, init}};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("app");
+/// init(&path, Options::default())?;
+/// let held = Locks::found(&path, None, &Unwatched)?.map(|locks| locks.content()).transpose()?;
+/// // … here one blob after the other can be read …
+/// let impatient = Options { patience: Some(Duration::ZERO), ..Options::default() };
+/// assert_eq!(Deletion::begin(&path, impatient).err().map(|why| why.kind()), Some(Kind::Failed));
+/// drop(held);
+/// Deletion::begin(&path, impatient)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Locks<'a> {
     layout: PathBuf,
     dir: PathBuf,
@@ -165,8 +186,8 @@ impl<'a> Locks<'a> {
         }
     }
 
-    /// For whoever replaces index.json. Take [`content`](Self::content) first.
-    pub fn index(&self) -> Result<Held> {
+    /// For whoever replaces index.json: he holds [`content`](Self::content), or is [`alone`](Self::alone).
+    pub fn index(&self, _content: &Held) -> Result<Held> {
         self.take("index", Mode::Exclusive)
     }
 

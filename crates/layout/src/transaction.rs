@@ -597,7 +597,7 @@ impl<'a> Transaction<'a> {
     /// before. Tools that know no locks may still change index.json.
     pub fn keep_index(&mut self) -> Result<()> {
         if self.index.is_none() {
-            self.index = Some(self.locks.index()?);
+            self.index = Some(self.locks.index(&self._content)?);
         }
         Ok(())
     }
@@ -678,7 +678,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.wait_for_disk(staged)?;
-        let _index = if self.index.is_none() { Some(self.locks.index()?) } else { None };
+        let _index = if self.index.is_none() { Some(self.locks.index(&self._content)?) } else { None };
         let (before, stamp) = self.index_now()?;
         let after = change(&before)?;
         let changed = before.bytes() != after.bytes || self.old.is_none();

@@ -680,7 +680,7 @@ fn a_zstd_window_above_the_limit_is_refused_with_its_cause() {
     packer.flush().unwrap();
     let packed = packer.finish().unwrap();
     assert_eq!(read_file(&packed, &[]), Err(Kind::Integrity));
-    assert!(complaint(&packed).contains("window is above 128 MiB"), "{}", complaint(&packed));
+    assert!(complaint(&packed).contains("window is above 32 MiB"), "{}", complaint(&packed));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use crate::archive::ahead::ahead;
-use crate::archive::header::{BLOCK, fill};
+use crate::archive::header::{BLOCK, Flaw, fill};
 use crate::archive::judge::Name;
 use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
@@ -15,6 +16,7 @@ use crate::archive::{MAX_MARKER, holds_docker, no_layout, unmarked};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
+use crate::sieve;
 use crate::source::{Blob, Content, Marker, Watch};
 
 /// What a pass over an archive leaves behind.
@@ -69,7 +71,7 @@ pub fn pass(
     start.truncate(got);
     let form = sniff(&start);
     form.readable(location)?;
-    let unpacked = form.unpack(io::Cursor::new(start).chain(raw)).map_err(unread)?;
+    let (unpacked, taken) = form.unpack_counted(io::Cursor::new(start).chain(raw)).map_err(unread)?;
     let (mut marker, mut index) = (None, None);
     // Names of algorithms nobody here knows: without this nobody could tell whether a second one is the same.
     let mut unverifiable: BTreeMap<Digest, Digest> = BTreeMap::new();
@@ -81,7 +83,8 @@ pub fn pass(
         }
         Name::Index if spot.size > MAX_INDEX => Err(too_long(location, spot.size)),
         Name::Index => {
-            index = Some(keep(location, spot.at, body)?);
+            let read = sieve::index(&mut body, spot.size, &|| taken.load(Ordering::Relaxed));
+            index = Some(read.map_err(|why| tell_of_index(location, spot.at, why))?);
             Ok(())
         }
         Name::Blob(digest) => {
@@ -118,8 +121,19 @@ pub fn pass(
 /// All of a body, in memory that grows only with what is really there.
 fn keep(location: &str, at: u64, mut body: Body<'_>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    body.read_to_end(&mut bytes).map_err(|why| tell(location, crate::archive::header::Flaw::unread(at, why)))?;
+    body.read_to_end(&mut bytes).map_err(|why| tell(location, Flaw::unread(at, why)))?;
     Ok(bytes)
+}
+
+/// What is wrong with an index.json that could not be read to its end.
+pub(super) fn tell_of_index(location: &str, at: u64, why: io::Error) -> Error {
+    let said = why.to_string();
+    match tell(location, Flaw::unread(at, why)) {
+        error if error.kind() == Kind::Integrity => {
+            Error::new(Kind::Integrity, format!("could not read index.json of {location}")).because(said)
+        }
+        error => error,
+    }
 }
 
 /// The Integrity error for an index.json above the limit.

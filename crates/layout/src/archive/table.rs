@@ -13,7 +13,7 @@ pub const MAX_HOPS: usize = 16;
 /// The most names one blob may have by links: more than there are algorithms.
 pub const MAX_ALIASES: usize = 16;
 /// The most memory spent on links while an archive is read, in bytes of names.
-pub const MAX_LINKS: usize = 64 << 20;
+pub const MAX_LINKS: usize = 16 << 20;
 /// The most memory spent on telling what is odd, in bytes of names; what is above is only counted.
 const MAX_ODD: usize = 4 << 20;
 

@@ -2,13 +2,14 @@
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::archive::header::{BLOCK, sums_up};
 use crate::error::{Error, Kind, Result};
 
-/// The largest zstd window taken, as a power of two: 128 MiB, what `zstd` itself takes unasked.
-pub const MAX_WINDOW_LOG: u32 = 27;
+/// The largest zstd window taken, as a power of two: 32 MiB, which is memory. `zstd` needs more only for what was made
+/// with `--ultra -21` and above, or with `--long`: that can be unpacked by itself, and read from a pipe.
+pub const MAX_WINDOW_LOG: u32 = 25;
 
 /// How an archive is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +62,16 @@ impl Form {
             .hint(format!("unpack it first, for example with `{name} -dk`")))
     }
 
-    /// The unpacked stream. Damage comes out as an error of kind `InvalidData`, trouble with `reader`
+    /// The unpacked stream, and how much of `reader` it took so far. Damage comes out as an error of kind `InvalidData`, trouble with `reader`
     /// itself as what it was. Reading to the end checks the checksums.
-    pub(crate) fn unpack<'r>(self, reader: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+    pub(crate) fn unpack_counted<'r>(
+        self,
+        reader: impl Read + Send + 'r,
+    ) -> io::Result<(Box<dyn Read + Send + 'r>, Arc<AtomicU64>)> {
         let failed = Arc::new(AtomicBool::new(false));
-        let reader = BufReader::with_capacity(128 << 10, Medium { reader, failed: Arc::clone(&failed) });
+        let taken = Arc::new(AtomicU64::new(0));
+        let reader = Medium { reader, failed: Arc::clone(&failed), taken: Arc::clone(&taken) };
+        let reader = BufReader::with_capacity(128 << 10, reader);
         let (name, decoder): (_, Box<dyn Read + Send + 'r>) = match self {
             Self::Gzip => ("gzip", Box::new(flate2::bufread::MultiGzDecoder::new(reader))),
             Self::Zstd => {
@@ -73,23 +79,31 @@ impl Form {
                 decoder.window_log_max(MAX_WINDOW_LOG)?;
                 ("zstd", Box::new(decoder))
             }
-            _ => return Ok(Box::new(reader)),
+            _ => return Ok((Box::new(reader), taken)),
         };
-        Ok(Box::new(Unpacked { decoder, name, failed }))
+        Ok((Box::new(Unpacked { decoder, name, failed }), taken))
+    }
+
+    /// The same, and nobody counts.
+    pub(crate) fn unpack<'r>(self, reader: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+        self.unpack_counted(reader).map(|(unpacked, _)| unpacked)
     }
 }
 
-/// Remembers that reading itself failed, which decoders do not tell from damage.
+/// Counts, and remembers that reading itself failed, which decoders do not tell from damage.
 struct Medium<R> {
     reader: R,
     failed: Arc<AtomicBool>,
+    taken: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Medium<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buf).inspect_err(|why| {
+        let got = self.reader.read(buf).inspect_err(|why| {
             self.failed.fetch_or(why.kind() != io::ErrorKind::Interrupted, Ordering::Relaxed);
-        })
+        })?;
+        self.taken.fetch_add(got as u64, Ordering::Relaxed);
+        Ok(got)
     }
 }
 
@@ -110,7 +124,8 @@ impl Read for Unpacked<'_> {
             let message = if why.kind() == io::ErrorKind::UnexpectedEof {
                 format!("the {name} stream is cut")
             } else if text.contains("too much memory") {
-                format!("its {name} window is above {} MiB", (1u64 << MAX_WINDOW_LOG) >> 20)
+                let most = (1u64 << MAX_WINDOW_LOG) >> 20;
+                format!("its {name} window is above {most} MiB; `zstd -dc --long=31` unpacks it for a pipe")
             } else {
                 format!("the {name} stream is damaged: {text}")
             };

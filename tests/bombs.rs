@@ -1,0 +1,208 @@
+//! Archives of enemies, small as files and large once they are read, go through the program under a limit of memory and
+//! of time.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+
+use ocistow_layout::Digest;
+
+use crate::run::ocistow_within;
+
+/// The memory that the program may take, whatever comes out of an archive.
+const ROOM: u64 = 64 << 20;
+/// The seconds of a processor that a command may take. A build that checks every sum takes longer.
+const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
+
+/// What is asked of every archive. `@` is the archive, `#` a place to write to.
+const LINES: [&str; 11] = [
+    "fsck @",
+    "import @ #in",
+    "ls --all @",
+    "export @ -o #x.tar --force",
+    "show @:v1",
+    "resolve @:v1",
+    "discover @:v1",
+    "graph @ --format dot",
+    "du @",
+    "plan @",
+    "import @ #other --dry-run",
+];
+
+const BLOCK: usize = 512;
+/// How much stands in a piece that is repeated.
+const PIECE: usize = 16 << 20;
+
+/// A header, with room for nothing unusual.
+fn header(flag: u8, name: &str, size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(name).expect("the name is short");
+    header.set_entry_type(tar::EntryType::new(flag));
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+fn file(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut member = header(b'0', name, content.len() as u64);
+    member.extend_from_slice(content);
+    member.resize(member.len().next_multiple_of(BLOCK), 0);
+    member
+}
+
+/// A small layout with an image tagged `v1`.
+fn layout() -> Vec<u8> {
+    let memory = ocistow_testkit::draw("image app:v1 = base").memory;
+    let mut tar =
+        [file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#), file("index.json", &memory.index)].concat();
+    memory.blobs.iter().for_each(|(digest, content)| tar.extend(file(&digest.path(), content)));
+    tar
+}
+
+/// What an archive is made of: bytes, and how often they stand there.
+type Parts = Vec<(Vec<u8>, u64)>;
+
+/// A member of `size` bytes, all of them `filling`.
+fn filled(name: &str, filling: &[u8], size: u64) -> Parts {
+    let piece = filling.repeat(PIECE / filling.len());
+    let whole = size / piece.len() as u64;
+    vec![(header(b'0', name, whole * piece.len() as u64), 1), (piece, whole)]
+}
+
+fn end() -> (Vec<u8>, u64) {
+    (vec![0; 2 * BLOCK], 1)
+}
+
+/// A way of packing.
+type Pack = fn(&[u8]) -> Vec<u8>;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    flate2::read::GzEncoder::new(bytes, flate2::Compression::best()).read_to_end(&mut packed).expect("memory takes it");
+    packed
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("memory takes it")
+}
+
+/// Asks everything of the archive made of these parts, packed in each of these ways. It ends with one of these codes.
+#[track_caller]
+fn survives(packs: &[Pack], parts: &[(Vec<u8>, u64)], codes: &[i32]) {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    for pack in packs {
+        let mut archive = File::create(path("x")).expect("there is room");
+        for (bytes, times) in parts {
+            let packed = pack(bytes);
+            (0..*times).try_for_each(|_| archive.write_all(&packed)).expect("there is room");
+        }
+        // What a smaller bomb does to some it does to the others.
+        let lines = if packs.len() > 1 { LINES.len() } else { 4 };
+        ask(&LINES[..lines], &path("x"), &path, codes);
+    }
+}
+
+#[track_caller]
+fn ask(lines: &[&str], archive: &str, path: &dyn Fn(&str) -> String, codes: &[i32]) {
+    for line in lines {
+        let words = line.split(' ').map(|word| match word.strip_prefix('#') {
+            Some(name) => path(name),
+            None => word.replace('@', archive),
+        });
+        let ran = ocistow_within(ROOM, SECONDS, words);
+        let said: String = ran.err.chars().take(1000).collect();
+        assert!(codes.contains(&ran.code), "{line} ended with {}: {said}", ran.code);
+        for made in ["in", "other"] {
+            drop(fs::remove_dir_all(path(made)));
+        }
+    }
+}
+
+/// The bombs of `size` bytes, and with `headers` headers.
+fn bombs(packs: &[Pack], size: u64, headers: u64) {
+    let survives = |parts: &[(Vec<u8>, u64)], codes: &[i32]| survives(packs, parts, codes);
+    // What nobody needs is passed over, whatever it is called. Where it has the name of a blob, it is not that.
+    let passed = |name: &str, codes: &[i32]| {
+        survives(&[vec![(layout(), 1)], filled(name, &[0], size), vec![end()]].concat(), codes);
+    };
+    passed("notes.txt", &[0]);
+    passed(&Digest::of(b"other").path(), &[0, 4]);
+    survives(&[(layout(), 1), end(), (vec![0; PIECE], size / PIECE as u64)], &[0]);
+    // What is needed is no larger than it has to be.
+    survives(&[filled("oci-layout", &[0], size), vec![end()]].concat(), &[3]);
+    let marker = file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+    for filling in
+        ["\0", " ", "[", "{\"manifests\":[],\"a\":\"b\",", "{\"mediaType\":\"a/b\",\"digest\":\"a:b\",\"size\":1},"]
+    {
+        let index = filled("index.json", filling.as_bytes(), size);
+        survives(&[vec![(marker.clone(), 1)], index, vec![end()]].concat(), &[4]);
+    }
+    for (front, filling) in [
+        ("{\"manifests\":[", "{\"mediaType\":\"a/b\",\"digest\":\"a:b\",\"size\":1},"),
+        ("{\"manifests\":[],\"x\":\"", "a"),
+        ("{\"manifests\":[{\"x\":\"", "a"),
+    ] {
+        let piece = filling.as_bytes().repeat(PIECE / filling.len());
+        let whole = size / piece.len() as u64;
+        let length = front.len() as u64 + whole * piece.len() as u64;
+        let start = [marker.clone(), header(b'0', "index.json", length), front.as_bytes().to_vec()].concat();
+        let padding = vec![0; (BLOCK as u64 - length % BLOCK as u64) as usize];
+        survives(&[(start, 1), (piece, whole), (padding, 1), end()], &[4]);
+    }
+    // Headers in front of a member.
+    let comment = format!("{:07} comment={}\n", 1 << 20, "x".repeat((1 << 20) - 17));
+    for flag in [b'x', b'g'] {
+        let record = [header(flag, "pax", comment.len() as u64), comment.clone().into_bytes()].concat();
+        survives(&[(layout(), 1), (record, size >> 20), end()], &[0, 4]);
+    }
+    let name = [header(b'L', "long", 4096), vec![b'x'; 4096]].concat();
+    survives(&[(layout(), 1), (name.repeat(64), headers / 64), end()], &[4]);
+    // Many members.
+    let many = |member: Vec<u8>, codes: &[i32]| {
+        survives(&[(layout(), 1), (member.repeat(1 << 12), headers >> 12), end()], codes);
+    };
+    many(header(b'0', "x", 0), &[0]);
+    many(header(b'5', "x", 0), &[0]);
+    many(file(&Digest::of(b"x").path(), b"x"), &[0]);
+    let mut link = tar::Header::new_ustar();
+    link.set_path(Digest::of(b"x").path()).expect("the name is short");
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_link_name("y").expect("the name is short");
+    link.set_size(0);
+    link.set_cksum();
+    many(link.as_bytes().to_vec(), &[0, 4]);
+}
+
+#[test]
+fn what_comes_out_of_an_archive_buys_no_memory() {
+    bombs(&[gzip], 96 << 20, 1 << 14);
+    bombs(&[zstd], 96 << 20, 1 << 14);
+}
+
+#[test]
+#[ignore = "takes half an hour unless it was built with --release"]
+fn four_gibibytes_out_of_an_archive_buy_neither_memory_nor_time() {
+    bombs(&[gzip, zstd], 4 << 30, 7 << 20);
+}
+
+#[test]
+fn an_archive_in_an_archive_is_not_looked_into() {
+    let zeros = gzip(&vec![0; PIECE]);
+    let inner = [gzip(&layout()), zeros.repeat(64)].concat();
+    survives(&[gzip, zstd], &[(inner, 1)], &[4]);
+}
+
+/// Holes in a file cost nothing but their length.
+#[test]
+fn holes_in_a_plain_archive_buy_no_memory() {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    let size: u64 = (4 << 30) - 1;
+    for (name, codes) in [("index.json", &[4][..]), ("oci-layout", &[3]), ("notes.txt", &[3])] {
+        let mut archive = File::create(path("x")).expect("there is room");
+        archive.write_all(&header(b'0', name, size)).expect("there is room");
+        archive.set_len(BLOCK as u64 + size.next_multiple_of(BLOCK as u64) + 2 * BLOCK as u64).expect("there is room");
+        ask(&LINES, &path("x"), &path, codes);
+    }
+}
