@@ -1,13 +1,21 @@
 //! End to end: the program as users run it, on files as other tools write them.
 
+mod change;
+mod docker;
 mod guide;
 mod hostile;
 mod interop;
+mod kill;
 mod making;
+mod naming;
 mod odd;
 mod readme;
+mod referrers;
 mod run;
 mod samples;
+#[path = "../crates/cli/tests/stage/mod.rs"]
+mod stage;
 mod stop;
+mod strike;
 mod tidy;
 mod walk;

@@ -128,6 +128,11 @@ impl Peer {
         found.map(Self)
     }
 
+    /// A command that runs it.
+    pub fn command(&self) -> Command {
+        Command::new(&self.0)
+    }
+
     /// Runs it in `folder`.
     pub fn run(&self, folder: &Path, args: &[&str]) -> Ran {
         // Some peers write to the home directory or ask for a runtime directory.

@@ -8,6 +8,7 @@ use ocistow_graph::bundle::carries_mismatch;
 use ocistow_graph::{Graph, Plan, Request, plan};
 use ocistow_layout::archive::{Form, pass, sniff};
 use ocistow_layout::carry::carry;
+use ocistow_layout::directory::is_directory;
 use ocistow_layout::index::CARRIES;
 use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::Transaction;
@@ -88,7 +89,7 @@ impl Arrival {
             }
             From::Path(path) => {
                 let held = at::hold(context, path, &progress)?;
-                (at::open(context, path)?, held, !path.is_dir())
+                (at::open(context, path)?, held, !is_directory(path)?)
             }
         };
         drop(progress);
@@ -157,6 +158,7 @@ fn planned(
     let progress = context.progress("reading manifests", None);
     let graph = Graph::load(source, at::load(context, false), &progress)?;
     drop(progress);
+    graph.unread().verdict()?;
     let bundle = Digest::of(graph.index().bytes());
     if let Some(expected) = wanted.expect.filter(|expected| **expected != bundle) {
         return Err(Error::new(Kind::Integrity, format!("{} is not the bundle {expected}", source.location()))

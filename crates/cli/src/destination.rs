@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ocistow_graph::{Graph, Moved, Plan, ReferrersAs, import};
 use ocistow_layout::archive::{self, ArchiveSink, Compression, Existing, StreamSink};
 use ocistow_layout::carry::carry;
-use ocistow_layout::directory::Directory;
+use ocistow_layout::directory::{Directory, is_directory, is_there};
 use ocistow_layout::transaction::{Adopt, DirectorySink, Options};
 use ocistow_layout::{Digest, Done, Error, Kind, Outline, Result, Sink, Source};
 
@@ -79,7 +79,10 @@ impl Destination {
     /// The destination at a path.
     pub fn at(path: PathBuf, compress: Option<Compression>) -> Result<Self> {
         // What is a directory stays one, whatever it is called.
-        let named = Compression::by_name(&path).filter(|_| !path.is_dir());
+        let named = match Compression::by_name(&path) {
+            Some(_) if is_directory(&path)? => None,
+            named => named,
+        };
         match (named, compress) {
             (Some(named), compress) => Ok(Self::Archive(path, compress.unwrap_or(named))),
             (None, None | Some(Compression::None)) => Ok(Self::Directory(path)),
@@ -100,12 +103,12 @@ impl Destination {
             }
         }
         match self {
-            Self::Archive(path, _) if !manner.force && fs::symlink_metadata(path).is_ok() => {
+            Self::Archive(path, _) if !manner.force && is_there(path)? => {
                 Err(Error::new(Kind::Usage, format!("could not write {}", path.display()))
                     .because("it is already there")
                     .hint("--force replaces it"))
             }
-            Self::Directory(path) if fs::symlink_metadata(path).is_ok() && !path.is_dir() => {
+            Self::Directory(path) if is_there(path)? && !is_directory(path)? => {
                 Err(Error::new(Kind::Usage, format!("could not write to {}", path.display()))
                     .because("it is a file, and its name is not that of an archive")
                     .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst"))

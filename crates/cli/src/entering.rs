@@ -1,14 +1,16 @@
 //! What was made here, entering a layout: decided on what is there, and decided again where somebody else was faster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ocistow_graph::Made;
-use ocistow_layout::edit::apply;
-use ocistow_layout::index::{EMPTY_INDEX, Entry};
+use ocistow_graph::{Asked, Graph, Import, Made, Reach, ReferrersAs};
+use ocistow_layout::edit::{Edit, names};
+use ocistow_layout::index::EMPTY_INDEX;
+use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
+use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source, Unwatched};
 
+use crate::commands::at;
 use crate::commands::export::moved;
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
@@ -21,6 +23,8 @@ pub const TRIES: usize = 20;
 pub enum Under<'n> {
     /// None.
     Nothing,
+    /// None: it is found by what it refers to, which is recorded in this way.
+    Subject(ReferrersAs),
     /// This reference, whatever it stood for.
     Name(&'n str),
     /// This reference, in the place of what it was made of: Conflict where that is not there any more.
@@ -43,7 +47,8 @@ pub fn enter(
         let there = writable(path)?;
         let target = standing(there.as_ref().map(|there| there as &dyn Source))?;
         let import = match under {
-            Under::Nothing => made.enter(None, &target)?,
+            Under::Nothing | Under::Subject(ReferrersAs::Entries) => made.enter(None, &target)?,
+            Under::Subject(way) => attach(context, path, made, way, &target)?,
             Under::Name(reference) => made.enter(Some(reference), &target)?,
             Under::InPlaceOf(reference, old) => made.replace(old, reference, &target)?,
         };
@@ -56,6 +61,9 @@ pub fn enter(
         }
         order.push(made.blob());
         order.extend(staged.iter().cloned());
+        let tags = tags(&target.index, &import.edits, &made.facts.digest)?;
+        // It may be large, and is read again.
+        drop(target);
         match transaction.publish(&order, &import.edits) {
             Err(why) if why.kind() == Kind::Conflict && tries < TRIES && !matches!(under, Under::InPlaceOf(..)) => {
                 tries += 1;
@@ -65,11 +73,24 @@ pub fn enter(
             Ok(_) => {
                 context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                 moved(context, &import.moved);
-                let after = IndexFile::parse(apply(&target.index, &import.edits)?)?;
-                return Ok(tags(&after, &made.facts.digest));
+                return Ok(tags);
             }
         }
     }
+}
+
+/// Decides how a referrer comes in with a list of all that refer to the same.
+fn attach(context: &Context<'_>, path: &Path, made: &Made, way: ReferrersAs, target: &Meanwhile<'_>) -> Result<Import> {
+    let Some((there, subject)) = target.under.zip(made.facts.subject.as_ref()) else {
+        return made.attach(way, &[], target);
+    };
+    let (asked, reach) = ([Asked::Digest(subject.digest.clone())], Reach::Referrers { levels: 1, children: false });
+    let graph = Graph::near(there, &asked, reach, &context.keeper(path), at::load(context, false), &Unwatched)?;
+    graph.unread().verdict()?;
+    let edges = graph.referrers(&subject.digest).iter().filter_map(|edge| graph.facts(&edge.referrer));
+    // What only a tag or an entry says, no list does (REFERRERS-15).
+    let own = edges.filter(|facts| facts.subject.as_ref().is_some_and(|own| own.digest == subject.digest));
+    made.attach(way, &own.collect::<Vec<_>>(), target)
 }
 
 /// A layout as it stands; an empty one where there is none.
@@ -81,12 +102,9 @@ pub fn standing(there: Option<&dyn Source>) -> Result<Meanwhile<'_>> {
     Ok(Meanwhile { index, made: BTreeMap::new(), under: there })
 }
 
-/// The tags of a digest, sorted, each once.
-pub fn tags(index: &IndexFile, digest: &Digest) -> Vec<String> {
-    let own = |entry: &&Entry| entry.descriptor.as_ref().is_ok_and(|own| own.digest == *digest);
-    let tags = index.entries().iter().filter(own).filter_map(|entry| entry.pair.tag().map(str::to_owned));
-    let mut tags: Vec<String> = tags.collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
+/// The tags of a digest after `edits`, sorted, each once.
+pub fn tags(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec<String>> {
+    let names = names(index, edits, digest)?;
+    let tags: BTreeSet<&str> = names.iter().filter_map(Pair::tag).collect();
+    Ok(tags.into_iter().map(str::to_owned).collect())
 }

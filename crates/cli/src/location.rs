@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use ocistow_layout::{Digest, Error, Kind, Result};
+use ocistow_layout::{Digest, Error, Kind, Result, directory};
 
 /// A layout or archive, and which of its entries is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,21 +38,21 @@ impl Pick {
 
 /// What the grammar asks of the disk.
 pub trait Exists {
-    /// Whether there is anything at `path`.
-    fn exists(&self, path: &Path) -> bool;
+    /// Whether there is anything at `path`. Failed where the disk does not say.
+    fn exists(&self, path: &Path) -> Result<bool>;
     /// Whether there is a directory at `path`, or behind a link there.
-    fn is_dir(&self, path: &Path) -> bool;
+    fn is_dir(&self, path: &Path) -> Result<bool>;
 }
 
 /// The disk of this machine.
 pub struct OnDisk;
 
 impl Exists for OnDisk {
-    fn exists(&self, path: &Path) -> bool {
-        path.symlink_metadata().is_ok()
+    fn exists(&self, path: &Path) -> Result<bool> {
+        directory::is_there(path)
     }
-    fn is_dir(&self, path: &Path) -> bool {
-        path.is_dir()
+    fn is_dir(&self, path: &Path) -> Result<bool> {
+        directory::is_directory(path)
     }
 }
 
@@ -81,7 +81,7 @@ pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
             .hint("a file or directory of that name is written ./NAME"));
     }
     let text = &bytes[prefix.map_or(0, |(prefix, _)| prefix.len())..];
-    let Reading { path, reference, digest } = meant(text, disk).map_err(|(one, other)| {
+    let Reading { path, reference, digest } = meant(text, disk)?.map_err(|(one, other)| {
         let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
         bad(&format!("both {one:?} and {other:?} exist"))
             .hint("--path PATH takes a path literally and makes the argument the reference")
@@ -111,30 +111,39 @@ struct Reading<'a> {
     digest: Option<Digest>,
 }
 
-/// The way that is meant, by what exists (rule 4). `Err` with the paths of two that exist.
-fn meant<'a>(text: &'a [u8], disk: &dyn Exists) -> std::result::Result<Reading<'a>, (&'a [u8], &'a [u8])> {
+/// The way that is meant, or the paths of two that exist.
+type Meant<'a> = std::result::Result<Reading<'a>, (&'a [u8], &'a [u8])>;
+
+/// The way that is meant, by what exists (rule 4).
+fn meant<'a>(text: &'a [u8], disk: &dyn Exists) -> Result<Meant<'a>> {
     let there = |bytes: &[u8]| disk.exists(Path::new(OsStr::from_bytes(bytes)));
     let (rest, digest) = cut_digest(text);
-    let (path, reference) = cut_path(rest, disk);
+    let (path, reference) = cut_path(rest, disk)?;
     let mut wholes = vec![Reading { path: rest, reference: None, digest: digest.clone() }];
     if digest.is_some() {
         wholes.push(Reading { path: text, reference: None, digest: None });
     }
-    wholes.retain(|whole| whole.path != path && there(whole.path));
+    wholes.retain(|whole| whole.path != path);
+    let mut exist = Vec::new();
+    for whole in wholes {
+        if there(whole.path)? {
+            exist.push(whole);
+        }
+    }
     let first = Reading { path, reference, digest };
-    if there(path) {
-        return wholes.first().map_or(Ok(first), |whole| Err((path, whole.path)));
+    if there(path)? {
+        return Ok(exist.first().map_or(Ok(first), |whole| Err((path, whole.path))));
     }
-    if let [one, other] = &wholes[..] {
-        return Err((one.path, other.path));
+    if let [one, other] = &exist[..] {
+        return Ok(Err((one.path, other.path)));
     }
-    if let Some(whole) = wholes.pop() {
-        return Ok(whole);
+    if let Some(whole) = exist.pop() {
+        return Ok(Ok(whole));
     }
     // `app@2.0:v1` ends in what could be a digest of an algorithm called 2.0.
-    let (path, reference) = cut_path(text, disk);
-    let uncut = first.digest.is_some() && there(path);
-    Ok(if uncut { Reading { path, reference, digest: None } } else { first })
+    let (path, reference) = cut_path(text, disk)?;
+    let uncut = first.digest.is_some() && there(path)?;
+    Ok(Ok(if uncut { Reading { path, reference, digest: None } } else { first }))
 }
 
 /// Reads what is left of a location when `--path` gave the path: `REF`, `@DIGEST` or `REF@DIGEST`.
@@ -187,14 +196,18 @@ fn cut_digest(bytes: &[u8]) -> (&[u8], Option<Digest>) {
 
 /// Cuts into path and reference: at the first `:` behind the longest leading part that ends in `/` and
 /// is a directory.
-fn cut_path<'a>(bytes: &'a [u8], disk: &dyn Exists) -> (&'a [u8], Option<&'a [u8]>) {
-    let slashes = (0..bytes.len()).rev().filter(|&at| bytes[at] == b'/');
-    let mut leading = slashes.map(|at| at + 1);
-    let dir = leading.find(|&end| disk.is_dir(Path::new(OsStr::from_bytes(&bytes[..end])))).unwrap_or(0);
-    match bytes[dir..].iter().position(|&b| b == b':') {
+fn cut_path<'a>(bytes: &'a [u8], disk: &dyn Exists) -> Result<(&'a [u8], Option<&'a [u8]>)> {
+    let mut dir = 0;
+    for end in (1..=bytes.len()).rev().filter(|&end| bytes[end - 1] == b'/') {
+        if disk.is_dir(Path::new(OsStr::from_bytes(&bytes[..end])))? {
+            dir = end;
+            break;
+        }
+    }
+    Ok(match bytes[dir..].iter().position(|&b| b == b':') {
         Some(colon) => (&bytes[..dir + colon], Some(&bytes[dir + colon + 1..])),
         None => (bytes, None),
-    }
+    })
 }
 
 /// The N of `@N`.
@@ -212,13 +225,13 @@ mod tests {
     struct Drawn<'a>(&'a [&'a str]);
 
     impl Exists for Drawn<'_> {
-        fn exists(&self, path: &Path) -> bool {
+        fn exists(&self, path: &Path) -> Result<bool> {
             let text = path.to_string_lossy();
             let text = text.trim_end_matches('/');
-            self.0.iter().any(|there| there.trim_end_matches('/') == text)
+            Ok(self.0.iter().any(|there| there.trim_end_matches('/') == text))
         }
-        fn is_dir(&self, path: &Path) -> bool {
-            self.0.contains(&&*path.to_string_lossy())
+        fn is_dir(&self, path: &Path) -> Result<bool> {
+            Ok(self.0.contains(&&*path.to_string_lossy()))
         }
     }
 

@@ -42,8 +42,8 @@ impl Node {
             digest: descriptor.digest.clone(),
             size: descriptor.size,
             artifact_type: descriptor.artifact_type.clone(),
-            annotations: descriptor.annotations.clone(),
-            platform: descriptor.platform.clone(),
+            annotations: descriptor.annotations.to_map(),
+            platform: descriptor.platform.as_deref().cloned(),
             absent: false,
         }
     }
@@ -81,13 +81,25 @@ pub struct Subject {
 impl Subject {
     /// The subject in `facts`, told as one of the layout at `path`.
     pub fn of(facts: &Facts, source: &dyn Source, path: &Path) -> Result<Option<Self>> {
-        let Some(subject) = &facts.subject else { return Ok(None) };
-        Ok(Some(Self {
+        let Some(mut subject) = Self::there(facts, path) else { return Ok(None) };
+        subject.absent = source.size(&subject.digest)?.is_none();
+        Ok(Some(subject))
+    }
+
+    /// The same after something was done, which is not undone by that the layout cannot be looked at any more.
+    pub fn after(facts: &Facts, source: Option<&dyn Source>, path: &Path) -> Option<Self> {
+        let mut subject = Self::there(facts, path)?;
+        subject.absent = source.is_some_and(|source| matches!(source.size(&subject.digest), Ok(None)));
+        Some(subject)
+    }
+
+    fn there(facts: &Facts, path: &Path) -> Option<Self> {
+        facts.subject.as_ref().map(|subject| Self {
             reference: reference(path, &subject.digest),
             media_type: subject.media_type.clone(),
             digest: subject.digest.clone(),
             size: subject.size,
-            absent: source.size(&subject.digest)?.is_none(),
-        }))
+            absent: false,
+        })
     }
 }

@@ -48,6 +48,11 @@ pub fn outgoing(
             Graph::near(&*source, asked, reach, &context.keeper(path), load, &progress)?
         }
     };
+    if !along.no_referrers {
+        // One that cannot be read may refer to what is carried.
+        let hint = "--no-referrers carries what can be read, without what refers to it";
+        graph.unread().verdict().map_err(|why| why.hint(hint))?;
+    }
     let mut targets = Vec::new();
     for asked in asked {
         targets.push(resolve_in(&graph, &*source, asked)?);
@@ -60,7 +65,7 @@ pub fn outgoing(
     Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, _held: held })
 }
 
-/// An untagged entry that cannot be read may be a referrer of what is carried: nobody can tell.
+/// An untagged entry that is damaged may be a referrer of what is carried: nobody can tell.
 fn warn_of_unreadable(context: &Context<'_>, graph: &Graph, plan: &Plan) {
     let untagged = graph.index().entries().iter().filter(|entry| !entry.tagged());
     for descriptor in untagged.filter_map(|entry| entry.descriptor.as_ref().ok()) {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use ocistow_graph::Facts;
-use ocistow_layout::{Descriptor, Result, Source};
+use ocistow_layout::{Descriptor, Source};
 use serde::Serialize;
 
 use crate::look::Look;
@@ -27,26 +27,31 @@ pub struct Placed {
 
 impl Placed {
     /// What a descriptor, and the manifest itself where it was read, tell of something in the layout at `path`.
-    /// Whether its subject is there is said of `source`.
+    /// Whether its subject is there is said of `source`, if that can still be looked at.
     pub fn of(
         path: &Path,
         descriptor: &Descriptor,
         facts: Option<&Facts>,
-        source: &dyn Source,
+        source: Option<&dyn Source>,
         tags: Vec<String>,
         told: String,
-    ) -> Result<Self> {
+    ) -> Self {
         let node = Node::of(path, descriptor);
-        let subject = facts.map(|facts| Subject::of(facts, source, path)).transpose()?.flatten();
-        Ok(Self { node: facts.map_or_else(|| node.clone(), |facts| node.clone().typed(facts)), tags, subject, told })
+        let subject = facts.and_then(|facts| Subject::after(facts, source, path));
+        Self { node: facts.map_or_else(|| node.clone(), |facts| node.clone().typed(facts)), tags, subject, told }
     }
 }
 
+/// How many of its names are told to people.
+const MOST_NAMED: usize = 4;
+
 impl Answer for Placed {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
-        match self.tags.first() {
-            Some(tag) => writeln!(out, "{}  {}", look.bold(&shown(tag)), self.node.digest)?,
-            None => writeln!(out, "{}", look.bold(&self.node.digest.to_string()))?,
+        let (named, more) = self.tags.split_at(self.tags.len().min(MOST_NAMED));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        match named.is_empty() {
+            false => writeln!(out, "{}{more}  {}", look.bold(&shown(&named.join(", "))), self.node.digest)?,
+            true => writeln!(out, "{}", look.bold(&self.node.digest.to_string()))?,
         }
         if self.told.is_empty() { Ok(()) } else { writeln!(out, "{}", shown(&self.told)) }
     }

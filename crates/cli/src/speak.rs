@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ocistow_graph::graph::Unread;
 use ocistow_graph::{Following, Keeper};
 use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::transaction::Options;
@@ -127,6 +128,13 @@ impl<'w> Context<'w> {
     pub fn answer_ending<A: Answer>(&self, answer: &A, code: Code, message: &str) -> Result<Code> {
         self.answer_with(answer, Failure { code: code.word(), message: message.to_owned() })?;
         Ok(code)
+    }
+
+    /// Tells an answer, and fails with it where not all could be read that it should tell of.
+    pub fn answer_of<A: Answer>(&self, answer: &A, unread: &Unread) -> Result<Code> {
+        let Err(why) = unread.verdict() else { return self.answer(answer).map(|()| Code::Done) };
+        self.answer_failed(answer, &why)?;
+        Err(why)
     }
 
     fn answer_with<A: Answer>(&self, answer: &A, error: Failure) -> Result<()> {

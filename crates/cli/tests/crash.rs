@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ocistow_layout::Digest;
 use ocistow_layout::medium::Medium;
 use ocistow_testkit::medium::{Counting, Recording};
 
@@ -28,8 +29,8 @@ fn bits(seed: u64) -> impl FnMut() -> bool {
 }
 
 /// Kills `line` after every call and takes its power at every point. `again` is what a user types after
-/// that: the same, but for names that a finished run has taken. Gives the number of points.
-fn survives(line: &str, again: &str) -> usize {
+/// that: the same, but for names that a finished run has taken. `state` is what matters. Gives the number of points.
+fn survives(line: &str, again: &str, state: fn(&Path) -> BTreeMap<PathBuf, String>) -> usize {
     let from = start(line);
     let before = state(from.path());
     let after = {
@@ -86,8 +87,8 @@ fn survives(line: &str, again: &str) -> usize {
             });
             let there = judge(base.path(), &format!("power lost at {point} of {all}, seed {seed}"));
             assert!(point + 1 < all || there, "{line} was done and is lost, seed {seed}");
-            points += 1;
         }
+        points += 1;
     }
     points
 }
@@ -154,73 +155,94 @@ fn deletes(line: &str) -> usize {
             });
             let gone = judge(base.path(), &format!("power lost at {point} of {all}, seed {seed}"));
             assert!(point + 1 < all || gone, "{line} was done and is lost, seed {seed}");
-            points += 1;
         }
+        points += 1;
     }
     points
 }
 
+/// One test a command, so that they run beside each other; each knows how many points it has at least.
 macro_rules! deletes {
-    ($($name:ident: $line:literal;)*) => {$(
-        #[test]
-        fn $name() {
-            let points = deletes($line);
-            assert!(points > 25, "only {points} points");
-        }
-    )*};
+    ($($name:ident: $least:literal, $line:literal;)*) => {
+        const DELETES: &[usize] = &[$($least),*];
+        $(
+            #[test]
+            fn $name() {
+                let points = deletes($line);
+                eprintln!("{}: {points} points", $line);
+                assert!(points >= $least, "only {points} points");
+            }
+        )*
+    };
 }
 
 deletes! {
-    gc_survives: "gc @/target --grace 0";
-    gc_that_prunes_survives: "gc @/target --grace 0 --prune";
-    rm_survives: "rm @/target:1";
-    rm_with_referrers_survives: "rm @/target:1 --referrers";
+    gc_survives: 1, "gc @/target --grace 0";
+    gc_that_prunes_survives: 1, "gc @/target --grace 0 --prune";
+    rm_survives: 1, "rm @/target:1";
+    rm_with_referrers_survives: 1, "rm @/target:1 --referrers";
 }
 
-/// One test a command, so that they run beside each other.
+/// The same for what adds and changes.
 macro_rules! survives {
-    ($($name:ident: $line:literal $(, then $again:literal)?;)*) => {$(
-        #[test]
-        fn $name() {
-            let again = [$line $(, $again)?];
-            let points = survives($line, again.last().unwrap());
-            assert!(points > 25, "only {points} points");
-        }
-    )*};
+    ($($name:ident: $least:literal, $line:literal $(, then $again:literal)?;)*) => {
+        const SURVIVES: &[usize] = &[$($least),*];
+        $(
+            #[test]
+            fn $name() {
+                let again = [$line $(, $again)?];
+                let points = survives($line, again.last().unwrap(), state);
+                eprintln!("{}: {points} points", $line);
+                assert!(points >= $least, "only {points} points");
+            }
+        )*
+    };
+}
+
+#[test]
+fn there_are_a_thousand_points_and_more() {
+    let points: usize = SURVIVES.iter().chain(DELETES).sum();
+    assert!(points >= 1000, "only {points} points");
 }
 
 survives! {
-    init_survives: "init @/new";
-    tag_survives: "tag @/target:1 2";
-    untag_survives: "untag @/target:1", then "untag @/target:1 --ignore-missing";
-    import_survives: "import @/bundle.tar @/target --tag 1=app";
-    import_of_a_new_layout_survives: "import @/bundle.tar @/new";
-    import_of_a_packed_bundle_survives: "import @/bundle.tar.gz @/target --tag 1=app";
-    import_from_a_pipe_survives: "import - @/new < @/bundle.tar";
-    import_of_a_directory_survives: "import @/source @/target --tag 1=app";
-    export_to_an_archive_survives: "export @/source -o @/new.tar", then "export @/source -o @/new.tar --force";
+    init_survives: 1, "init @/new";
+    export_with_lists_into_a_layout_survives: 1, "export @/source:2 -o @/target --referrers-as both";
+    tag_survives: 1, "tag @/target:1 2";
+    untag_survives: 1, "untag @/target:1", then "untag @/target:1 --ignore-missing";
+    import_survives: 1, "import @/bundle.tar @/target --tag 1=app";
+    import_of_a_new_layout_survives: 1, "import @/bundle.tar @/new";
+    import_of_a_packed_bundle_survives: 1, "import @/bundle.tar.gz @/target --tag 1=app";
+    import_from_a_pipe_survives: 1, "import - @/new < @/bundle.tar";
+    import_of_a_directory_survives: 1, "import @/source @/target --tag 1=app";
+    export_to_an_archive_survives: 1, "export @/source -o @/new.tar", then "export @/source -o @/new.tar --force";
     export_to_a_packed_archive_survives:
-        "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
-    export_to_a_directory_survives: "export @/source -o @/new";
-    export_into_a_layout_survives: "export @/source:2 -o @/target";
+        1, "export @/source -o @/new.tar.zst", then "export @/source -o @/new.tar.zst --force";
+    export_over_an_archive_survives: 1, "export @/source:2 -o @/old.tar --force";
+    export_to_a_directory_survives: 1, "export @/source -o @/new";
+    export_into_a_layout_survives: 1, "export @/source:2 -o @/target";
     graph_to_a_file_survives:
-        "graph @/source --format mermaid -o @/new.mermaid",
+        1, "graph @/source --format mermaid -o @/new.mermaid",
         then "graph @/source --format mermaid -o @/new.mermaid --force";
-    copy_survives: "copy @/source:1 @/target:app";
-    copy_by_links_survives: "copy @/source:1 @/target:app --link";
-    push_survives: "push @/target:1 @/bundle.tar.gz --title bundle";
-    push_of_a_directory_survives: "push @/target:app @/source --title source";
-    push_into_a_new_layout_survives: "push @/new:app @/bundle.tar.gz --title bundle";
-    attach_survives: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
-    manifest_push_survives: "manifest push @/target:again - < @/bundle.json";
-    index_create_survives: "index create @/target:1 pair late";
-    index_add_survives: "index add @/target:pair late";
-    convert_survives: "convert @/target:1 --to docker --referrers";
-    convert_to_a_new_name_survives: "convert @/target:1 app --to docker";
-    copy_to_an_archive_survives: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
-    mending_what_is_damaged_survives: "fsck @/damaged --repair-from @/source";
-    mending_what_is_damaged_from_a_packed_bundle_survives: "fsck @/damaged --repair-from @/bundle.tar.gz";
-    mending_what_is_missing_survives: "fsck @/lacking --repair-from @/bundle.tar";
+    copy_survives: 1, "copy @/source:1 @/target:app";
+    copy_by_links_survives: 1, "copy @/source:1 @/target:app --link";
+    push_survives: 1, "push @/target:1 @/bundle.tar.gz --title bundle";
+    push_of_a_directory_survives: 1, "push @/target:app @/source --title source";
+    push_into_a_new_layout_survives: 1, "push @/new:app @/bundle.tar.gz --title bundle";
+    attach_survives: 1, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    attach_with_a_list_survives:
+        1, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
+    manifest_push_survives: 1, "manifest push @/target:again - < @/bundle.json";
+    index_create_survives: 1, "index create @/target:1 pair late";
+    index_add_survives: 1, "index add @/target:pair late";
+    index_rm_survives: 1, "index rm @/target:pair {old}";
+    convert_survives: 1, "convert @/target:1 --to docker --referrers";
+    convert_to_a_new_name_survives: 1, "convert @/target:1 app --to docker";
+    pull_survives: 1, "pull @/target:kit -o @/out-new";
+    copy_to_an_archive_survives: 1, "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
+    mending_what_is_damaged_survives: 1, "fsck @/damaged --repair-from @/source";
+    mending_what_is_damaged_from_a_packed_bundle_survives: 1, "fsck @/damaged --repair-from @/bundle.tar.gz";
+    mending_what_is_missing_survives: 1, "fsck @/lacking --repair-from @/bundle.tar";
 }
 
 /// The blobs of a layout, by name; what writers try out moving with is none.
@@ -228,6 +250,23 @@ fn blobs(layout: &Path) -> BTreeMap<OsString, Vec<u8>> {
     let files = fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap());
     let blobs = files.filter(|file| !file.file_name().as_encoded_bytes().starts_with(b".ocistow-"));
     blobs.map(|file| (file.file_name(), fs::read(file.path()).unwrap())).collect()
+}
+
+/// A blob that nothing leads to is no entry: what matters is whether it can be had.
+fn state_and_blob(base: &Path) -> BTreeMap<PathBuf, String> {
+    let bundle = Digest::of(&fs::read(base.join("bundle.tar.gz")).unwrap());
+    let there = base.join("target").join(bundle.path()).is_file();
+    // Which looks at all blobs there are.
+    let mut state = state(base);
+    state.insert("blob".into(), there.to_string());
+    state
+}
+
+#[test]
+fn blob_push_survives() {
+    let line = "blob push @/target @/bundle.tar.gz";
+    let points = survives(line, line, state_and_blob);
+    assert!(points > 25, "only {points} points");
 }
 
 /// Blobs get their names one by one: wherever that ends, each is as it was, or right.

@@ -183,13 +183,20 @@ refuses! {
     push_of_a_directory_fails_whole: "push @/target:app @/source --title source";
     push_into_a_new_layout_fails_whole: "push @/new:app @/bundle.tar.gz --title bundle";
     attach_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    attach_with_a_list_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
     manifest_push_fails_whole: "manifest push @/target:again - < @/bundle.json";
     index_create_fails_whole: "index create @/target:1 pair late";
     index_add_fails_whole: "index add @/target:pair late";
     convert_fails_whole: "convert @/target:1 --to docker --referrers";
     convert_to_a_new_name_fails_whole: "convert @/target:1 app --to docker";
+    index_rm_fails_whole: "index rm @/target:pair {old}";
+    copy_to_an_archive_fails_whole: "copy @/bundle.tar:1 @/new.tar", then "copy @/bundle.tar:1 @/new.tar --force";
+    blob_push_into_a_new_layout_fails_whole: "blob push @/new @/bundle.tar.gz";
+    import_of_a_directory_fails_whole: "import @/source @/target --tag 1=app";
     copy_fails_whole: "copy @/source:1 @/target:app";
     copy_by_links_fails_whole: "copy @/source:1 @/target:app --link";
+    pull_fails_whole: "pull @/target:kit -o @/out-new";
+    pull_over_what_is_there_fails_whole: "pull @/target:kit -o @/out-old";
     mending_what_is_damaged_fails_whole: "fsck @/damaged --repair-from @/source";
     mending_what_is_missing_fails_whole: "fsck @/lacking --repair-from @/bundle.tar.gz";
 }

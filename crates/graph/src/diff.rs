@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ocistow_layout::name::Pair;
-use ocistow_layout::{Blob, Count, Digest, Result, Source};
+use ocistow_layout::{Blob, Count, Digest, Kind, Result, Source};
 
 use crate::closure::{Closure, Reach};
 use crate::du::there;
-use crate::graph::{Graph, embedded};
+use crate::graph::{Broken, Graph, Unread, embedded};
 use crate::import::Moved;
 use crate::resolve::Target;
 
@@ -61,6 +61,9 @@ impl Side {
         let mut closure = Closure::new(graph, source, reach);
         closure.whole(&target.descriptor)?;
         let carried = closure.carried;
+        let unread = |(_, why): &(&Digest, &Broken)| why.kind() == Kind::Failed;
+        let unread = carried.broken.iter().filter(unread).map(|(digest, why)| (digest.clone(), why.to_string()));
+        Unread(unread.collect()).verdict()?;
         let broken = carried.broken.iter().map(|(digest, why)| (digest.clone(), why.to_string())).collect();
         let mut side = Self { broken, ..Self::default() };
         side.blobs.extend(carried.groups().into_iter().flatten().map(|blob| (blob.digest, blob.size)));

@@ -81,7 +81,7 @@ fn the_image<'g>(
                 for child in facts.children().filter(|child| !is_attestation(child)) {
                     let Some(own) = graph.facts(&child.digest) else { continue };
                     let platform = match &child.platform {
-                        Some(platform) => Some(platform.clone()),
+                        Some(platform) => Some((**platform).clone()),
                         None => config_platform(source, own)?,
                     };
                     let asked = |platform| platforms.iter().any(|selector| selector.matches(platform));

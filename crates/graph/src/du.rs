@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ocistow_layout::{Count, Descriptor, Digest, Result, Source};
+use ocistow_layout::{Count, Descriptor, Digest, Kind, Result, Source};
 
 use crate::graph::{About, Graph, Node, Standing, embedded};
 use crate::owners::{Edges, Owned, owned};
@@ -71,7 +71,8 @@ pub struct BlobUsage {
 /// Sums up what `source` holds, whose graph this is. No content is read.
 ///
 /// What goes along with a root is what [`plan::export`](crate::plan::export) would carry for it, of what the
-/// entries of index.json lead to. `Err` only where the source cannot be listed.
+/// entries of index.json lead to. `Err` only where the source cannot be listed, or a length
+/// not be told.
 pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
     let mut broken = BTreeMap::new();
     let there = there(source, &mut broken)?;
@@ -129,14 +130,15 @@ pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
 
 /// Every blob that is there, and its length. What lies under a blob's name and can be none is broken.
 pub(crate) fn there(source: &dyn Source, broken: &mut BTreeMap<Digest, String>) -> Result<HashMap<Digest, u64>> {
-    let mut there = HashMap::new();
+    let (mut there, mut unread) = (HashMap::new(), Ok(()));
     source.names(&mut |digest| match source.size(&digest) {
         Ok(Some(size)) => drop(there.insert(digest, size)),
         // It went away meanwhile.
         Ok(None) => {}
+        Err(why) if why.kind() == Kind::Failed => unread = Err(why),
         Err(why) => drop(broken.insert(digest, why.chain())),
     })?;
-    Ok(there)
+    unread.map(|()| there)
 }
 
 /// What the entries of index.json lead to, there or not, each with a number.

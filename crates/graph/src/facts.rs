@@ -1,10 +1,11 @@
 //! What a manifest says: its kind, its parts, its subject. Read once from checked bytes.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use ocistow_layout::Descriptor;
-use ocistow_layout::descriptor::{DescriptorError, annotations};
+use ocistow_layout::annotations::Annotations;
+use ocistow_layout::descriptor::DescriptorError;
 use ocistow_layout::digest::{Digest, DigestError};
 use ocistow_layout::json::{self, Array, JsonError, Object};
 use serde_json::value::RawValue;
@@ -187,7 +188,7 @@ pub struct Facts {
     /// What it needs, in its own order: config first.
     pub parts: Vec<Part>,
     /// Its own annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// What a strict reader would refuse though we can read it: `media-type-mismatch` or `bad-manifest`.
     pub faults: Vec<Fault>,
     /// What is odd, but legal or common.
@@ -251,7 +252,12 @@ impl Facts {
     /// descriptor says of it: it decides only where the document itself does not say what it is, or says
     /// something its shape belies (MANIFEST-14, MANIFEST-17).
     pub fn read(media_type: &str, digest: &Digest, bytes: &[u8]) -> Result<Self, FactsError> {
-        let facts = Self::read_list(media_type, digest, bytes)?;
+        Self::read_text(media_type, digest, &document(bytes)?)
+    }
+
+    /// The same for a text, which the descriptors in it keep alive.
+    pub(crate) fn read_text(media_type: &str, digest: &Digest, text: &Arc<String>) -> Result<Self, FactsError> {
+        let facts = Self::read_any(media_type, digest, text)?;
         if facts.parts.len() > MAX_DESCRIPTORS {
             return Err(FactsError::TooMany(facts.parts.len()));
         }
@@ -260,7 +266,10 @@ impl Facts {
 
     /// The same, with as many descriptors as there are: for lists of referrers.
     pub fn read_list(media_type: &str, digest: &Digest, bytes: &[u8]) -> Result<Self, FactsError> {
-        let text = json::text(bytes).map_err(FactsError::Json)?;
+        Self::read_any(media_type, digest, &document(bytes)?)
+    }
+
+    fn read_any(media_type: &str, digest: &Digest, text: &Arc<String>) -> Result<Self, FactsError> {
         let object: Object = json::parse(text).map_err(FactsError::Json)?;
         let mut notes = Vec::new();
         let mut faults = Vec::new();
@@ -290,7 +299,8 @@ impl Facts {
                 let mut parts = Vec::with_capacity(array.0.len() + usize::from(config.is_some()));
                 parts.extend(config.map(|descriptor| Part { role: Role::Config, descriptor }));
                 for element in array.0 {
-                    let descriptor = Descriptor::parse(element.get()).map_err(|why| FactsError::Part(member, why))?;
+                    let descriptor = Descriptor::parse_in(text, json::span(text, element));
+                    let descriptor = descriptor.map_err(|why| FactsError::Part(member, why))?;
                     parts.push(Part { role, descriptor });
                 }
                 if object.get(member).is_none() && role != Role::Blob {
@@ -302,7 +312,8 @@ impl Facts {
         let parts = match shape {
             Shape::Manifest => {
                 let raw = object.get("config").ok_or(FactsError::Absent("config"))?;
-                let config = Descriptor::parse(raw.get()).map_err(|why| FactsError::Part("config", why))?;
+                let config = Descriptor::parse_in(text, json::span(text, raw));
+                let config = config.map_err(|why| FactsError::Part("config", why))?;
                 config_type = Some(config.media_type.clone());
                 list("layers", Role::Layer, Some(config))?
             }
@@ -331,14 +342,14 @@ impl Facts {
         let subject = subject.map(self::subject).transpose()?;
         Ok(Self {
             digest: digest.clone(),
-            size: bytes.len() as u64,
+            size: text.len() as u64,
             form,
             kind,
             declared_type: declared.is_some(),
             artifact_type: declared.or(config_type),
             subject,
             parts,
-            annotations: annotations(object.get("annotations")).ok_or(FactsError::Wrong("annotations"))?,
+            annotations: Annotations::read(object.get("annotations")).ok_or(FactsError::Wrong("annotations"))?,
             faults,
             notes,
         })
@@ -358,6 +369,11 @@ impl Facts {
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &Descriptor> {
         self.parts.iter().filter(move |part| part.role == role).map(|part| &part.descriptor)
     }
+}
+
+/// The text of a manifest, for those that will share it.
+fn document(bytes: &[u8]) -> Result<Arc<String>, FactsError> {
+    Ok(Arc::new(json::text(bytes).map_err(FactsError::Json)?.to_owned()))
 }
 
 fn string(object: &Object, member: &'static str) -> Result<Option<String>, FactsError> {

@@ -376,7 +376,7 @@ fn misquoted(listed: &Descriptor, real: &Facts) -> Option<&'static str> {
     if listed.artifact_type.as_ref().filter(|said| !said.is_empty()) != real.artifact_type.as_ref() {
         return Some("the list says another artifact type than it has");
     }
-    let same = |(key, value): (&String, &String)| listed.annotations.get(key) == Some(value);
+    let same = |(key, value): (&str, &str)| listed.annotations.get(key) == Some(value);
     (!real.annotations.iter().all(same)).then_some("the list does not have all of its annotations")
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
+use ocistow_layout::threads::start;
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind};
@@ -50,6 +51,25 @@ pub enum Node {
     Absent,
     /// There, but wrong or unreadable. Whoever needs it fails, others go on.
     Broken(Broken),
+}
+
+/// What the medium did not give, and why. Nobody knows what it is, what it needs and what it refers to: whatever is said
+/// of the rest may lack something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unread(pub BTreeMap<Digest, String>);
+
+impl Unread {
+    /// Failed where there is any.
+    pub fn verdict(&self) -> Result<()> {
+        let Some((digest, why)) = self.0.first_key_value() else { return Ok(()) };
+        let what = format!("could not read all of it: manifest {digest}{}", more(self.0.len() - 1));
+        Err(Error::new(Kind::Failed, what).because(why.clone()))
+    }
+}
+
+/// How many there are besides.
+pub(crate) fn more(count: usize) -> String {
+    if count > 0 { format!(" and {count} more") } else { String::new() }
 }
 
 /// Why a manifest cannot be used.
@@ -172,8 +192,8 @@ pub enum Standing {
 pub struct Graph {
     index: IndexFile,
     nodes: HashMap<Digest, Node>,
-    /// Entries of index.json that are no manifests: whether they are there.
-    opaque: HashMap<Digest, bool>,
+    /// Entries of index.json that are no manifests: whether they are there, or why nobody can tell.
+    opaque: HashMap<Digest, std::result::Result<bool, String>>,
     /// By subject, then by referrer.
     edges: BTreeMap<Digest, Vec<Edge>>,
     lists: Vec<List>,
@@ -218,8 +238,12 @@ impl Graph {
         let mut opaque = HashMap::new();
         for descriptor in index.entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
             if Form::of(&descriptor.media_type).is_none() {
-                let there = matches!(source.size(&descriptor.digest), Ok(Some(_)));
-                opaque.insert(descriptor.digest.clone(), there || embedded(descriptor).is_some());
+                let there = match source.size(&descriptor.digest) {
+                    Ok(size) => Ok(size.is_some() || embedded(descriptor).is_some()),
+                    Err(why) if why.kind() == Kind::Failed => Err(why.chain()),
+                    Err(_) => Ok(embedded(descriptor).is_some()),
+                };
+                opaque.insert(descriptor.digest.clone(), there);
             }
         }
         let edges = edges(&index, &lists, &nodes);
@@ -280,7 +304,7 @@ impl Graph {
         match self.nodes.get(digest) {
             Some(Node::Present(manifest)) => Some(manifest.kind()),
             Some(_) => None,
-            None => self.opaque.get(digest).filter(|there| **there).map(|_| ManifestKind::Other),
+            None => self.opaque.get(digest).filter(|there| **there == Ok(true)).map(|_| ManifestKind::Other),
         }
     }
 
@@ -288,8 +312,19 @@ impl Graph {
     pub fn absent(&self, digest: &Digest) -> bool {
         match self.nodes.get(digest) {
             Some(node) => *node == Node::Absent,
-            None => self.opaque.get(digest) == Some(&false),
+            None => self.opaque.get(digest) == Some(&Ok(false)),
         }
+    }
+
+    /// What was met and not read, because the medium did not give it, and why.
+    pub fn unread(&self) -> Unread {
+        let nodes = self.nodes.iter().filter_map(|(digest, node)| match node {
+            Node::Broken(Broken::Unread(why)) => Some((digest.clone(), why.clone())),
+            _ => None,
+        });
+        let opaque = self.opaque.iter();
+        let opaque = opaque.filter_map(|(digest, there)| Some((digest.clone(), there.as_ref().err()?.clone())));
+        Unread(nodes.chain(opaque).collect())
     }
 
     /// Who refers to `subject`, sorted by digest.
@@ -645,9 +680,13 @@ impl<'s> Walk<'s> {
         thread::scope(|scope| {
             let mut parts = parts;
             let own = parts.next();
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || (part, read(part)))).collect();
-            let mut found: Vec<_> = own.map(|part| (part, read(part))).into_iter().collect();
-            for thread in running {
+            // Where there are no more threads, this one reads those parts too.
+            let (running, alone): (Vec<_>, Vec<_>) = parts
+                .map(|part| (start(scope, move || (part, read(part))), part))
+                .partition(|(started, _)| started.is_ok());
+            let own = own.into_iter().chain(alone.into_iter().map(|(_, part)| part));
+            let mut found: Vec<_> = own.map(|part| (part, read(part))).collect();
+            for thread in running.into_iter().filter_map(|(started, _)| started.ok()) {
                 found.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
             for (part, read) in found {
@@ -728,11 +767,12 @@ impl<'s> Walk<'s> {
                 let mut found = Vec::new();
                 for digest in names {
                     self.stopped()?;
-                    if !self.seen.contains(&digest) && may_be_manifest(self.source, &digest) {
-                        let want = Want { digest, media_type: "", data: None, limit: MAX_MANIFEST };
-                        if let (Node::Present(manifest), _) = want.read(self.source) {
-                            found.push(manifest);
-                        }
+                    if self.seen.contains(&digest) {
+                        continue;
+                    }
+                    match unlisted(self.source, &digest) {
+                        Ok(manifest) => found.extend(manifest),
+                        Err(why) => drop(self.nodes.insert(digest, Node::Broken(why))),
                     }
                 }
                 found
@@ -752,14 +792,25 @@ fn starts_as_object(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
-/// Whether a blob is small and starts like a JSON object. A blob that cannot be read is none.
-pub(crate) fn may_be_manifest(source: &dyn Source, digest: &Digest) -> bool {
-    let Ok(Some(content)) = source.open(digest) else { return false };
-    if content.len() > MAX_MANIFEST {
-        return false;
-    }
+/// The manifest that a blob is of which nothing says so: it is small and starts like a JSON object. `Err` where the
+/// medium does not give it, so that nobody can tell.
+pub(crate) fn unlisted(source: &dyn Source, digest: &Digest) -> std::result::Result<Option<Manifest>, Broken> {
+    let content = match source.open(digest) {
+        Ok(Some(content)) if content.len() <= MAX_MANIFEST => content,
+        Err(why) if why.kind() == Kind::Failed => return Err(why.into()),
+        _ => return Ok(None),
+    };
     let mut start = Vec::new();
-    content.reader().take(64).read_to_end(&mut start).is_ok() && starts_as_object(&start)
+    let read = content.reader().take(64).read_to_end(&mut start);
+    read.map_err(|why| Broken::Unread(format!("could not read blob {digest}: {why}")))?;
+    if !starts_as_object(&start) {
+        return Ok(None);
+    }
+    match self::read(source, &Descriptor::new("", digest.clone(), 0)).0 {
+        Node::Present(manifest) => Ok(Some(manifest)),
+        Node::Broken(why @ Broken::Unread(_)) => Err(why),
+        _ => Ok(None),
+    }
 }
 
 /// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).

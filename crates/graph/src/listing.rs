@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ocistow_layout::{Descriptor, IndexFile, Result, Source, Watch};
+use ocistow_layout::{Descriptor, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Form, ManifestKind};
-use crate::graph::{self, Graph, Load, Node, Standing, embedded};
-use crate::kept::row::{self, Row, Shown, Span};
+use crate::graph::{self, Broken, Graph, Load, Node, Standing, Unread, embedded};
+use crate::kept::row::{self, Gist, Row, Shown, Span};
 use crate::kept::{Damaged, Keeper, Kept};
 
 /// The entries of a layout that are listed.
@@ -16,6 +16,8 @@ pub struct Listing {
     pub index: IndexFile,
     /// What is listed, in the order of index.json.
     pub rows: Vec<Listed>,
+    /// What could not be read: its kind and type are not known, nor whom it refers to.
+    pub unread: Unread,
 }
 
 /// An entry that is listed.
@@ -63,7 +65,8 @@ pub fn listing(source: &dyn Source, all: bool, keeper: &Keeper<'_>, load: Load, 
             });
         }
     }
-    Ok(Listing { index: graph.into_index(), rows })
+    let unread = graph.unread();
+    Ok(Listing { index: graph.into_index(), rows, unread })
 }
 
 fn shown(standing: Standing, tagged: bool) -> bool {
@@ -81,7 +84,7 @@ fn from_kept(source: &dyn Source, kept: &Kept) -> std::result::Result<Listing, D
     entries.dedup_by_key(|(span, _)| *span);
     let spans: BTreeSet<Span> = entries.iter().map(|(span, _)| *span).collect();
     let index = kept.index(&spans)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut unread) = (Vec::new(), Unread::default());
     for (place, (entry, (_, is))) in index.entries().iter().zip(&entries).enumerate() {
         let standing = match is {
             Shown::Root => Standing::Root,
@@ -91,51 +94,55 @@ fn from_kept(source: &dyn Source, kept: &Kept) -> std::result::Result<Listing, D
         };
         if shown(standing, entry.tagged()) {
             let descriptor = entry.descriptor.as_ref().map_err(|_| Damaged)?;
-            rows.push(from_rows(source, descriptor, place, standing, kept.rows(&row::of_digest(&descriptor.digest))?));
+            let known = kept.rows(&row::of_digest(&descriptor.digest))?;
+            rows.push(from_rows(source, descriptor, place, standing, known, &mut unread));
         }
     }
-    Ok(Listing { index, rows })
+    Ok(Listing { index, rows, unread })
 }
 
 /// What the rows about an entry's digest say; what they do not know is read.
-fn from_rows(source: &dyn Source, descriptor: &Descriptor, place: usize, standing: Standing, rows: Vec<Row>) -> Listed {
+fn from_rows(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    place: usize,
+    standing: Standing,
+    rows: Vec<Row>,
+    unread: &mut Unread,
+) -> Listed {
     let referrers = rows.iter().filter(|row| matches!(row, Row::Referrer(_))).count();
     let is = |kind, absent, artifact_type| Listed { place, standing, kind, absent, artifact_type, referrers };
+    let size = source.size(&descriptor.digest);
+    if let Err(why) = &size
+        && why.kind() == Kind::Failed
+    {
+        unread.0.insert(descriptor.digest.clone(), why.chain());
+        return is(None, false, None);
+    }
     if Form::of(&descriptor.media_type).is_none() {
-        let there = matches!(source.size(&descriptor.digest), Ok(Some(_))) || embedded(descriptor).is_some();
+        let there = matches!(size, Ok(Some(_))) || embedded(descriptor).is_some();
         return is(there.then_some(ManifestKind::Other), !there, None);
     }
     let known = rows.into_iter().find_map(|row| if let Row::Gist(gist) = row { Some(gist) } else { None });
     let (kind, (artifact_type, declared)) = match known {
         // It was there; whether it still is, its length tells.
-        Some(gist) => match (source.size(&descriptor.digest), gist.artifact_type) {
-            (Ok(None), _) => return is(None, true, None),
-            (Ok(Some(size)), Some(typed)) if size == gist.size => (gist.kind, typed),
-            _ => match read(source, descriptor) {
-                Ok(read) => read,
-                Err(absent) => return is(None, absent, None),
-            },
-        },
-        None => match read(source, descriptor) {
-            Ok(read) => read,
-            Err(absent) => return is(None, absent, None),
+        Some(_) if matches!(size, Ok(None)) => return is(None, true, None),
+        Some(Gist { kind, artifact_type: Some(typed), size: was, .. }) if matches!(size, Ok(Some(now)) if now == was) => {
+            (kind, typed)
+        }
+        _ => match graph::read(source, descriptor).0 {
+            Node::Present(manifest) => {
+                let (artifact_type, declared) = manifest.effective_type();
+                (manifest.kind(), (artifact_type.map(str::to_owned), declared))
+            }
+            Node::Absent => return is(None, true, None),
+            Node::Broken(why) => {
+                if let Broken::Unread(why) = why {
+                    unread.0.insert(descriptor.digest.clone(), why);
+                }
+                return is(None, false, None);
+            }
         },
     };
     is(Some(kind), false, artifact_type.filter(|_| declared || kind != ManifestKind::Image))
-}
-
-/// The kind and type of a manifest, or whether it is absent.
-#[allow(clippy::type_complexity)]
-fn read(
-    source: &dyn Source,
-    descriptor: &Descriptor,
-) -> std::result::Result<(ManifestKind, (Option<String>, bool)), bool> {
-    match graph::read(source, descriptor).0 {
-        Node::Present(manifest) => {
-            let (artifact_type, declared) = manifest.effective_type();
-            Ok((manifest.kind(), (artifact_type.map(str::to_owned), declared)))
-        }
-        Node::Absent => Err(true),
-        Node::Broken(_) => Err(false),
-    }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ocistow_layout::Digest;
 use ocistow_layout::descriptor::Glance;
@@ -23,7 +23,7 @@ const MAX_KEPT: usize = 64 << 10;
 pub struct Manifest {
     facts: OnceLock<Box<Facts>>,
     /// What the facts will be read from.
-    text: Box<str>,
+    text: Arc<String>,
     /// Its name.
     pub digest: Digest,
     gist: Gist,
@@ -46,8 +46,8 @@ impl Manifest {
             && let Ok(text) = json::text(&bytes)
             && let Some(gist) = gist(text)
         {
-            let text = String::from_utf8(bytes).expect("json::text has checked it").into_boxed_str();
-            return Ok(Self { facts: OnceLock::new(), text, digest: digest.clone(), gist });
+            let text = String::from_utf8(bytes).expect("json::text has checked it");
+            return Ok(Self { facts: OnceLock::new(), text: Arc::new(text), digest: digest.clone(), gist });
         }
         Facts::read(media_type, digest, &bytes).map(Self::from)
     }
@@ -81,7 +81,7 @@ impl Manifest {
     }
 
     fn read_text(&self) -> Facts {
-        let facts = Facts::read(self.gist.form.media_type(), &self.digest, self.text.as_bytes());
+        let facts = Facts::read_text(self.gist.form.media_type(), &self.digest, &self.text);
         facts.expect("there is a gist only of what can be read")
     }
 
@@ -101,7 +101,7 @@ impl From<Facts> for Manifest {
             artifact_type: facts.artifact_type.as_deref().map(Box::from),
             declared: facts.declared_type,
         };
-        Self { digest: facts.digest.clone(), gist, text: Box::default(), facts: Box::new(facts).into() }
+        Self { digest: facts.digest.clone(), gist, text: Arc::default(), facts: Box::new(facts).into() }
     }
 }
 

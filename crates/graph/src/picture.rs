@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
 use crate::facts::{self, Facts, Form, ManifestKind, Part};
-use crate::graph::{Dialect, Graph, Node, Standing, embedded};
+use crate::graph::{Dialect, Graph, Node, Standing, Unread, embedded};
 use crate::resolve::Target;
 
 /// What of a layout is shown.
@@ -141,7 +141,7 @@ impl Picture {
     /// Draws what `scope` asks for, as `graph` has it; of `source` only the lengths of blobs are asked.
     ///
     /// What is absent or broken is a figure that says so. Entries of index.json that are no descriptors are left
-    /// out. `Err` only where the watcher asked to stop.
+    /// out. `Err` only where the watcher asked to stop, or the medium did not give a length.
     pub fn of(graph: &Graph, source: &dyn Source, scope: Scope<'_>, watch: &dyn Watch) -> Result<Self> {
         let mut pen = Pen {
             graph,
@@ -152,6 +152,7 @@ impl Picture {
             followed: HashSet::new(),
             next: VecDeque::new(),
             picture: Self { figures: Vec::new(), lines: Vec::new() },
+            unread: Unread::default(),
         };
         match scope.from {
             Some(target) => {
@@ -167,7 +168,7 @@ impl Picture {
             pen.follow(place);
         }
         pen.subjects();
-        Ok(pen.picture)
+        pen.unread.verdict().map(|()| pen.picture)
     }
 }
 
@@ -196,6 +197,7 @@ struct Pen<'g> {
     followed: HashSet<usize>,
     next: VecDeque<usize>,
     picture: Picture,
+    unread: Unread,
 }
 
 impl<'g> Pen<'g> {
@@ -237,8 +239,8 @@ impl<'g> Pen<'g> {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             artifact_type: descriptor.artifact_type.clone(),
-            annotations: descriptor.annotations.clone(),
-            platform: descriptor.platform.clone(),
+            annotations: descriptor.annotations.to_map(),
+            platform: descriptor.platform.as_deref().cloned(),
             tags: Vec::new(),
             names: Vec::new(),
             role,
@@ -259,13 +261,19 @@ impl<'g> Pen<'g> {
     }
 
     /// The state of what was not read: a blob, or a subject that nothing else leads to.
-    fn state(&self, descriptor: &Descriptor, is_manifest: bool) -> State {
+    fn state(&mut self, descriptor: &Descriptor, is_manifest: bool) -> State {
         match self.source.size(&descriptor.digest) {
             Ok(Some(size)) if size == descriptor.size || is_manifest => State::Present,
             Ok(Some(size)) => State::Broken(format!("it has {size} bytes, its descriptor says {}", descriptor.size)),
             Ok(None) if embedded(descriptor).is_some() => State::Present,
             Ok(None) => State::Absent,
-            Err(why) => State::Broken(why.chain()),
+            Err(why) => {
+                let said = why.chain();
+                if why.kind() == Kind::Failed {
+                    self.unread.0.insert(descriptor.digest.clone(), said.clone());
+                }
+                State::Broken(said)
+            }
         }
     }
 
@@ -306,7 +314,7 @@ impl<'g> Pen<'g> {
         // An entry of index.json rarely says it, an index that has the same manifest does.
         let platform = &mut self.picture.figures[place].platform;
         if platform.is_none() {
-            platform.clone_from(&part.descriptor.platform);
+            *platform = part.descriptor.platform.as_deref().cloned();
         }
         // A blob can be a subject, too.
         self.next.push_back(place);
@@ -344,7 +352,7 @@ impl Figure {
     /// Takes over what the manifest itself says.
     fn tell(&mut self, facts: &Facts) {
         self.size = facts.size;
-        self.annotations.clone_from(&facts.annotations);
+        self.annotations = facts.annotations.to_map();
         if facts.declared_type || facts.kind != ManifestKind::Image {
             self.artifact_type = facts.artifact_type.clone().or(self.artifact_type.take());
         }

@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
 use crate::facts::{Form, Shape};
-use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign};
+use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign, more};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
@@ -512,8 +512,4 @@ impl Plan {
     pub(crate) fn manifests_named(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| Form::of(&entry.descriptor.media_type).is_some())
     }
-}
-
-fn more(count: usize) -> String {
-    if count == 0 { String::new() } else { format!(" and {count} more") }
 }

@@ -199,7 +199,7 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
         while let Some(descriptor) = stack.pop() {
             let at_root = descriptor.digest == root.digest;
             if descriptor.platform.is_some() && !at_root {
-                candidates.push((descriptor.clone(), descriptor.platform.clone()));
+                candidates.push((descriptor.clone(), descriptor.platform.as_deref().cloned()));
                 continue;
             }
             if Form::of(&descriptor.media_type).is_none() || !nested.insert(descriptor.digest.clone()) {
@@ -220,7 +220,7 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
                 }
                 _ => {
                     let platform = match &descriptor.platform {
-                        Some(platform) => Some(platform.clone()),
+                        Some(platform) => Some((**platform).clone()),
                         None => config_platform(source, facts)?,
                     };
                     candidates.push((descriptor, platform));

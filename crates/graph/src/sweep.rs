@@ -13,10 +13,11 @@ use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::edit::Edit;
 use ocistow_layout::holdings::{Lying, Spared};
 use ocistow_layout::name::Pair;
+use ocistow_layout::threads::start;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, Form, Part};
-use crate::graph::{self, About, Broken, Dialect, Edge, Graph, Node, Standing, may_be_manifest};
+use crate::graph::{self, About, Broken, Dialect, Edge, Graph, Node, Standing, unlisted};
 use crate::manifest::Manifest;
 
 /// How a sweep is made.
@@ -243,17 +244,18 @@ impl<'g> Mark<'g> {
 
     /// Takes every blob whose digest stands in a document.
     fn take_mentioned(&mut self, document: &Digest) -> Result<()> {
-        if !matches!(self.source.size(document), Ok(Some(size)) if size <= MAX_MANIFEST) {
+        let stop = |why: Error| why.of_kind(Kind::Integrity);
+        if self.source.size(document).map_err(stop)?.is_none_or(|size| size > MAX_MANIFEST) {
             return Ok(());
         }
-        let bytes = checked::read(self.source, document, MAX_MANIFEST).map_err(|why| why.of_kind(Kind::Integrity))?;
+        let bytes = checked::read(self.source, document, MAX_MANIFEST).map_err(stop)?;
         let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default());
         for digest in text.split('"').filter_map(|word| word.parse::<Digest>().ok()) {
             if !self.there.contains(&digest) {
                 continue;
             }
             if self.known(&digest).is_none()
-                && let Some(manifest) = read(self.source, &digest)
+                && let Some(manifest) = read(self.source, &digest)?
             {
                 self.unmet.insert(digest.clone(), manifest);
             }
@@ -268,21 +270,23 @@ impl<'g> Mark<'g> {
         let unmet = |digest: &&Digest| !self.live.contains_key(*digest) && self.known(digest).is_none();
         let digests: Vec<&Digest> = blobs.iter().map(|lying| &lying.blob.digest).filter(unmet).collect();
         let source = self.source;
-        let read_all = |digests: &[&Digest]| -> Vec<Manifest> {
-            digests.iter().take_while(|_| !watch.stop()).filter_map(|digest| read(source, digest)).collect()
+        let read_all = |digests: &[&Digest]| -> Result<Vec<Manifest>> {
+            digests.iter().take_while(|_| !watch.stop()).filter_map(|digest| read(source, digest).transpose()).collect()
         };
-        let found: Vec<Manifest> = thread::scope(|scope| {
+        let found: Result<Vec<Vec<Manifest>>> = thread::scope(|scope| {
             let parts = digests.chunks(digests.len().div_ceil(threads.max(1)).max(1));
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || read_all(part))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let running: Vec<_> = parts.map(|part| (start(scope, move || read_all(part)), part)).collect();
+            let join = |(started, part): (Result<thread::ScopedJoinHandle<'_, _>>, &[&Digest])| match started {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // There are no more threads: this one does it.
+                Err(_) => read_all(part),
             };
-            running.into_iter().flat_map(join).collect()
+            running.into_iter().map(join).collect()
         });
         if watch.stop() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
-        for manifest in found {
+        for manifest in found?.into_iter().flatten() {
             if let Some(subject) = manifest.about().filter(|subject| **subject != manifest.digest) {
                 self.about.entry(subject.clone()).or_default().push(manifest.digest.clone());
             }
@@ -378,14 +382,8 @@ fn lasts(graph: &Graph, edge: &Edge) -> bool {
 }
 
 /// A blob as a manifest, if it is a right one.
-fn read(source: &dyn Source, digest: &Digest) -> Option<Manifest> {
-    if !may_be_manifest(source, digest) {
-        return None;
-    }
-    match graph::read(source, &Descriptor::new("", digest.clone(), 0)) {
-        (Node::Present(manifest), _) => Some(manifest),
-        _ => None,
-    }
+fn read(source: &dyn Source, digest: &Digest) -> Result<Option<Manifest>> {
+    unlisted(source, digest).map_err(|why| unreadable(digest, 1, &why))
 }
 
 /// The same digests, each whole before its parts.

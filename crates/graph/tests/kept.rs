@@ -16,7 +16,7 @@ use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{
-    Access, Blob, Content, Digest, Found, IndexFile, Marker, Result, Source, Unwatched, stamp::Imprint,
+    Access, Blob, Content, Digest, Error, Found, IndexFile, Marker, Result, Source, Unwatched, stamp::Imprint,
 };
 use ocistow_testkit::medium::{Counting, Failing};
 use ocistow_testkit::{draw, to_dir, to_tar};
@@ -51,16 +51,17 @@ const WORLD: &str = "image amd = base + top [linux/amd64]
                      file text
                      absent in-olareg.file";
 
-/// A layout that counts what is read of it.
+/// A layout that counts what is read of it; one of its blobs may lie on a bad sector.
 struct Watched<'s> {
     source: &'s dyn Source,
     opened: Mutex<Vec<Digest>>,
     read_index: Mutex<usize>,
+    unread: Option<Digest>,
 }
 
 impl<'s> Watched<'s> {
     fn of(source: &'s dyn Source) -> Self {
-        Self { source, opened: Mutex::default(), read_index: Mutex::default() }
+        Self { source, opened: Mutex::default(), read_index: Mutex::default(), unread: None }
     }
 
     fn opened(&self) -> Vec<Digest> {
@@ -92,6 +93,9 @@ impl Source for Watched<'_> {
     }
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
         self.opened.lock().unwrap().push(digest.clone());
+        if self.unread.as_ref() == Some(digest) {
+            return Err(Error::io("read", digest.path(), Errno::IO.into()));
+        }
         self.source.open(digest)
     }
     fn access(&self) -> Access {
@@ -382,6 +386,22 @@ fn a_blob_that_comes_later_is_seen() {
     agrees(&place);
 }
 
+/// A referrer would be hidden until index.json changes.
+#[test]
+fn what_could_not_be_read_for_a_moment_is_not_kept_as_broken() {
+    let (place, world) = Place::drawn(WORLD);
+    let source = place.open();
+    let asked = Asked::Name("1.0".into(), None);
+    let bad = Watched { unread: Some(world.digest("sig")), ..Watched::of(&*source) };
+    let near = place.near(&bad, &asked, ALL);
+    assert!(near.unread().0.contains_key(&world.digest("sig")));
+    let near = place.near(&*source, &asked, ALL);
+    assert!(near.unread().0.is_empty());
+    let app = world.digest("app");
+    let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
+    assert_eq!(tree(&near, &app), tree(&whole, &app));
+}
+
 #[test]
 fn what_is_damaged_in_any_place_is_found_out() {
     let (place, world) = Place::drawn(WORLD);
@@ -464,6 +484,30 @@ fn a_writer_that_is_killed_at_any_call_leaves_nothing_wrong_behind() {
         changed_on(&medium);
         if medium.made() < calls {
             assert!(calls > 30, "only {calls} calls");
+            break;
+        }
+    }
+}
+
+/// Somebody looks, and what he finds out is kept on this medium; whoever looks next has no trouble from that.
+#[track_caller]
+fn kept_on(medium: &dyn Medium) {
+    let (place, _) = Place::drawn("image lone:2 = base\nrefer sig -> lone : application/x.sig");
+    let keeper = Keeper::new(Cabinet::of(&place.path, Some(&place.cache), medium)).always();
+    let asked = [Asked::Name("2".into(), None)];
+    Graph::near(&*place.open(), &asked, ALL, &keeper, LOAD, &Unwatched).unwrap();
+    agrees(&place);
+}
+
+#[test]
+fn a_reader_that_is_killed_or_refused_any_call_leaves_nothing_wrong_behind() {
+    for call in 0.. {
+        let killed = Counting::new(call);
+        kept_on(&killed);
+        let refused = Failing::new(move |at, _: &str| (at == call).then_some(Errno::NOSPC));
+        kept_on(&refused);
+        if killed.made() < call && refused.made() <= call {
+            assert!(call > 10, "only {call} calls");
             break;
         }
     }

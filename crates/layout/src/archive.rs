@@ -36,6 +36,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 use crate::stamp::Imprint;
+use crate::threads::start;
 
 use ahead::{Ahead, ahead};
 pub use compress::Compression;
@@ -121,7 +122,7 @@ impl Archive {
         let (found, long_index) = mpsc::channel();
         let (walked, parsed) = thread::scope(|scope| {
             let (file, location) = (&file, &location);
-            let walking = scope.spawn(move || {
+            let walking = start(scope, move || {
                 walk(location, &mut Place::new(file, len), watch, &mut |name, spot, _| {
                     if *name == Name::Index && (LONG_INDEX..=MAX_INDEX).contains(&spot.size) {
                         // Who listens goes on to listen until this thread is done.
@@ -129,12 +130,12 @@ impl Archive {
                     }
                     Ok(())
                 })
-            });
+            })?;
             let bytes = |spot| spot_bytes(location, file, spot);
             let parsed = long_index.recv().ok().and_then(|spot| bytes(spot).and_then(IndexFile::parse).ok());
-            (walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), parsed)
-        });
-        let walked = walked?;
+            let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok((walked, parsed))
+        })?;
         let mut archive = Self {
             location,
             file,
@@ -421,7 +422,7 @@ impl Reel<'_, '_> {
         }
         let (tape, at) = match &mut self.open {
             Some(open) => open,
-            closed => closed.insert((Stream::new(ahead(self.scope, archive.unpacked()?)), 0)),
+            closed => closed.insert((Stream::new(ahead(self.scope, archive.unpacked()?)?), 0)),
         };
         archive.forward(tape, spot.at - *at)?;
         let mut content = tape.take(spot.size);
@@ -495,6 +496,11 @@ fn no_layout(location: &str, table: &Table) -> Error {
         return none
             .because(format!("its layout lies below the directory {below:?}"))
             .hint(format!("pack it again from inside that directory: tar -C {below:?} -cf NEW.tar ."));
+    }
+    if table.repositories && !table.docker {
+        return none
+            .because("it is an archive of Docker before 1.10, whose images have no configs")
+            .hint("load it into a docker or podman that is not too old, and save it again");
     }
     if table.docker {
         return none.hint("it is a docker-archive, and those are read from a file, not from a stream");

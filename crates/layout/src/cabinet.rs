@@ -5,9 +5,9 @@
 //! that is a layout we have written to; else, and for archives and read-only media, in a cache directory of the
 //! user's.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::digest::Digest;
 use crate::directory::{OURS, is_dir};
 use crate::error::{Error, Kind, Result};
 use crate::medium::Medium;
+use crate::place::{open, resolved};
 use crate::stamp::Stamp;
 use crate::transaction::unique;
 
@@ -74,11 +75,13 @@ impl<'m> Cabinet<'m> {
             let dir = ours.join("graph");
             cabinets.push(Self { made: vec![dir.clone()], dir, medium });
         }
+        // A user may have his caches behind a link.
+        let cache = cache.and_then(|cache| cache.canonicalize().or_else(|_| resolved(cache)).ok());
         if let Some(cache) = cache {
             let name = Digest::of(real.as_os_str().as_encoded_bytes()).encoded();
             let own = cache.join("ocistow");
             let dir = own.join(name);
-            cabinets.push(Self { made: vec![cache.to_owned(), own, dir.clone()], dir, medium });
+            cabinets.push(Self { made: vec![cache, own, dir.clone()], dir, medium });
         }
         cabinets
     }
@@ -89,10 +92,8 @@ impl<'m> Cabinet<'m> {
         if !is_dir(&self.dir).is_ok_and(|is| is) {
             return None;
         }
-        let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(careful).open(self.dir.join(name)).ok()?;
-        let meta = file.metadata().ok()?;
-        meta.is_file().then(|| Drawer { len: meta.len(), file })
+        let file = open(&self.dir.join(name), OFlags::RDONLY).ok()?;
+        Some(Drawer { len: file.metadata().ok()?.len(), file })
     }
 
     /// Takes the cabinet for writing, made if need be. Never waits.
@@ -118,8 +119,7 @@ impl<'m> Cabinet<'m> {
             }
         }
         let path = self.dir.join("lock");
-        let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let open = || OpenOptions::new().read(true).write(true).custom_flags(careful).open(&path);
+        let open = || open(&path, OFlags::RDWR);
         match open() {
             Err(why) if why.kind() == io::ErrorKind::NotFound => match self.medium.create(&path) {
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => open().ok(),

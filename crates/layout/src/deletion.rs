@@ -260,7 +260,7 @@ impl<'a> Deletion<'a> {
         let sets = self.transaction.root.join(OURS).join("sets");
         for set in children(&sets) {
             self.go_on()?;
-            for path in walkdir::WalkDir::new(&set).contents_first(true) {
+            for path in walkdir::WalkDir::new(&set).follow_root_links(false).contents_first(true) {
                 let path = path.map_err(|why| Error::io("list", &set, why.into()).of_kind(Kind::Failed))?;
                 let is_dir = path.file_type().is_dir();
                 let gone = if is_dir { medium.remove_dir(path.path()) } else { medium.unlink(path.path()) };

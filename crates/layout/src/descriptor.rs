@@ -1,13 +1,15 @@
 //! Descriptors: what a document says of the content it points to.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::annotations::Annotations;
 use crate::digest::{Digest, DigestError};
 use crate::json::{self, JsonError, Name, Object};
 
@@ -31,12 +33,39 @@ pub struct Descriptor {
     /// What sort of artifact the descriptor points to, if it says so.
     pub artifact_type: Option<String>,
     /// Free text about the content, or about this reference to it.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// What the content runs on.
-    pub platform: Option<Platform>,
+    pub platform: Option<Box<Platform>>,
     /// The content itself, base64, not yet checked against the digest (DESCRIPTOR-8).
-    pub data: Option<String>,
-    text: Box<str>,
+    pub data: Option<Box<str>>,
+    text: Text,
+}
+
+/// A stretch of a document, which lives as long as what was read from it.
+#[derive(Clone)]
+struct Text {
+    document: Arc<String>,
+    span: Range<usize>,
+}
+
+impl Text {
+    fn get(&self) -> &str {
+        &self.document[self.span.clone()]
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Text {}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
 }
 
 /// What an image runs on.
@@ -100,17 +129,25 @@ impl std::error::Error for DescriptorError {}
 impl Descriptor {
     /// Reads a descriptor from its JSON text.
     pub fn parse(text: &str) -> Result<Self, DescriptorError> {
-        let members: Members = json::parse(text).map_err(DescriptorError::Json)?;
+        Self::parse_in(&Arc::new(text.to_owned()), 0..text.len())
+    }
+
+    /// Reads a descriptor from its place in a document, which it keeps alive instead of copying its text.
+    ///
+    /// # Panics
+    /// Where `span` is no stretch of text in the document.
+    pub fn parse_in(document: &Arc<String>, span: Range<usize>) -> Result<Self, DescriptorError> {
+        let members: Members = json::parse(&document[span.clone()]).map_err(DescriptorError::Json)?;
         let (media_type, digest, size) = required(members.media_type, members.digest, members.size)?;
         Ok(Self {
             media_type: media_type.into_owned(),
             digest,
             size,
             artifact_type: members.artifact_type.string("artifactType")?,
-            annotations: annotations(members.annotations).ok_or(DescriptorError::Wrong("annotations"))?,
-            platform: platform(members.platform)?,
-            data: members.data.string("data")?,
-            text: text.into(),
+            annotations: Annotations::read(members.annotations).ok_or(DescriptorError::Wrong("annotations"))?,
+            platform: platform(members.platform)?.map(Box::new),
+            data: members.data.text("data")?.map(Box::from),
+            text: Text { document: document.clone(), span },
         })
     }
 
@@ -122,7 +159,7 @@ impl Descriptor {
 
     /// The exact JSON text it was read from.
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.get()
     }
 
     /// The content in `data`, if it is there and right: padded base64 of exactly the bytes that digest
@@ -131,7 +168,7 @@ impl Descriptor {
     pub fn embedded(&self) -> Option<Result<Vec<u8>, DescriptorError>> {
         let data = self.data.as_ref()?;
         let wrong = || DescriptorError::Wrong("data");
-        Some(base64::engine::general_purpose::STANDARD.decode(data).map_err(|_| wrong()).and_then(|bytes| {
+        Some(base64::engine::general_purpose::STANDARD.decode(&**data).map_err(|_| wrong()).and_then(|bytes| {
             let right = bytes.len() as u64 == self.size && self.digest.same_of(&bytes).as_ref() == Some(&self.digest);
             if right { Ok(bytes) } else { Err(wrong()) }
         }))
@@ -139,7 +176,7 @@ impl Descriptor {
 
     /// One annotation's value.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.get(key).map(String::as_str)
+        self.annotations.get(key)
     }
 }
 
@@ -169,7 +206,7 @@ impl<'a> Members<'a> {
             None => {}
             Some(text) if text.starts_with('{') && !text.as_bytes().contains(&b'\\') => {}
             Some(_) => {
-                annotations(self.annotations).ok_or(DescriptorError::Wrong("annotations"))?;
+                Annotations::read(self.annotations).ok_or(DescriptorError::Wrong("annotations"))?;
             }
         }
         Ok(Glance { media_type, digest })
@@ -302,43 +339,6 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
         }
         from.deserialize_map(Fields)
-    }
-}
-
-/// Reads annotations; those that are no strings are passed over (4.8). `None` where it is no object.
-pub fn annotations(raw: Option<&RawValue>) -> Option<BTreeMap<String, String>> {
-    struct Strings(BTreeMap<String, String>);
-    impl<'de> Deserialize<'de> for Strings {
-        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            struct Pairs;
-            impl<'de> Visitor<'de> for Pairs {
-                type Value = Strings;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a JSON object")
-                }
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                    let mut strings = BTreeMap::new();
-                    while let Some((Name(name), value)) = map.next_entry::<_, &RawValue>()? {
-                        if let Some(value) = string(value) {
-                            strings.insert(name.into_owned(), value);
-                        }
-                    }
-                    Ok(Strings(strings))
-                }
-            }
-            from.deserialize_map(Pairs)
-        }
-    }
-    let Some(raw) = raw else { return Some(BTreeMap::new()) };
-    json::parse(raw.get()).ok().map(|Strings(strings)| strings)
-}
-
-/// The string that a value is, if it is one.
-fn string(raw: &RawValue) -> Option<String> {
-    // Without escapes the text between the quotes is the string.
-    match raw.get().strip_prefix('"')?.strip_suffix('"')? {
-        plain if !plain.as_bytes().contains(&b'\\') => Some(plain.to_owned()),
-        _ => json::parse(raw.get()).ok(),
     }
 }
 

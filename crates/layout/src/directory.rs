@@ -62,7 +62,7 @@ impl Directory {
                 Marker::judge(&bytes)
             }
         };
-        if !has_index && opened.root.join(OURS).is_dir() {
+        if !has_index && is_directory(&opened.root.join(OURS))? {
             return Err(no_layout("its making was interrupted; whatever writes to it makes it whole"));
         }
         Ok(opened)
@@ -152,21 +152,24 @@ impl Directory {
     pub(crate) fn stamped_index(&self) -> Result<(IndexFile, Option<Stamp>)> {
         // oras and BuildKit rewrite index.json in place: what does not parse may be half-written (4.9).
         let (mut bytes, mut stamp) = self.index_bytes()?;
-        for _ in 0..3 {
-            match IndexFile::parse(bytes.clone()) {
+        let mut tries = 0;
+        let why = loop {
+            let (why, read) = match IndexFile::parse_or_back(bytes) {
                 Ok(index) => return Ok((index, stamp)),
-                Err(_) => thread::sleep(Duration::from_millis(50)),
+                Err(back) => back,
+            };
+            if tries == 3 {
+                break why;
             }
-            let again = self.index_bytes()?;
-            if again.0 == bytes {
-                break;
+            tries += 1;
+            thread::sleep(Duration::from_millis(50));
+            (bytes, stamp) = self.index_bytes()?;
+            if bytes == read {
+                break why;
             }
-            (bytes, stamp) = again;
-        }
-        IndexFile::parse(bytes).map(|index| (index, stamp)).map_err(|why| {
-            Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
-                .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string))
-        })
+        };
+        Err(Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location))
+            .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string)))
     }
 
     /// All directories below `blobs`, and all names in them that are digests.
@@ -318,8 +321,10 @@ impl Source for Directory {
 impl Directory {
     /// `blobs` or `blobs/<algorithm>` that is a link: what is behind it, if it stays inside.
     fn survey_linked(&self, inside: &str, f: &mut dyn FnMut(Found)) -> Result<()> {
-        let real = match self.root.join(inside).canonicalize() {
-            Ok(real) if real.starts_with(&self.root) && real.is_dir() => real,
+        let at = self.root.join(inside);
+        let real = match at.canonicalize() {
+            Ok(real) if real.starts_with(&self.root) && is_directory(&real)? => real,
+            Err(why) if is_there(&at)? && fs::metadata(&at).is_ok() => return Err(Error::io("look at", at, why)),
             _ => {
                 f(Found::Unfit(inside.into(), "it is a link that leads to no directory inside".into()));
                 return Ok(());
@@ -349,6 +354,25 @@ pub(crate) fn is_dir(path: &Path) -> Result<bool> {
         }
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(why) => Err(Error::io("look at", path, why)),
+    }
+}
+
+/// Whether there is anything under a name. Failed where the disk does not say.
+pub fn is_there(path: &Path) -> Result<bool> {
+    asked(path, fs::symlink_metadata(path)).map(|meta| meta.is_some())
+}
+
+/// Whether there is a directory, or a link to one. Failed where the disk does not say.
+pub fn is_directory(path: &Path) -> Result<bool> {
+    asked(path, fs::metadata(path)).map(|meta| meta.is_some_and(|meta| meta.is_dir()))
+}
+
+/// What asking for a file gave; `None` where there is none.
+fn asked(path: &Path, meta: io::Result<fs::Metadata>) -> Result<Option<fs::Metadata>> {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    match meta {
+        Err(why) if matches!(why.kind(), NotFound | NotADirectory | InvalidInput | InvalidFilename) => Ok(None),
+        meta => meta.map(Some).map_err(|why| Error::io("look at", path, why)),
     }
 }
 

@@ -73,6 +73,13 @@ pub fn apply(index: &IndexFile, edits: &[Edit]) -> Result<Vec<u8>> {
     edited(index, edits).map(|edited| edited.bytes)
 }
 
+/// The names of the entries with a digest after `edits`, each that has one.
+pub fn names(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec<Pair>> {
+    let draft = Draft::made(index, edits)?;
+    let own = (0..draft.count()).filter(|at| draft.digest(*at) == Some(digest));
+    Ok(own.filter_map(|at| draft.entry(at)).filter(|entry| entry.tagged()).map(|entry| entry.pair.clone()).collect())
+}
+
 /// An index.json after edits.
 #[derive(Debug, Clone, Default)]
 pub struct Edited {
@@ -103,28 +110,12 @@ impl Edited {
 
 /// The same as [`apply`], and what stayed as it was.
 pub fn edited(index: &IndexFile, edits: &[Edit]) -> Result<Edited> {
-    let mut draft = Draft::of(index);
-    for edit in edits {
-        draft.make(edit)?;
-    }
-    let (bytes, same, front, back) = match draft.text(index) {
-        None => {
-            let (bytes, same) = finished(index);
-            (bytes, same, index.text().len(), 0)
-        }
-        Some(Spliced { text, front, back }) => {
-            let (bytes, same) = finished(&IndexFile::parse(text.into_bytes())?);
-            (bytes, same, front, back)
-        }
-    };
+    let splice = Draft::made(index, edits)?.splice();
+    let (front, back) = splice.stays(index);
+    let (text, same) = spliced(index, &splice, true);
+    let bytes = text.into_bytes();
+    debug_assert!(IndexFile::parse(bytes.clone()).is_ok());
     Ok(if same { Edited { bytes, front, back } } else { Edited { bytes, front: 0, back: 0 } })
-}
-
-/// A text with entries replaced, removed and added, and how much of the old one it starts and ends with.
-struct Spliced {
-    text: String,
-    front: usize,
-    back: usize,
 }
 
 /// What somebody else did between `base` and `found`, done to `onto`: the entries he added and removed. Taken
@@ -145,7 +136,7 @@ pub fn merge(base: &IndexFile, found: IndexFile, onto: &IndexFile) -> Result<Ind
         }
     }
     splice.added = is.iter().filter(|text| !was_set.contains(text) && !here_set.contains(text)).cloned().collect();
-    IndexFile::parse(spliced(onto, &splice).into_bytes())
+    IndexFile::parse(spliced(onto, &splice, false).0.into_bytes())
 }
 
 /// Entries by place: `Some(text)` replaces one, `None` removes it; `added` go behind the last.
@@ -155,120 +146,168 @@ struct Splice {
     added: Vec<String>,
 }
 
-/// An index.json being edited: its entries, those to come included, and where names and digests are.
-#[derive(Default)]
-struct Draft {
-    entries: Vec<Drafted>,
-    /// How many of them the file has.
-    old: usize,
-    /// Where entries of a name are, those that went or lost it included.
+impl Splice {
+    fn is_empty(&self) -> bool {
+        self.at.is_empty() && self.added.is_empty()
+    }
+
+    /// How many bytes at the start and the end of the index stay.
+    fn stays(&self, index: &IndexFile) -> (usize, usize) {
+        let (old, entries) = (index.text().len(), index.entries());
+        if self.is_empty() {
+            return (old, 0);
+        }
+        let (first, last) = (self.at.keys().next().copied(), self.at.keys().next_back());
+        let ends = |place: usize| entries.get(place).map_or(0, |entry| entry.span.end);
+        let start = list(index).map_or(0, |list| list.start + 1);
+        let front = first.unwrap_or(entries.len()).checked_sub(1).map_or(start, ends);
+        let behind = last.filter(|_| self.added.is_empty()).and_then(|last| entries.get(last + 1));
+        (front, behind.map_or(0, |entry| old - entry.span.start))
+    }
+}
+
+/// An index.json being edited: what is not as it was, and where what the edits name is.
+struct Draft<'i> {
+    index: &'i IndexFile,
+    /// Entries of the file that are not as they were.
+    changed: BTreeMap<usize, Drafted>,
+    /// Those to come; their places are behind those of the file.
+    added: Vec<Drafted>,
+    /// Where entries are whose names edits set, those that went or lost it included.
     named: HashMap<Pair, Vec<usize>>,
-    /// How many entries a digest has.
-    count: HashMap<Digest, usize>,
-    /// Where entries of a digest are, those that went or lost it included.
+    /// Where entries are whose digests edits add or remove, those that went or lost it included.
     places: HashMap<Digest, Vec<usize>>,
 }
 
-/// One entry.
+/// One entry that is new or changed.
 struct Drafted {
-    pair: Pair,
-    digest: Option<Digest>,
-    /// Why it is no descriptor.
-    wrong: Option<String>,
-    descriptor: Option<Descriptor>,
-    /// Its text, where it is new or changed.
+    entry: Entry,
+    /// Its text, where that is another one than the file's.
     text: Option<String>,
     gone: bool,
 }
 
-impl Draft {
-    fn of(index: &IndexFile) -> Self {
-        let mut draft = Self { old: index.entries().len(), ..Self::default() };
-        for entry in index.entries() {
-            let descriptor = entry.descriptor.as_ref().ok();
-            draft.enter(Drafted {
-                pair: entry.pair.clone(),
-                digest: descriptor.map(|descriptor| descriptor.digest.clone()),
-                wrong: entry.descriptor.as_ref().err().cloned(),
-                descriptor: descriptor.cloned(),
-                text: None,
-                gone: false,
-            });
+impl<'i> Draft<'i> {
+    fn of(index: &'i IndexFile, edits: &[Edit]) -> Self {
+        let (mut named, mut places) = (HashMap::new(), HashMap::new());
+        for edit in edits {
+            match edit {
+                Edit::Set { pair, .. } => drop(named.insert(pair.key(), Vec::new())),
+                Edit::Add { entry } => drop(places.insert(entry.digest.clone(), Vec::new())),
+                Edit::Remove { digest, .. } => drop(places.insert(digest.clone(), Vec::new())),
+                Edit::Beside { .. } | Edit::Name { .. } | Edit::Unname { .. } => {}
+            }
+        }
+        let mut draft = Self { index, changed: BTreeMap::new(), added: Vec::new(), named, places };
+        for (at, entry) in index.entries().iter().enumerate() {
+            draft.enter(at, entry);
         }
         draft
     }
 
-    fn enter(&mut self, entry: Drafted) {
-        if !entry.pair.is_empty() {
-            self.named.entry(entry.pair.key()).or_default().push(self.entries.len());
+    /// The draft in which all edits are made.
+    fn made(index: &'i IndexFile, edits: &[Edit]) -> Result<Self> {
+        let mut draft = Self::of(index, edits);
+        edits.iter().try_for_each(|edit| draft.make(edit))?;
+        Ok(draft)
+    }
+
+    /// Remembers the place of an entry that edits name.
+    fn enter(&mut self, at: usize, entry: &Entry) {
+        if !self.named.is_empty()
+            && !entry.pair.is_empty()
+            && let Some(places) = self.named.get_mut(&entry.pair.key())
+        {
+            places.push(at);
         }
-        if let Some(digest) = &entry.digest {
-            *self.count.entry(digest.clone()).or_default() += 1;
-            self.places.entry(digest.clone()).or_default().push(self.entries.len());
+        if let Ok(descriptor) = &entry.descriptor
+            && let Some(places) = self.places.get_mut(&descriptor.digest)
+        {
+            places.push(at);
         }
-        self.entries.push(entry);
+    }
+
+    fn count(&self) -> usize {
+        self.index.entries().len() + self.added.len()
+    }
+
+    /// The entry at a place as it is now; `None` where it is gone.
+    fn entry(&self, at: usize) -> Option<&Entry> {
+        let old = self.index.entries();
+        match self.changed.get(&at).or_else(|| self.added.get(at.checked_sub(old.len())?)) {
+            Some(drafted) => (!drafted.gone).then_some(&drafted.entry),
+            None => old.get(at),
+        }
+    }
+
+    fn digest(&self, at: usize) -> Option<&Digest> {
+        self.entry(at)?.descriptor.as_ref().ok().map(|descriptor| &descriptor.digest)
+    }
+
+    /// The entry at a place, to be changed.
+    fn drafted(&mut self, at: usize) -> &mut Drafted {
+        let old = self.index.entries();
+        match at.checked_sub(old.len()) {
+            Some(new) => &mut self.added[new],
+            None => {
+                self.changed.entry(at).or_insert_with(|| Drafted { entry: old[at].clone(), text: None, gone: false })
+            }
+        }
     }
 
     fn add(&mut self, descriptor: &Descriptor, pair: &Pair) {
-        self.enter(Drafted {
-            pair: pair.clone(),
-            digest: Some(descriptor.digest.clone()),
-            wrong: None,
-            descriptor: Some(descriptor.clone()),
-            text: Some(entry_text(descriptor, pair)),
-            gone: false,
-        });
+        let entry = Entry { span: 0..0, descriptor: Ok(descriptor.clone()), pair: pair.clone() };
+        self.enter(self.count(), &entry);
+        self.added.push(Drafted { entry, text: Some(entry_text(descriptor, pair)), gone: false });
     }
 
     /// Puts another descriptor in a place; the name there stays.
     fn replace(&mut self, at: usize, descriptor: &Descriptor) {
-        let pair = self.entries[at].pair.clone();
-        let text = entry_text(descriptor, &pair);
-        let said = self.entries[at].descriptor.as_ref().map(|old| json::compact(old.text()));
-        if self.entries[at].text.as_ref().or(said.as_ref()) == Some(&text) {
+        let Some(Entry { pair, descriptor: old, .. }) = self.entry(at) else { return };
+        let text = entry_text(descriptor, pair);
+        let drafted = self.changed.get(&at).or_else(|| self.added.get(at.checked_sub(self.index.entries().len())?));
+        let said = match drafted.and_then(|drafted| drafted.text.as_deref()) {
+            Some(said) => *said == text,
+            None => old.as_ref().is_ok_and(|old| json::compact(old.text()) == text),
+        };
+        if said {
             return;
         }
-        self.forget(at);
-        *self.count.entry(descriptor.digest.clone()).or_default() += 1;
-        self.places.entry(descriptor.digest.clone()).or_default().push(at);
-        let entry = &mut self.entries[at];
-        entry.digest = Some(descriptor.digest.clone());
-        entry.descriptor = Some(descriptor.clone());
-        entry.wrong = None;
-        entry.text = Some(text);
+        if let Some(places) = self.places.get_mut(&descriptor.digest) {
+            places.push(at);
+        }
+        let drafted = self.drafted(at);
+        drafted.entry.descriptor = Ok(descriptor.clone());
+        drafted.text = Some(text);
     }
 
     fn remove(&mut self, at: usize) {
-        self.forget(at);
-        self.entries[at].gone = true;
-    }
-
-    fn forget(&mut self, at: usize) {
-        if let Some(count) = self.entries[at].digest.as_ref().and_then(|digest| self.count.get_mut(digest)) {
-            *count -= 1;
-        }
+        self.drafted(at).gone = true;
     }
 
     /// The places of the entries a reference names by the first two steps. Usage where they have
     /// different digests.
-    fn places(&self, reference: &str) -> Result<Vec<usize>> {
-        let there = self.entries.iter().enumerate().filter(|(_, entry)| !entry.gone);
-        let places = look_up_in(there.map(|(at, entry)| (at, &entry.pair)), reference, Steps::Exact);
+    fn named(&self, reference: &str) -> Result<Vec<usize>> {
+        let there = (0..self.count()).filter_map(|at| Some((at, &self.entry(at)?.pair)));
+        let places = look_up_in(there, reference, Steps::Exact);
         let mut digests = Vec::new();
         for &at in &places {
-            let entry = &self.entries[at];
-            let wrong = || {
-                let what = format!("could not read entry {at} of index.json");
-                Error::new(Kind::Integrity, what).because(entry.wrong.clone().unwrap_or_default())
-            };
-            digests.push(entry.digest.as_ref().ok_or_else(wrong)?);
+            if let Some(entry) = self.entry(at) {
+                digests.push(&entry.descriptor(at)?.digest);
+            }
         }
         digests.sort();
         digests.dedup();
         if digests.len() > 1 {
             let list: Vec<String> = digests.iter().map(ToString::to_string).collect();
             let why = format!("{reference} names {}", list.join(" and "));
-            return Err(Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why));
+            let error = Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why);
+            let full = places.iter().filter_map(|&at| self.entry(at)?.pair.exact()).filter(|full| *full != reference);
+            let full: Vec<&str> = full.collect();
+            return Err(match full.is_empty() {
+                true => error.hint("rm PATH@DIGEST removes what one of them stands for"),
+                false => error.hint(format!("a full name says which is meant: {}", full.join(", "))),
+            });
         }
         Ok(places)
     }
@@ -277,13 +316,12 @@ impl Draft {
         match edit {
             Edit::Set { entry, pair, expect } => {
                 let known = self.named.get(&pair.key()).into_iter().flatten().copied();
-                let here = |&at: &usize| !self.entries[at].gone && !self.entries[at].pair.is_empty();
+                let here = |&at: &usize| self.entry(at).is_some_and(Entry::tagged);
                 let places: Vec<usize> = known.filter(here).collect();
                 if let Some(expected) = expect {
-                    let mut there = places.iter().map(|&at| self.entries[at].digest.as_ref());
                     let as_expected = match expected {
                         None => places.is_empty(),
-                        Some(digest) => !places.is_empty() && there.all(|is| is == Some(digest)),
+                        Some(digest) => !places.is_empty() && places.iter().all(|at| self.digest(*at) == Some(digest)),
                     };
                     if !as_expected {
                         let name = pair.reference.as_deref().or(pair.image.as_deref()).unwrap_or_default();
@@ -301,37 +339,39 @@ impl Draft {
             }
             Edit::Beside { entry, pair } => self.add(entry, pair),
             Edit::Name { entry, reference } => {
-                let places = self.places(reference)?;
+                let places = self.named(reference)?;
                 if places.is_empty() {
                     self.add(entry, &Pair::written(reference));
                 }
                 places.into_iter().for_each(|at| self.replace(at, entry));
             }
             Edit::Add { entry } => {
-                if self.count.get(&entry.digest).is_none_or(|count| *count == 0) {
+                let places = self.places.get(&entry.digest).into_iter().flatten();
+                if !places.into_iter().any(|at| self.digest(*at) == Some(&entry.digest)) {
                     self.add(entry, &Pair::default());
                 }
             }
             Edit::Unname { reference, keep } => {
-                let places = self.places(reference)?;
+                let places = self.named(reference)?;
                 let Some((&first, rest)) = places.split_first() else {
                     let what = format!("could not remove {reference}: there is no such name");
                     return Err(Error::new(Kind::NotFound, what));
                 };
                 rest.iter().for_each(|&at| self.remove(at));
-                let last = self.entries[first].digest.as_ref().and_then(|digest| self.count.get(digest)) == Some(&1);
-                match self.entries[first].descriptor.clone() {
-                    Some(entry) if *keep && last => {
-                        self.entries[first].pair = Pair::default();
-                        self.entries[first].text = Some(entry_text(&entry, &Pair::default()));
+                let digest = self.digest(first);
+                let last = digest.is_some() && (0..self.count()).filter(|at| self.digest(*at) == digest).count() == 1;
+                match self.entry(first).map(|entry| entry.descriptor.clone()) {
+                    Some(Ok(descriptor)) if *keep && last => {
+                        let drafted = self.drafted(first);
+                        drafted.entry.pair = Pair::default();
+                        drafted.text = Some(entry_text(&descriptor, &Pair::default()));
                     }
                     _ => self.remove(first),
                 }
             }
             Edit::Remove { digest, pair } => {
                 for at in self.places.get(digest).cloned().unwrap_or_default() {
-                    let entry = &self.entries[at];
-                    if !entry.gone && entry.digest.as_ref() == Some(digest) && entry.pair == *pair {
+                    if self.digest(at) == Some(digest) && self.entry(at).is_some_and(|entry| entry.pair == *pair) {
                         self.remove(at);
                     }
                 }
@@ -340,44 +380,74 @@ impl Draft {
         Ok(())
     }
 
-    /// The new text; `None` where nothing changed.
-    fn text(self, index: &IndexFile) -> Option<Spliced> {
+    /// What is to be changed in the text.
+    fn splice(self) -> Splice {
         let mut splice = Splice::default();
-        for (at, entry) in self.entries.into_iter().enumerate() {
-            match (at < self.old, entry.gone, entry.text) {
-                (true, true, _) => drop(splice.at.insert(at, None)),
-                (true, false, Some(text)) => drop(splice.at.insert(at, Some(text))),
-                (false, false, Some(text)) => splice.added.push(text),
-                _ => {}
+        for (at, drafted) in self.changed {
+            match (drafted.gone, drafted.text) {
+                (true, _) => drop(splice.at.insert(at, None)),
+                (false, Some(text)) => drop(splice.at.insert(at, Some(text))),
+                (false, None) => {}
             }
         }
-        let (first, last) = (splice.at.keys().next(), splice.at.keys().next_back());
-        if first.is_none() && splice.added.is_empty() {
-            return None;
-        }
-        let (old, entries) = (index.text().len(), index.entries());
-        let ends = |place: usize| entries.get(place).map_or(0, |entry| entry.span.end);
-        let list = index.manifests.clone().filter(|span| index.text()[span.clone()].starts_with('['));
-        let start = list.map_or(0, |list| list.start + 1);
-        let front = first.copied().unwrap_or(entries.len()).checked_sub(1).map_or(start, ends);
-        let behind = last.filter(|_| splice.added.is_empty()).and_then(|last| entries.get(last + 1));
-        let back = behind.map_or(0, |entry| old - entry.span.start);
-        Some(Spliced { text: spliced(index, &splice), front, back })
+        let added = self.added.into_iter().filter(|drafted| !drafted.gone);
+        splice.added = added.filter_map(|drafted| drafted.text).collect();
+        splice
     }
 }
 
-/// The text with entries replaced, removed and added.
-fn spliced(index: &IndexFile, splice: &Splice) -> String {
+/// Where the list of entries stands, if there is one.
+fn list(index: &IndexFile) -> Option<Range<usize>> {
+    index.manifests.clone().filter(|span| index.text()[span.clone()].starts_with('['))
+}
+
+/// The text with entries replaced, removed and added, and whether everything around the entries is the same. `finish`:
+/// it gets what has to be there, and loses what may not be.
+fn spliced(index: &IndexFile, splice: &Splice, finish: bool) -> (String, bool) {
     let text = index.text();
-    let list = index.manifests.clone().filter(|span| text[span.clone()].starts_with('['));
-    let Some(list) = list else {
-        let array = format!("[{}]", splice.added.join(","));
-        return match &index.manifests {
-            Some(null) => replaced(text, null.clone(), &array),
-            None => with_member(text, "manifests", &array),
-        };
-    };
-    let entries = index.entries();
+    let mut changes: Vec<(Range<usize>, String)> = Vec::new();
+    let mut members: Vec<(&str, String)> = Vec::new();
+    if finish {
+        let cleaned = |span: Range<usize>| Some((span.clone(), without_bundle_keys(&text[span])?));
+        changes.extend(index.annotations.clone().and_then(cleaned));
+        if !index.typed && !index.members.iter().any(|(name, _)| name == "mediaType") {
+            members.push(("mediaType", json::quote(INDEX_TYPE)));
+        }
+    }
+    if finish || !splice.is_empty() {
+        let new = || format!("[{}]", splice.added.join(","));
+        match (list(index), &index.manifests) {
+            (Some(_), _) => {}
+            (None, Some(null)) => changes.push((null.clone(), new())),
+            (None, None) => members.push(("manifests", new())),
+        }
+    }
+    let same = changes.is_empty() && members.is_empty();
+    if let Some(list) = list(index).filter(|_| !splice.is_empty()) {
+        changes.push((list.clone(), array(index, list, splice)));
+    }
+    if !members.is_empty() {
+        let open = text.find('{').expect("an index.json is an object") + 1;
+        let members: Vec<String> =
+            members.iter().map(|(name, value)| format!("{}:{value}", json::quote(name))).collect();
+        let comma = if index.members.is_empty() { "" } else { "," };
+        changes.push((open..open, members.join(",") + comma));
+    }
+    changes.sort_by_key(|(span, _)| span.start);
+    let mut out = String::with_capacity(text.len() + changes.iter().map(|(_, new)| new.len()).sum::<usize>());
+    let mut at = 0;
+    for (span, new) in changes {
+        out.push_str(&text[at..span.start]);
+        out.push_str(&new);
+        at = span.end;
+    }
+    out.push_str(&text[at..]);
+    (out, same)
+}
+
+/// The list with entries replaced, removed and added.
+fn array(index: &IndexFile, list: Range<usize>, splice: &Splice) -> String {
+    let (text, entries) = (index.text(), index.entries());
     // What stands in front of the first entry, between two, and behind the last.
     let head = &text[list.start + 1..entries.first().map_or(list.end - 1, |first| first.span.start)];
     let tail = entries.last().map_or("", |last| &text[last.span.end..list.end - 1]);
@@ -420,36 +490,7 @@ fn spliced(index: &IndexFile, splice: &Splice) -> String {
         array.push_str(tail);
     }
     array.push(']');
-    replaced(text, list, &array)
-}
-
-/// The text with what has to be there, and without what may not be; whether it is the same.
-fn finished(index: &IndexFile) -> (Vec<u8>, bool) {
-    let mut text = index.text().to_owned();
-    // From the back to the front, so that spans stay true.
-    let list = index.manifests.clone().map(|span| (span.clone(), &text[span]));
-    let null = match list {
-        Some((span, "null")) => Some(span),
-        _ => None,
-    };
-    let cleaned = index.annotations.clone().and_then(|span| Some((span.clone(), without_bundle_keys(&text[span])?)));
-    let mut changes: Vec<(Range<usize>, String)> = Vec::new();
-    changes.extend(null.map(|span| (span, "[]".to_owned())));
-    changes.extend(cleaned);
-    let mut same = changes.is_empty();
-    changes.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
-    for (span, new) in changes {
-        text.replace_range(span, &new);
-    }
-    if index.manifests.is_none() {
-        text = with_member(&text, "manifests", "[]");
-        same = false;
-    }
-    if !index.typed && !index.members.iter().any(|(name, _)| name == "mediaType") {
-        text = with_member(&text, "mediaType", &json::quote(INDEX_TYPE));
-        same = false;
-    }
-    (text.into_bytes(), same)
+    array
 }
 
 /// The annotations without those of a bundle; `None` where there are none of them.
@@ -461,15 +502,4 @@ fn without_bundle_keys(text: &str) -> Option<String> {
     let kept = object.0.iter().filter(|(key, _)| key != CARRIES && key != LACKS);
     let members: Vec<String> = kept.map(|(key, value)| format!("{}:{}", json::quote(key), value.get())).collect();
     Some(format!("{{{}}}", members.join(",")))
-}
-
-fn replaced(text: &str, span: Range<usize>, with: &str) -> String {
-    format!("{}{with}{}", &text[..span.start], &text[span.end..])
-}
-
-/// The object with one more member in front.
-fn with_member(text: &str, name: &str, value: &str) -> String {
-    let open = text.find('{').expect("an index.json is an object") + 1;
-    let comma = if text[open..].trim_start().starts_with('}') { "" } else { "," };
-    format!("{}{}:{value}{comma}{}", &text[..open], json::quote(name), &text[open..])
 }

@@ -2,18 +2,19 @@
 //! in the trash.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS, is_dir};
+use crate::directory::{Directory, OURS, is_dir, is_directory};
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
+use crate::place::open;
 use crate::source::{Access, Blob, Content, Found, Marker, Source};
 use crate::transaction::children;
 
@@ -92,7 +93,7 @@ impl Holdings {
         for dir in list(&blobs)? {
             let Some(algorithm) = dir.file_name().and_then(|name| name.to_str()) else { continue };
             // A link to a directory is refused; whatever else lies here holds no blobs.
-            if algorithm.starts_with('.') || !dir.is_dir() || !is_dir(&dir)? {
+            if algorithm.starts_with('.') || !is_directory(&dir)? || !is_dir(&dir)? {
                 continue;
             }
             let mut since = None;
@@ -190,11 +191,6 @@ fn fits(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_symlink())
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(careful).open(path)
-}
-
 impl Source for Holdings {
     fn location(&self) -> &str {
         self.directory.location()
@@ -228,9 +224,10 @@ impl Source for Holdings {
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
         match (self.directory.open(digest)?, self.trash.get(digest)) {
             (None, Some(path)) => {
-                let file = open(path).map_err(|why| Error::io("open", path, why).of_kind(Kind::Failed))?;
+                let file =
+                    open(path, OFlags::RDONLY).map_err(|why| Error::io("open", path, why).of_kind(Kind::Failed))?;
                 let meta = file.metadata().map_err(|why| Error::io("look at", path, why))?;
-                Ok(meta.is_file().then(|| Content::Owned(file, meta.len())))
+                Ok(Some(Content::Owned(file, meta.len())))
             }
             (found, _) => Ok(found),
         }

@@ -1,10 +1,12 @@
 //! index.json: the file that decides what a layout holds, read as text with a parsed view.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::descriptor::{Descriptor, DescriptorError, IMAGE_NAME, REF_NAME, annotations};
+use crate::annotations::Annotations;
+use crate::descriptor::{Descriptor, DescriptorError, IMAGE_NAME, REF_NAME};
 use crate::error::{Error, Kind, Result};
 use crate::json::{self, Array, Object};
 use crate::name::Pair;
@@ -24,7 +26,8 @@ pub const EMPTY_INDEX: &[u8] =
 /// An index.json: exact bytes and parsed view.
 #[derive(Debug, Clone)]
 pub struct IndexFile {
-    text: String,
+    /// Shared with the entries.
+    text: Arc<String>,
     entries: Vec<Entry>,
     /// What other readers would stumble over: `(fsck kind, message)`.
     notes: Vec<String>,
@@ -54,11 +57,23 @@ impl IndexFile {
     /// `manifests` that is no array. A missing or `null` `manifests` is empty, with a note (4.7). An
     /// element that is no descriptor is kept as an entry that says so.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
-        let bad = |why: String| Error::new(Kind::Integrity, "could not read index.json").because(why);
-        json::text(&bytes).map_err(|why| bad(why.to_string()))?;
-        let text = String::from_utf8(bytes).expect("json::text has checked it");
+        Self::parse_or_back(bytes).map_err(|(why, _)| why)
+    }
+
+    /// The same; on `Err` the bytes come back.
+    pub(crate) fn parse_or_back(bytes: Vec<u8>) -> std::result::Result<Self, (Error, Vec<u8>)> {
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => Arc::new(text),
+            Err(why) => return Err((bad(why.utf8_error().to_string()), why.into_bytes())),
+        };
+        // Nothing that was read of it keeps it alive then.
+        Self::read(&text).map_err(|why| (why, Arc::try_unwrap(text).unwrap_or_default().into_bytes()))
+    }
+
+    fn read(text: &Arc<String>) -> Result<Self> {
+        json::shallow(text).map_err(|why| bad(why.to_string()))?;
         let mut notes = Vec::new();
-        let object: Object = json::parse(&text).map_err(|why| bad(why.to_string()))?;
+        let object: Object = json::parse(text).map_err(|why| bad(why.to_string()))?;
         if let Some(name) = object.duplicate() {
             notes.push(format!("index.json has the member {name:?} twice"));
         }
@@ -76,7 +91,7 @@ impl IndexFile {
         }
         let mut members = Vec::with_capacity(object.0.len());
         for (name, value) in &object.0 {
-            members.push((name.to_string(), json::span(&text, value)));
+            members.push((name.to_string(), json::span(text, value)));
         }
         let manifests = members.iter().rev().find(|(name, _)| name == "manifests").map(|(_, span)| span.clone());
         let mut entries = Vec::new();
@@ -86,16 +101,17 @@ impl IndexFile {
                 let array: Array = json::parse(raw.get()).map_err(|_| bad("its manifests are no list".into()))?;
                 entries.reserve(array.0.len());
                 for element in array.0 {
-                    let descriptor = Descriptor::parse(element.get());
+                    let span = json::span(text, element);
+                    let descriptor = Descriptor::parse_in(text, span.clone());
                     let pair = descriptor.as_ref().map_or_else(|_| name_of(element), Pair::of);
                     let descriptor = descriptor.map_err(|why: DescriptorError| why.to_string());
-                    entries.push(Entry { span: json::span(&text, element), descriptor, pair });
+                    entries.push(Entry { span, descriptor, pair });
                 }
             }
         }
         let annotations = members.iter().rev().find(|(name, _)| name == "annotations").map(|(_, span)| span.clone());
         let typed = object.get("mediaType").is_some();
-        Ok(Self { entries, notes, manifests, typed, annotations, members, text })
+        Ok(Self { entries, notes, manifests, typed, annotations, members, text: text.clone() })
     }
 
     /// The exact bytes.
@@ -126,14 +142,18 @@ impl IndexFile {
     /// One of its own annotations.
     pub fn annotation(&self, key: &str) -> Option<String> {
         let raw = serde_json::from_str(&self.text[self.annotations.clone()?]).ok();
-        annotations(raw)?.remove(key)
+        Annotations::read(raw)?.get(key).map(str::to_owned)
     }
+}
+
+fn bad(why: String) -> Error {
+    Error::new(Kind::Integrity, "could not read index.json").because(why)
 }
 
 /// The name of an entry that is no descriptor: whoever asks for it learns what is wrong.
 fn name_of(entry: &RawValue) -> Pair {
     let members: Option<Object> = json::parse(entry.get()).ok();
-    let annotations = members.and_then(|members| annotations(members.get("annotations")));
+    let annotations = members.and_then(|members| Annotations::read(members.get("annotations")));
     annotations.map(|annotations| Pair::in_annotations(&annotations)).unwrap_or_default()
 }
 

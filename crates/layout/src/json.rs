@@ -119,11 +119,17 @@ impl std::error::Error for JsonError {}
 /// whoever parses it.
 pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|why| JsonError::Syntax(why.to_string()))?;
+    shallow(text).map(|()| text)
+}
+
+/// Whether `text` is nested no deeper than [`MAX_DEPTH`].
+pub fn shallow(text: &str) -> Result<(), JsonError> {
+    let bytes = text.as_bytes();
     // What opens so seldom cannot be too deep, whatever stands in strings; most documents end here. `[` and
     // `{` differ in one bit; counted in bytes, so that the compiler can take many at a time.
     let opens = |chunk: &[u8]| usize::from(chunk.iter().fold(0, |n: u8, byte| n + u8::from(byte | 0x20 == b'{')));
     if bytes.chunks(usize::from(u8::MAX)).map(opens).sum::<usize>() <= MAX_DEPTH {
-        return Ok(text);
+        return Ok(());
     }
     let mut depth = 0usize;
     let mut rest = bytes;
@@ -141,7 +147,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
             _ => {}
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 /// What stands behind the end of the string in which `bytes` start.

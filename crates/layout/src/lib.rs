@@ -25,6 +25,7 @@
 //! assert_eq!(ocistow_layout::checked::read(&*layout, digest, 100)?.as_deref(), Some(&b"hello"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+pub mod annotations;
 pub mod archive;
 pub mod cabinet;
 pub mod carry;
@@ -48,6 +49,7 @@ pub mod oci;
 pub mod output;
 pub mod pack;
 mod pieces;
+mod place;
 pub mod salvage;
 pub mod source;
 pub mod spread;
@@ -55,6 +57,7 @@ mod staged;
 pub mod stamp;
 mod steady;
 mod stray;
+pub mod threads;
 pub mod title;
 pub mod transaction;
 mod writeback;

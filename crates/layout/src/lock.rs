@@ -6,18 +6,19 @@
 //! write where he reads: so whoever deletes lets those at the gate pass now and then. The files are never
 //! deleted while a layout exists.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use crate::directory::{OURS, is_dir};
+use crate::directory::{OURS, is_dir, is_there};
 use crate::error::{Error, Kind, Result};
 use crate::medium::Medium;
+use crate::place::open;
 use crate::source::Watch;
 
 /// The lock files of one layout.
@@ -83,15 +84,16 @@ impl<'a> Locks<'a> {
     /// The locks of the layout at `root`; makes their files where they are not there. Failed where a link leads
     /// to them.
     pub fn make(root: &Path, patience: Option<Duration>, medium: &dyn Medium, watch: &'a dyn Watch) -> Result<Self> {
-        let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
-        for dir in [root.join(OURS), locks.dir.clone()] {
+        let real = root.canonicalize().map_err(|why| Error::io("open", root, why))?;
+        let locks = Self { layout: root.to_owned(), dir: real.join(OURS).join("lock"), patience, watch };
+        for dir in [real.join(OURS), locks.dir.clone()] {
             if !is_dir(&dir)? {
                 there(&dir, medium.make_dir(&dir))?;
             }
         }
         for name in ["gate", "content", "index"] {
             let path = locks.dir.join(name);
-            if std::fs::symlink_metadata(&path).is_err() {
+            if !is_there(&path)? {
                 there(&path, medium.create(&path).map(drop))?;
             }
         }
@@ -99,11 +101,23 @@ impl<'a> Locks<'a> {
     }
 
     /// The locks of a layout that is only looked at; `None` where they were never all made or
-    /// cannot be opened for writing (read-only media).
-    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Option<Self> {
-        let locks = Self { layout: root.to_owned(), dir: root.join(OURS).join("lock"), patience, watch };
-        let real = [root.join(OURS), locks.dir.clone()].iter().all(|dir| is_dir(dir).is_ok_and(|is| is));
-        (real && ["gate", "content"].iter().all(|name| locks.open(name).is_ok())).then_some(locks)
+    /// cannot be opened for writing (read-only media). Failed where the disk, or the system, does not say.
+    pub fn found(root: &Path, patience: Option<Duration>, watch: &'a dyn Watch) -> Result<Option<Self>> {
+        let ours = match root.canonicalize() {
+            Ok(real) => real.join(OURS),
+            Err(why) if trouble(&why) => return Err(Error::io("open", root, why)),
+            Err(_) => return Ok(None),
+        };
+        let locks = Self { layout: root.to_owned(), dir: ours.join("lock"), patience, watch };
+        let real = [&ours, &locks.dir].into_iter().all(|dir| is_dir(dir).is_ok_and(|is| is));
+        for name in ["gate", "content"].iter().filter(|_| real) {
+            match locks.open(name) {
+                Err(why) if trouble(&why) => return Err(Error::io("open", locks.dir.join(name), why)),
+                Err(_) => return Ok(None),
+                Ok(_) => {}
+            }
+        }
+        Ok(real.then_some(locks))
     }
 
     /// For whoever writes, or walks through the content: nothing is deleted while this is held.
@@ -154,8 +168,7 @@ impl<'a> Locks<'a> {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        OpenOptions::new().read(true).write(true).custom_flags(careful).open(self.dir.join(name))
+        open(&self.dir.join(name), OFlags::RDWR)
     }
 
     fn take(&self, name: &str, mode: Mode) -> Result<Held> {
@@ -220,6 +233,13 @@ fn there(path: &Path, made: io::Result<()>) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether something went wrong that says nothing of what is there.
+fn trouble(why: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = why.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn no_locks(why: &io::Error) -> bool {

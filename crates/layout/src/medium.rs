@@ -3,16 +3,20 @@
 //! A test puts another [`Medium`] in its place and stops after every call, makes one fail, or records
 //! what was synced and drops the rest.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, RenameFlags};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, symlinkat, unlinkat,
+};
 
-/// What can be changed on a disk. Paths are absolute or relative to the working directory; none of the
-/// calls follows a link in the last component.
+use crate::place::{Place, directory};
+
+/// What can be changed on a disk. Paths are absolute or relative to the working directory. None of the calls follows a
+/// link, neither in the last name of a path nor on the way there: who was given a path resolves it first.
 pub trait Medium: Send + Sync {
     /// Makes a directory, mode `0777 & umask`.
     fn make_dir(&self, path: &Path) -> io::Result<()>;
@@ -58,12 +62,14 @@ pub struct Disk;
 
 impl Medium for Disk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir(path)
+        let at = Place::of(path)?;
+        Ok(mkdirat(&at.dir, at.name, Mode::from_raw_mode(0o777))?)
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        OpenOptions::new().read(true).write(true).create_new(true).custom_flags(no_follow).open(path)
+        let at = Place::of(path)?;
+        let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&at.dir, at.name, how, Mode::from_raw_mode(0o666))?.into())
     }
 
     fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -90,7 +96,8 @@ impl Medium for Disk {
     }
 
     fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
-        std::os::unix::fs::symlink(target, path)
+        let at = Place::of(path)?;
+        Ok(symlinkat(target, &at.dir, at.name)?)
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {
@@ -98,7 +105,7 @@ impl Medium for Disk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        File::from(directory(path, OFlags::RDONLY)?).sync_all()
     }
 
     fn sync_all(&self, file: &File) -> io::Result<()> {
@@ -106,40 +113,46 @@ impl Medium for Disk {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::hard_link(from, to)
+        let (from, to) = (Place::of(from)?, Place::of(to)?);
+        Ok(linkat(&from.dir, from.name, &to.dir, to.name, AtFlags::empty())?)
     }
 
     fn link_open(&self, from: &File, to: &Path) -> io::Result<()> {
         let name = format!("/proc/self/fd/{}", from.as_fd().as_raw_fd());
-        Ok(rustix::fs::linkat(CWD, name, CWD, to, AtFlags::SYMLINK_FOLLOW)?)
+        let to = Place::of(to)?;
+        Ok(linkat(CWD, name, &to.dir, to.name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        let (from, to) = (Place::of(from)?, Place::of(to)?);
+        Ok(rustix::fs::renameat(&from.dir, from.name, &to.dir, to.name)?)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(()),
+        let (from, to) = (Place::of(from)?, Place::of(to)?);
+        match renameat_with(&from.dir, from.name, &to.dir, to.name, RenameFlags::NOREPLACE) {
             // File systems without the flag: a hard link never replaces either.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                fs::hard_link(from, to)?;
-                fs::remove_file(from)
+                linkat(&from.dir, from.name, &to.dir, to.name, AtFlags::empty())?;
+                Ok(unlinkat(&from.dir, from.name, AtFlags::empty())?)
             }
-            Err(why) => Err(why.into()),
+            moved => Ok(moved?),
         }
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+        let (one, other) = (Place::of(one)?, Place::of(other)?);
+        Ok(renameat_with(&one.dir, one.name, &other.dir, other.name, RenameFlags::EXCHANGE)?)
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        let at = Place::of(path)?;
+        Ok(unlinkat(&at.dir, at.name, AtFlags::empty())?)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir(path)
+        let at = Place::of(path)?;
+        Ok(unlinkat(&at.dir, at.name, AtFlags::REMOVEDIR)?)
     }
 }
 

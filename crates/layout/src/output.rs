@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -17,8 +17,10 @@ use crate::archive::tree::{Branch, Sort, members};
 use crate::archive::{Existing, sniff};
 use crate::checked::{CHUNK, fill, pump, verify, wrong_digest};
 use crate::digest::{Digest, Hasher};
+use crate::directory::is_directory;
 use crate::error::{Error, Kind, Result};
 use crate::medium::{Medium, cannot};
+use crate::place::{self, open, resolved};
 use crate::source::{Blob, Content, Watch};
 use crate::title::Title;
 use crate::transaction::{SYNC_EACH, unique, whole_sync};
@@ -67,23 +69,27 @@ impl<'a> Output<'a> {
     pub fn begin(dir: &Path, options: Options<'a>) -> Result<Self> {
         let medium = options.medium;
         let failed = |why| Error::io("write to", dir, why);
-        let made = match medium.make_dir(dir) {
+        let made = match resolved(dir).and_then(|place| medium.make_dir(&place)) {
             Ok(()) => true,
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
             Err(why) => return Err(failed(why)),
         };
-        let root = dir.canonicalize().map_err(failed)?;
-        if !root.is_dir() {
+        let begun = Self::begin_in(dir, made, options);
+        if begun.is_err() && made {
+            let _ = medium.remove_dir(dir);
+        }
+        begun
+    }
+
+    fn begin_in(dir: &Path, made: bool, options: Options<'a>) -> Result<Self> {
+        let root = dir.canonicalize().map_err(|why| Error::io("write to", dir, why))?;
+        if !is_directory(&root)? {
             return Err(
                 Error::new(Kind::Failed, format!("could not write to {}", dir.display())).because("it is no directory")
             );
         }
-        clear_litter(&root, medium);
-        let begun = Self::staged(root.clone(), made, options);
-        if begun.is_err() && made {
-            let _ = medium.remove_dir(&root);
-        }
-        begun
+        clear_litter(&root, options.medium);
+        Self::staged(root, made, options)
     }
 
     fn staged(root: PathBuf, made: bool, options: Options<'a>) -> Result<Self> {
@@ -106,7 +112,13 @@ impl<'a> Output<'a> {
                     return Err(failed(why));
                 }
             };
-            let allowed = fs::symlink_metadata(&staging).map_err(failed)?.mode() & 0o777;
+            let allowed = match held.metadata() {
+                Ok(meta) => meta.mode() & 0o777,
+                Err(why) => {
+                    sweep(&staging, medium);
+                    return Err(failed(why));
+                }
+            };
             return Ok(Self {
                 whole: whole_sync(&staging),
                 seen: tree.clone(),
@@ -289,7 +301,7 @@ impl<'a> Output<'a> {
     /// A second file with the content of one that was written.
     fn double(&mut self, from: &Path, names: &[&[u8]]) -> Result<()> {
         let failed = |why| Error::io("read", from, why).of_kind(Kind::Failed);
-        let mut source = File::open(from).map_err(failed)?;
+        let mut source = open(from, OFlags::RDONLY).map_err(failed)?;
         let mode = source.metadata().map_err(failed)?.mode() & 0o777;
         let (path, file) = self.create(names)?;
         let (mut buffer, mut at) = (vec![0; CHUNK], 0);
@@ -502,6 +514,8 @@ impl<'a> Output<'a> {
             }
         }
         let mut parents: Vec<&Path> = moves.iter().filter_map(|step| step.to.parent()).collect();
+        // Where the target is new, it is its parent that knows of it.
+        parents.extend(self.root.parent().filter(|_| self.made));
         parents.sort_unstable();
         parents.dedup();
         for parent in parents {
@@ -570,8 +584,7 @@ fn unwritten(path: &Path, why: io::Error) -> Error {
 
 /// A handle of a directory, not of what a link there leads to.
 fn directory(path: &Path) -> io::Result<File> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+    place::directory(path, OFlags::RDONLY).map(File::from)
 }
 
 /// Holds a directory of ours, so that nobody takes it for litter. `None` where somebody did.
@@ -600,7 +613,7 @@ fn clear_litter(root: &Path, medium: &dyn Medium) {
 
 /// Takes away a directory with everything in it, as far as that goes; no link is followed.
 fn sweep(dir: &Path, medium: &dyn Medium) {
-    for step in walkdir::WalkDir::new(dir).contents_first(true).into_iter().flatten() {
+    for step in walkdir::WalkDir::new(dir).follow_root_links(false).contents_first(true).into_iter().flatten() {
         let _ = match step.file_type().is_dir() {
             true => medium.remove_dir(step.path()),
             false => medium.unlink(step.path()),

@@ -22,6 +22,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::{Blob, Watch};
 use crate::steady::{Stamp, Steady, changed};
+use crate::threads::start;
 use crate::title::Title;
 use crate::transaction::{Transaction, Unnamed};
 
@@ -88,7 +89,8 @@ pub fn stage_files(
     };
     thread::scope(|scope| {
         let others = threads.clamp(1, paths.len().div_ceil(WORTH_A_THREAD).max(1)) - 1;
-        let running: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        // Where there are no more threads, those that there are do it all.
+        let running: Vec<_> = (0..others).map_while(|_| start(scope, work).ok()).collect();
         work();
         for thread in running {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

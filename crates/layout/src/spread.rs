@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::error::{Error, Result};
 use crate::source::Blob;
+use crate::threads::start;
 
 /// Calls `work` for each of `blobs`, from up to `threads` threads; the small ones fill the gaps at the end. Nothing new
 /// is begun after a failure; of several the first is told, once other threads are done with the blobs they are at.
@@ -27,7 +28,10 @@ pub fn spread(blobs: &[Blob], threads: usize, work: &(dyn Fn(&Blob) -> Result<()
     };
     thread::scope(|scope| {
         for _ in 1..threads.min(order.len()) {
-            scope.spawn(through);
+            // Where there are no more threads, those that there are do it all.
+            if start(scope, through).is_err() {
+                break;
+            }
         }
         through();
     });

@@ -17,15 +17,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::OFlags;
+
 use crate::checked::{CHUNK, pump, verify, wrong_size};
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS, is_dir};
+use crate::directory::{Directory, OURS, is_dir, is_directory, is_there};
 use crate::edit::{Edit, Edited, edited, merge};
 use crate::error::{Error, Kind, Result};
 use crate::holdings::TRASH_BESIDE;
 use crate::index::{EMPTY_INDEX, IndexFile};
 use crate::lock::{Held, Locks};
 use crate::medium::{Disk, Medium, cannot};
+use crate::place::{directory, open, resolved};
 use crate::source::{
     Access, Blob, Content, Done, Found, IndexChange, Marker, OCI_LAYOUT, Outline, Sink, Source, Unwatched, Watch,
     Writing,
@@ -200,10 +203,11 @@ impl<'a> Transaction<'a> {
     /// Waits for whoever is deleting from the layout.
     pub fn begin(path: &Path, options: Options<'a>) -> Result<Self> {
         let medium = options.medium;
+        let place = resolved(path).map_err(|why| Error::io("make", path, why))?;
         let mut tries = 0;
         let begun = loop {
             tries += 1;
-            let made_root = match medium.make_dir(path) {
+            let made_root = match medium.make_dir(&place) {
                 Ok(()) => true,
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
                 Err(why) => return Err(Error::io("make", path, why)),
@@ -212,7 +216,7 @@ impl<'a> Transaction<'a> {
                 Ok(begun) => break begun,
                 Err(why) => {
                     if made_root {
-                        unmake_unless_used(path, options);
+                        unmake_unless_used(&place, options);
                     }
                     // Somebody who gave up making it has taken it away meanwhile.
                     if !vanished(&why) || tries == REPLAYS {
@@ -385,7 +389,7 @@ impl<'a> Transaction<'a> {
             if self.options.adopt == Adopt::Link && !self.no_link.load(Ordering::Relaxed) {
                 match medium.link_open(from, path) {
                     Ok(()) => {
-                        let file = Arc::new(File::open(path).map_err(failed)?);
+                        let file = Arc::new(open(path, OFlags::RDONLY).map_err(failed)?);
                         return self.adopted(blob, file);
                     }
                     Err(why) if cannot(&why) || why.kind() == io::ErrorKind::NotFound => {
@@ -593,7 +597,7 @@ impl<'a> Transaction<'a> {
     /// has changed it. As far as the file system lets it.
     pub(crate) fn unpublish(&mut self, ours: &[u8]) {
         let Some(out) = self.swapped.take() else { return };
-        let still = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes == ours);
+        let still = |path: &Path| open(path, OFlags::RDONLY).and_then(|file| holds(&file, ours)).is_ok_and(|is| is);
         if still(&self.root.join("index.json")) {
             self.take_back(&out);
             // Somebody else may have changed it right before.
@@ -667,8 +671,10 @@ impl<'a> Transaction<'a> {
         // write what its own idea of index.json does not reach.
         self.unmade = false;
         let swept: Vec<_> = coming.iter().filter(|(blob, ..)| self.exact(blob).is_none()).copied().collect();
-        for dir in self.place(&swept)? {
-            self.sync_dir(&dir)?;
+        if !swept.is_empty() {
+            for dir in self.place(&swept)? {
+                self.sync_dir(&dir)?;
+            }
         }
         if let (Some(stamp), true) = (stamp, as_decided) {
             self.tell(stamp, &before, &after, file, &coming);
@@ -743,7 +749,9 @@ impl<'a> Transaction<'a> {
         let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
         let file = medium.create(&path).map_err(failed)?;
         medium.write_at(&file, bytes, 0).map_err(failed)?;
-        if let Ok(like) = fs::symlink_metadata(self.root.join("index.json")) {
+        let at = self.root.join("index.json");
+        if is_there(&at)? {
+            let like = fs::symlink_metadata(&at).map_err(failed)?;
             if !like.is_file() {
                 let what = format!("could not write {}/index.json", self.root.display());
                 return Err(Error::new(Kind::Failed, what).because("it is a link; nothing is written through a link"));
@@ -900,11 +908,11 @@ impl<'a> Transaction<'a> {
             let came_out = match medium.exchange(&new, &at) {
                 Ok(()) => {
                     *out = Out::At(new.clone());
-                    File::open(&new).map_err(failed)?
+                    open(&new, OFlags::RDONLY).map_err(failed)?
                 }
                 Err(why) if cannot(&why) => {
                     // The old file stays open: what is in it can be read after it lost its name.
-                    let old = File::open(&at).map_err(failed)?;
+                    let old = open(&at, OFlags::RDONLY).map_err(failed)?;
                     let kept = self.usual().join(format!("index.json-{}", unique()));
                     let kept = medium.link(&at, &kept).is_ok().then_some(kept);
                     medium.rename(&new, &at).map_err(failed)?;
@@ -913,15 +921,12 @@ impl<'a> Transaction<'a> {
                 }
                 Err(why) => return Err(failed(why)),
             };
-            let found = settled(came_out, before.bytes()).map_err(failed)?;
-            if found == before.bytes() {
-                return Ok(again.is_none());
-            }
+            let Some(found) = settled(came_out, before.bytes()).map_err(failed)? else { return Ok(again.is_none()) };
             // Somebody who does not know our locks wrote in between: his change first, then ours. What he
             // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
             // be made on his, his goes back.
             let theirs = again.as_ref().map_or(first, |(.., theirs)| theirs);
-            let merged = merge(before, IndexFile::parse(found)?, theirs)?;
+            let merged = merge(before, found?, theirs)?;
             let ours = change(&merged)?;
             (new, _) = self.staged_index(&ours.bytes)?;
             let written = again.map_or_else(|| decided.bytes.clone(), |(_, written, _)| written);
@@ -957,19 +962,38 @@ enum Out {
     At(PathBuf),
 }
 
-/// What is in a file that lost its name, once it parses: tools that write in place may still be at it.
-fn settled(mut file: File, expected: &[u8]) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for _ in 0..4 {
-        bytes.clear();
+/// The index in a file that lost its name, once it parses: tools that write in place may still be at it. `None` where
+/// it is what was expected.
+fn settled(mut file: File, expected: &[u8]) -> io::Result<Option<Result<IndexFile>>> {
+    let mut tries = 0;
+    loop {
         io::Seek::rewind(&mut file)?;
-        file.read_to_end(&mut bytes)?;
-        if bytes == expected || IndexFile::parse(bytes.clone()).is_ok() {
-            break;
+        if holds(&file, expected)? {
+            return Ok(None);
         }
+        io::Seek::rewind(&mut file)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let index = IndexFile::parse(bytes);
+        if index.is_ok() || tries == 3 {
+            return Ok(Some(index));
+        }
+        tries += 1;
         thread::sleep(Duration::from_millis(50));
     }
-    Ok(bytes)
+}
+
+/// Whether what a file has from here on is exactly this.
+fn holds(mut file: &File, mut expected: &[u8]) -> io::Result<bool> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let got = file.read(&mut buffer)?;
+        match expected.strip_prefix(&buffer[..got]) {
+            Some(rest) if got > 0 => expected = rest,
+            Some(rest) => return Ok(rest.is_empty()),
+            None => return Ok(false),
+        }
+    }
 }
 
 impl Drop for Transaction<'_> {
@@ -1019,7 +1043,8 @@ fn unmake(root: &Path, made: &[PathBuf], made_root: bool, medium: &dyn Medium) {
 /// the locks there is no telling: then only what is empty goes.
 fn unmake_unless_used(root: &Path, options: Options<'_>) {
     let medium = options.medium;
-    if let Some(locks) = Locks::found(root, options.patience, options.watch) {
+    let Ok(found) = Locks::found(root, options.patience, options.watch) else { return };
+    if let Some(locks) = found {
         if let Some(_alone) = locks.everything_now() {
             unmake(root, &[], true, medium);
         }
@@ -1097,7 +1122,7 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
     }
     match Directory::open(path) {
         Ok(old) => match old.marker() {
-            Marker::Right if fs::symlink_metadata(path.join("index.json")).is_err() => {
+            Marker::Right if !is_there(&path.join("index.json"))? => {
                 let what = format!("could not write to {}", path.display());
                 Err(Error::new(Kind::Integrity, what).because("it has an oci-layout but no index.json"))
             }
@@ -1113,7 +1138,14 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
                 Err(Error::new(Kind::Integrity, what).because(format!("its oci-layout is not valid: {why}")))
             }
         },
-        Err(why) if why.kind() == Kind::NotFound && path.is_dir() => {
+        Err(why) if !is_directory(path)? => match why.kind() {
+            Kind::NotFound | Kind::Failed if is_there(path)? => {
+                let what = format!("could not write to {}", path.display());
+                Err(Error::new(Kind::Usage, what).because("it is no directory"))
+            }
+            _ => Err(why),
+        },
+        Err(why) if why.kind() == Kind::NotFound => {
             // Listed once: somebody else may be taking away what he gave up making.
             let inside: Vec<PathBuf> = children(path).collect();
             if inside.is_empty() || inside.iter().any(|path| path.file_name() == Some(OURS.as_ref())) {
@@ -1122,14 +1154,7 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
             let what = format!("could not write to {}", path.display());
             Err(Error::new(Kind::Usage, what).because("it is neither an OCI layout nor an empty directory"))
         }
-        Err(why) if path.is_dir() => Err(why),
-        Err(_) => {
-            if let Err(why) = fs::symlink_metadata(path) {
-                return Err(Error::io("open", path, why));
-            }
-            let what = format!("could not write to {}", path.display());
-            Err(Error::new(Kind::Usage, what).because("it is no directory"))
-        }
+        Err(why) => Err(why),
     }
 }
 
@@ -1140,7 +1165,7 @@ pub(crate) fn whole_sync(at: &Path) -> Option<File> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     let mut numbers = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());
     let version = (numbers.next()?, numbers.next()?);
-    let file = File::open(at).ok()?;
+    let file = File::from(directory(at, OFlags::RDONLY).ok()?);
     let stat = rustix::fs::fstatfs(&file).ok()?;
     let kind = u64::from_ne_bytes(stat.f_type.to_ne_bytes()) & 0xFFFF_FFFF;
     (version >= (5, 8) && TRUSTED.contains(&kind)).then_some(file)
@@ -1201,7 +1226,7 @@ impl Source for View<'_, '_> {
         let is = locked(&self.transaction.staged).blobs.get(digest).cloned();
         match is {
             Some(Is::At(path, size, _)) => {
-                let file = File::open(&path).map_err(|why| Error::io("read", &path, why))?;
+                let file = open(&path, OFlags::RDONLY).map_err(|why| Error::io("read", &path, why))?;
                 Ok(Some(Content::Owned(file, size)))
             }
             Some(Is::Present(_)) => self.transaction.old.as_ref().map_or(Ok(None), |old| old.open(digest)),

@@ -82,6 +82,16 @@ fn whoever_deletes_waits_for_all_who_are_in_and_keeps_out_who_comes() {
     locks(&path, 0).content().unwrap();
 }
 
+#[test]
+fn a_layout_is_the_same_whichever_links_lead_to_it() {
+    let (dir, path, _) = drawn(WORLD);
+    drop(locks(&path, 0));
+    symlink(&path, dir.path().join("link")).unwrap();
+    let _held = Locks::found(&dir.path().join("link"), None, &Unwatched).unwrap().unwrap().content().unwrap();
+    let impatient = Options { patience: Some(Duration::ZERO), ..Options::default() };
+    assert_eq!(Deletion::begin(&path, impatient).err().unwrap().kind(), Kind::Failed, "somebody walks through it");
+}
+
 /// Somebody who exports into the layout that he exports from.
 #[test]
 fn who_reads_gets_to_write_while_somebody_waits_for_him_to_be_done() {
@@ -413,6 +423,24 @@ fn nothing_is_deleted_through_a_link() {
         drop(deletion);
         assert_eq!(files().count(), before, "{linked}");
     }
+}
+
+#[test]
+fn a_staged_set_that_is_a_link_goes_and_what_it_leads_to_stays() {
+    let (dir, path, _) = drawn(WORLD);
+    let outside = dir.path().join("outside");
+    fs::create_dir_all(outside.join("deep")).unwrap();
+    fs::write(outside.join("deep/precious"), "mine").unwrap();
+    fs::write(outside.join("file"), "mine").unwrap();
+    fs::create_dir_all(path.join(".ocistow/sets/own/deep")).unwrap();
+    symlink(&outside, path.join(".ocistow/sets/own/deep/link")).unwrap();
+    symlink(&outside, path.join(".ocistow/sets/directory")).unwrap();
+    symlink(outside.join("file"), path.join(".ocistow/sets/file")).unwrap();
+    symlink("nowhere", path.join(".ocistow/sets/nothing")).unwrap();
+    Deletion::begin(&path, Options::default()).unwrap().delete_sets().unwrap();
+    assert_eq!(fs::read_dir(path.join(".ocistow/sets")).unwrap().count(), 0);
+    let left: Vec<_> = ["deep/precious", "file"].map(|name| fs::read(outside.join(name)).unwrap_or_default()).into();
+    assert_eq!(left, [b"mine", b"mine"]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ proptest! {
                 prop_assert_eq!(theirs.digest().to_string(), ours.digest.to_string());
                 prop_assert_eq!(theirs.media_type().to_string(), ours.media_type.clone());
                 let same = theirs.annotations().clone().unwrap_or_default().into_iter().collect::<std::collections::BTreeMap<_, _>>();
-                prop_assert_eq!(same, ours.annotations.clone());
+                prop_assert_eq!(same, ours.annotations.to_map());
                 prop_assert_eq!(ours.text(), text);
             }
             // DESCRIPTOR-3: a size is a signed 64-bit number, which oci-spec does not check.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, find, of_platform, resolve_in};
 use ocistow_graph::{Graph, Load, Reach, Selector};
+use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
 
@@ -67,7 +68,10 @@ pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
 /// Keeps others from deleting from the layout at `path` while it is walked through. `None` where it is an archive, or
 /// has no locks that can be taken.
 pub fn hold(context: &Context<'_>, path: &Path, watch: &dyn Watch) -> Result<Option<Held>> {
-    let locks = path.is_dir().then(|| Locks::found(path, context.lock_timeout, watch)).flatten();
+    let locks = match is_directory(path)? {
+        true => Locks::found(path, context.lock_timeout, watch)?,
+        false => None,
+    };
     locks.map(|locks| locks.content()).transpose()
 }
 
@@ -83,7 +87,7 @@ pub fn judge(context: &Context<'_>, location: &str, marker: &Marker) {
 /// Opens the layout at `path` for looking before it is written to. Usage where it is an archive: nothing is
 /// ever added to one.
 pub fn open_directory(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
-    if path.is_file() {
+    if is_there(path)? && !is_directory(path)? {
         let what = format!("could not write to {}", path.display());
         return Err(Error::new(Kind::Usage, what)
             .because("it is a file, and only layouts in directories are written to")

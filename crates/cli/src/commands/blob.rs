@@ -5,7 +5,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ocistow_layout::checked::wrong_digest;
-use ocistow_layout::directory::Directory;
 use ocistow_layout::pack::{stage_file, stage_stream};
 use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Descriptor, Digest, Error, Kind, Result};
@@ -86,7 +85,7 @@ impl Push {
         drop(progress);
         let descriptor = Descriptor::new("application/octet-stream", blob.digest.clone(), blob.size);
         let told = format!("pushed a blob of {}", bytes(blob.size));
-        context.answer(&Placed::of(path, &descriptor, None, &Directory::open(path)?, Vec::new(), told)?)?;
+        context.answer(&Placed::of(path, &descriptor, None, None, Vec::new(), told))?;
         Ok(Code::Done)
     }
 

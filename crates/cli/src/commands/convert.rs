@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ocistow_graph::{Conversion, Family, Graph, Target, convert};
-use ocistow_layout::edit::apply;
 use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
+use ocistow_layout::{Blob, Content, Digest, Kind, Result, Source};
 
 use super::export::moved;
 use super::{at, tag};
@@ -22,7 +21,13 @@ use crate::speak::Context;
 /// All children of an index are made anew with it.
 /// Configs, layers and blobs stay as they are; only manifests get another digest. The name moves to the new one,
 /// unless NEWTAG is given: then the old one keeps it. What is of that form already stays as it is. What the other
-/// form has no words for (artifacts, attestations and layers in zstd for Docker) is refused.
+/// form has no words for (artifacts, attestations and layers in zstd for Docker) is refused, and so is Docker's first
+/// schema, for which layers and config would have to be made anew.
+///
+/// With --referrers, what refers to what got another digest is made anew for that, lists of referrers included;
+/// cosign's artifacts get the tag for the new digest too, BuildKit's attestations go with their index in any case, and
+/// what only an entry of containerd's says stays with the old one. Referrers of ORAS's or a withdrawn form get OCI's,
+/// also where what they refer to is of that already. Signatures are over digests: sign anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -47,7 +52,7 @@ pub struct Args {
     /// Whose form it gets
     #[arg(long, value_enum, default_value_t = To::Oci, value_name = "FORM")]
     to: To,
-    /// Also make what refers to it anew, so that it refers to the new one
+    /// Also make what refers to it anew, so that it refers to the new one, in the form of today
     #[arg(long)]
     referrers: bool,
     /// Take PATH as it is, whatever it contains, and LOC as a reference in it
@@ -112,8 +117,8 @@ impl Args {
         conversion: &Conversion,
     ) -> Result<Vec<String>> {
         let digest = &conversion.new.digest;
-        if conversion.root().is_none() && self.new.is_none() {
-            return Ok(tags(&source.index()?, digest));
+        if conversion.count() == 0 && self.new.is_none() {
+            return tags(&source.index()?, &[], digest);
         }
         let progress = context.progress("converting", None);
         let mut transaction = Transaction::begin(path, context.writing(&progress))?;
@@ -127,13 +132,17 @@ impl Args {
         transaction.publish(&order, &entering.import.edits)?;
         context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
         moved(context, &entering.import.moved);
-        let after = IndexFile::parse(apply(&target.index, &entering.import.edits)?)?;
-        Ok(tags(&after, digest))
+        tags(&target.index, &entering.import.edits, digest)
     }
 
     /// Tells what became of those who refer to the old one.
     fn tell(&self, context: &Context<'_>, conversion: &Conversion) {
-        let Conversion { old, new, absent, attached, left, .. } = conversion;
+        let Conversion { old, new, absent, attached, replaced, left, .. } = conversion;
+        if !replaced.is_empty() {
+            let count = replaced.len();
+            let what = if count == 1 { "manifest that refers to it was" } else { "manifests that refer to it were" };
+            context.note(&format!("{count} {what} of a withdrawn form; signatures over the old ones do not apply"));
+        }
         if conversion.root().is_none() {
             return;
         }
@@ -153,29 +162,41 @@ impl Args {
         if !left.is_empty() {
             let count = left.len();
             let what = if count == 1 { "manifest refers" } else { "manifests refer" };
-            let more = if self.referrers { "" } else { "; --referrers makes them refer to the new ones" };
+            let more = match self.referrers {
+                true => "; they do not say so themselves, so nothing was made of them",
+                false => "; --referrers makes them refer to the new ones",
+            };
             context.note(&format!("{count} {what} to the old digests still{more}"));
         }
     }
 }
 
 fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec<String>) -> Result<Code> {
-    let layout = at::open_directory(context, path)?;
+    // It is done, whether it can be looked at once more or not.
+    let layout = at::open_directory(context, path).ok();
     let told = match (conversion.root(), conversion.count()) {
-        (None, _) => "is of that form already".to_owned(),
+        (None, 0) => "is of that form already".to_owned(),
+        (None, count) => format!("is of that form already, {}", made(count)),
         (Some(_), 1) => from(&conversion.old.digest),
-        (Some(_), count) => format!("{}, {count} manifests made", from(&conversion.old.digest)),
+        (Some(_), count) => format!("{}, {}", from(&conversion.old.digest), made(count)),
     };
     let read;
     let facts = match conversion.root() {
         Some(made) => Some(&made.facts),
-        None => {
-            read = ocistow_graph::graph::read(&*layout, &conversion.new).0;
-            read.facts(&conversion.new.digest).ok()
-        }
+        None => match &layout {
+            Some(layout) => {
+                read = ocistow_graph::graph::read(&**layout, &conversion.new).0;
+                read.facts(&conversion.new.digest).ok()
+            }
+            None => None,
+        },
     };
-    context.answer(&Placed::of(path, &conversion.new, facts, &*layout, tags, told)?)?;
+    context.answer(&Placed::of(path, &conversion.new, facts, layout.as_deref(), tags, told))?;
     Ok(Code::Done)
+}
+
+fn made(count: usize) -> String {
+    format!("{count} {} made", if count == 1 { "manifest" } else { "manifests" })
 }
 
 fn from(old: &Digest) -> String {

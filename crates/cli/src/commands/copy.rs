@@ -8,8 +8,8 @@ use ocistow_layout::name::Pair;
 use ocistow_layout::{Digest, Error, Kind, Result};
 
 use super::along::Along;
-use super::at;
 use super::export::moved;
+use super::{at, tag};
 use crate::code::Code;
 use crate::destination::{Cargo, Destination, Manner, write};
 use crate::location::Location;
@@ -65,6 +65,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let (from, to) = self.read()?;
+        to.pick.reference.as_deref().map(|name| tag::judge(context, name)).transpose()?;
         let destination = Destination::at(to.path.clone(), self.manner.compress)?;
         let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
         destination.check(&*outgoing.source, self.manner)?;
@@ -75,7 +76,7 @@ impl Args {
             outgoing.plan.name_root(&root, &Pair::written(reference));
             renames.push((reference.clone(), reference.clone()));
         }
-        let answer = copied(&to.path, &outgoing, &root)?;
+        let answer = copied(&to.path, &outgoing, &root);
         if let Err(why) = self.along.judge(context, &outgoing.plan) {
             context.answer_failed(&answer, &why)?;
             return Err(why);
@@ -90,12 +91,12 @@ impl Args {
 }
 
 /// What is copied, as the answer has it.
-fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Result<Placed> {
+fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Placed {
     let Outgoing { graph, plan, targets, source, .. } = outgoing;
     let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
     let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
     let descriptor = &targets.first().expect("a copy has one target").descriptor;
     let count = plan.count();
     let told = format!("copied {} blobs, {}", count.blobs, bytes(count.bytes));
-    Placed::of(to, descriptor, graph.facts(root), &**source, tags, told)
+    Placed::of(to, descriptor, graph.facts(root), Some(&**source), tags, told)
 }

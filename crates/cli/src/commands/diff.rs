@@ -145,6 +145,7 @@ fn references(context: &Context<'_>, a: &Opened, b: &Opened) -> Result<[Side; 2]
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(Graph::load(&*opened.source, at::load(context, false), &progress)?);
         let target = resolve_in(&graph, &*opened.source, &at::asked(&opened.location.pick))?;
+        graph.unread().verdict()?;
         Ok((graph, target))
     };
     let ((of_a, one), (of_b, other)) = (resolved(a)?, resolved(b)?);

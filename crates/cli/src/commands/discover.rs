@@ -102,8 +102,7 @@ impl Args {
             context
                 .warn(&format!("what refers to {} over more than {MOST_LEVELS} levels is not shown", tree.node.digest));
         }
-        context.answer(&self.filtered(tree))?;
-        Ok(Code::Done)
+        context.answer_of(&self.filtered(tree), &graph.unread())
     }
 
     fn from(&self, walk: &mut Walk<'_>, target: Target) -> Tree {
@@ -203,7 +202,7 @@ impl Walk<'_> {
 
 /// What a manifest itself says: a referrer's effective type, as registries list it (REFERRERS-5).
 fn told(mut node: Node, facts: &Facts, refers: bool) -> Node {
-    node.annotations = facts.annotations.clone();
+    node.annotations = facts.annotations.to_map();
     if refers {
         node.artifact_type = facts.artifact_type.clone();
         return node;

@@ -33,7 +33,7 @@ use crate::speak::{Answer, Context};
 EXAMPLES:
   ocistow du ./store
   ocistow du app.tar -v
-  ocistow du ./store --sort unique --format json | jq -r '.roots[:10][] | \"\\(.unique) \\(.reference)\"'")]
+  ocistow du ./store --sort unique --format json | jq -r '.roots[:10][] | [.unique, .tag]'")]
 pub struct Args {
     #[command(flatten)]
     at: At,
@@ -150,8 +150,7 @@ impl Args {
         for (digest, why) in &usage.broken {
             context.warn(&format!("{digest} cannot be read, so what it needs is not known: {why}"));
         }
-        context.answer(&self.told(&graph, &location.path, usage, context.verbose > 0))?;
-        Ok(Code::Done)
+        context.answer_of(&self.told(&graph, &location.path, usage, context.verbose > 0), &graph.unread())
     }
 
     fn told(&self, graph: &Graph, path: &Path, usage: Usage, verbose: bool) -> Told {

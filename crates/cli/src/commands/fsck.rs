@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use ocistow_graph::fsck::{Checked, Options, Problem, Report, Severity, Unread, examine};
+use ocistow_layout::directory::is_directory;
 use ocistow_layout::{Digest, Error, Kind, Result};
 use serde::Serialize;
 
@@ -54,7 +55,7 @@ impl Args {
         }
         let (report, repaired) = match self.repair_from.is_empty() {
             true => (self.check(context, &location.path)?, Vec::new()),
-            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path))?,
+            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path)?)?,
         };
         let (ok, verdict) = (report.ok(), report.verdict());
         let Report { checked, problems, unread } = report;
@@ -74,16 +75,16 @@ impl Args {
         let _held = at::hold(context, path, &progress)?;
         // What is odd about its marker is among the findings.
         let source = ocistow_layout::open(path, &progress)?;
-        Ok(examine(&*source, self.options(context, path), &progress)?.report())
+        Ok(examine(&*source, self.options(context, path)?, &progress)?.report())
     }
 
-    fn options(&self, context: &Context<'_>, path: &Path) -> Options {
-        Options {
+    fn options(&self, context: &Context<'_>, path: &Path) -> Result<Options> {
+        Ok(Options {
             threads: context.threads.get(),
-            archive: !path.is_dir(),
+            archive: !is_directory(path)?,
             complete: self.complete,
             allow_missing: self.allow_missing,
-        }
+        })
     }
 }
 

@@ -67,6 +67,8 @@ impl Args {
         let (graph, start) = self.read(context, &*source, &location)?;
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);
+        // What has a hole in it that is not in the layout is no picture of it.
+        graph.unread().verdict()?;
         let progress = context.progress("reading manifests", None);
         let scope = Scope { from: start.as_ref(), blobs: !self.no_blobs };
         let picture = ManuallyDrop::new(Picture::of(&graph, &*source, scope, &progress)?);

@@ -12,7 +12,7 @@ use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::along::Along;
-use super::export;
+use super::{export, tag};
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
 use crate::imported::Imported;
@@ -98,6 +98,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let (bundles, layout) = self.read()?;
+        self.renames.iter().try_for_each(|(_, new)| tag::judge(context, new))?;
         if self.expect.is_some() && bundles.len() > 1 {
             return Err(Error::new(Kind::Usage, "could not use --expect for several bundles")
                 .hint("import them one by one, each with its own digest"));

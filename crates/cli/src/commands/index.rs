@@ -46,7 +46,8 @@ EXAMPLES:
     /// What the index lists already stays as it is, and so does everything else in it.
     #[command(after_help = "\
 EXAMPLES:
-  ocistow index add ./store:app app-riscv64")]
+  ocistow index add ./store:app app-riscv64
+  ocistow index add ./store:app --merge app-windows")]
     Add(Add),
     /// Remove manifests from an index; the tag moves to the new one
     ///
@@ -82,8 +83,11 @@ struct Add {
     #[arg(value_name = "LOC:TAG")]
     location: OsString,
     /// What it lists from now on too: names or @DIGEST of the same layout
-    #[arg(value_name = "REF", required = true)]
+    #[arg(value_name = "REF", required_unless_present = "merge")]
     references: Vec<OsString>,
+    /// An index of the same layout, all of whose children it lists from now on too; repeat for more
+    #[arg(long, value_name = "REF")]
+    merge: Vec<OsString>,
     /// Take PATH as it is, whatever it contains, and LOC as a tag in it
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
@@ -144,7 +148,11 @@ impl Create {
 impl Add {
     fn run(&self, context: &Context<'_>) -> Result<Code> {
         change(context, &self.location, self.path.as_ref(), &mut |source, graph, bytes| {
-            with_children(bytes, listed(source, graph, &self.references)?)
+            let mut children = listed(source, graph, &self.references)?;
+            for reference in &self.merge {
+                children.extend(merged(source, graph, reference)?);
+            }
+            with_children(bytes, children)
         })
     }
 }
@@ -217,6 +225,20 @@ fn index(source: &dyn Source, graph: &Graph, tag: &str) -> Result<(Digest, Vec<u
     match node.facts(&found.digest)?.kind {
         ManifestKind::Index => Ok((found.digest.clone(), bytes)),
         kind => Err(Error::new(Kind::Usage, what()).because(format!("it is no index, but an {kind}"))),
+    }
+}
+
+/// The children of an index that is meant, as it lists them. Usage where it is none.
+fn merged(source: &dyn Source, graph: &Graph, reference: &OsString) -> Result<Vec<Descriptor>> {
+    let target = resolve_in(graph, source, &at::asked(&location::parse_pick(reference)?))?;
+    let digest = &target.descriptor.digest;
+    let node = read(source, &target.descriptor).0;
+    let facts = node.facts(digest)?;
+    match facts.kind {
+        ManifestKind::Index => Ok(facts.children().cloned().collect()),
+        kind => Err(Error::new(Kind::Usage, format!("could not merge {digest}"))
+            .because(format!("it is no index, but an {kind}"))
+            .hint("without --merge it is listed itself")),
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ocistow_graph::Artifact;
 use ocistow_graph::made::{EMPTY, EMPTY_CONTENT, UNKNOWN_ARTIFACT, described, empty_blob, empty_descriptor};
 use ocistow_layout::checked::MAX_MANIFEST;
+use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::media_type::is_media_type;
 use ocistow_layout::pack::{Packing, read_file, stage_directory, stage_file, stage_files};
 use ocistow_layout::title::{TITLE, Title, TitleError};
@@ -208,7 +209,7 @@ fn lies_in(layout: &Path, directory: &Path) -> bool {
 /// stands behind the file is no media type.
 fn file(argument: &OsStr) -> Result<(PathBuf, Option<String>)> {
     let whole = Path::new(argument);
-    if whole.symlink_metadata().is_ok() {
+    if is_there(whole)? {
         return Ok((whole.to_owned(), None));
     }
     let absent = |why| Error::io("open", whole, why);
@@ -230,7 +231,7 @@ fn file(argument: &OsStr) -> Result<(PathBuf, Option<String>)> {
 /// Reads the config's argument.
 fn config(argument: &OsStr) -> Result<(PathBuf, String)> {
     let (path, media_type) = file(argument)?;
-    if path.is_dir() {
+    if is_directory(&path)? {
         let what = format!("could not use {} as a config", path.display());
         return Err(Error::new(Kind::Usage, what).because("it is a directory"));
     }

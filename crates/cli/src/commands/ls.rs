@@ -97,8 +97,7 @@ impl Args {
         drop(progress);
         let mut listing = Listing::of(&found, &location.path)?;
         listing.manifests.retain(|row| self.filters.iter().all(|filter| row.passes(filter)));
-        context.answer(&listing)?;
-        Ok(Code::Done)
+        context.answer_of(&listing, &found.unread)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::Made;
 use ocistow_graph::made::MOST_WELCOME;
+use ocistow_graph::{Made, ReferrersAs};
 use ocistow_layout::directory::Directory;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Descriptor, Error, Kind, Result};
+use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 
 use super::at;
 use super::ingredients::{Ingredients, Recipe, artifact_type};
@@ -74,8 +74,8 @@ pub fn target(context: &Context<'_>, location: &OsString, path: Option<&Path>) -
 pub enum Aim<'a> {
     /// It gets a tag.
     Tag(&'a str),
-    /// It refers to a manifest.
-    Subject(&'a Descriptor),
+    /// It refers to a manifest, which is recorded in this way.
+    Subject(&'a Descriptor, ReferrersAs),
 }
 
 /// Stages what an artifact needs, makes it, and enters it into the layout at `path`.
@@ -88,7 +88,7 @@ pub fn make(
 ) -> Result<Code> {
     let (verb, doing, under, subject) = match aim {
         Aim::Tag(tag) => ("pushed", "pushing", Under::Name(tag), None),
-        Aim::Subject(subject) => ("attached", "attaching", Under::Nothing, Some(subject)),
+        Aim::Subject(subject, way) => ("attached", "attaching", Under::Subject(way), Some(subject)),
     };
     let mut told = recipe.told(verb);
     if let Some(subject) = subject {
@@ -111,7 +111,8 @@ pub fn make(
 
 /// Tells of a manifest that was entered into the layout at `path`.
 pub fn answer(context: &Context<'_>, path: &Path, made: &Made, tags: Vec<String>, told: String) -> Result<Code> {
-    let layout = Directory::open(path)?;
-    context.answer(&Placed::of(path, &made.entry(), Some(&made.facts), &layout, tags, told)?)?;
+    let layout = Directory::open(path).ok();
+    let layout = layout.as_ref().map(|layout| layout as &dyn Source);
+    context.answer(&Placed::of(path, &made.entry(), Some(&made.facts), layout, tags, told))?;
     Ok(Code::Done)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ocistow_graph::remove::{Removal, check, remove, unneeded};
 use ocistow_graph::{Asked, Graph};
 use ocistow_layout::deletion::Deletion;
+use ocistow_layout::directory::is_there;
 use ocistow_layout::edit::apply;
 use ocistow_layout::{Blob, Content, Digest, Error, IndexFile, Kind, Result};
 
@@ -160,8 +161,12 @@ fn publish(deletion: &mut Deletion<'_>, before: &IndexFile, removal: &Removal) -
 
 /// What a further argument means that has the layout in front of it too; `None` where it is a bare reference.
 fn further(path: &Path, word: &OsString) -> Result<Option<Pick>> {
-    let Ok(other) = location::parse(word, &OnDisk) else { return Ok(None) };
-    if other.pick.is_empty() || !other.path.exists() {
+    let other = match location::parse(word, &OnDisk) {
+        Err(why) if why.kind() == Kind::Failed => return Err(why),
+        Err(_) => return Ok(None),
+        Ok(other) => other,
+    };
+    if other.pick.is_empty() || !is_there(&other.path)? {
         return Ok(None);
     }
     if other.path.canonicalize().ok() == path.canonicalize().ok() {

@@ -76,8 +76,8 @@ impl Args {
         let (graph, target) = at::near(context, &*source, &location, self.platform.as_ref(), reach, false)?;
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);
-        context.answer(&shown_of(&graph, &*source, &location.path, &target?)?)?;
-        Ok(Code::Done)
+        // One that cannot be read may refer to it.
+        context.answer_of(&shown_of(&graph, &*source, &location.path, &target?)?, &graph.unread())
     }
 }
 
@@ -111,10 +111,10 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
     }
     let facts = graph.need(digest)?;
     let mut node = node.typed(facts);
-    node.annotations = facts.annotations.clone();
+    node.annotations = facts.annotations.to_map();
     node.size = facts.size;
     node.platform = match &descriptor.platform {
-        Some(platform) => Some(platform.clone()),
+        Some(platform) => Some((**platform).clone()),
         None => config_platform(source, facts)?,
     };
     let parts = |role: Role| -> Result<Option<Vec<Node>>> {

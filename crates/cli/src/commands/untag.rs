@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::Node;
 use ocistow_graph::graph::{Broken, read};
+use ocistow_layout::directory::is_there;
 use ocistow_layout::edit::Edit;
 use ocistow_layout::name::{Steps, look_up};
 use ocistow_layout::{Descriptor, Error, IndexFile, Kind, Result, Source};
@@ -82,9 +83,13 @@ impl Args {
 
 /// The name in a further argument that has the layout in front of it too; `None` where it is a bare name.
 fn further(path: &Path, word: &OsString) -> Result<Option<String>> {
-    let Ok(other) = location::parse(word, &OnDisk) else { return Ok(None) };
+    let other = match location::parse(word, &OnDisk) {
+        Err(why) if why.kind() == Kind::Failed => return Err(why),
+        Err(_) => return Ok(None),
+        Ok(other) => other,
+    };
     let Some(reference) = other.pick.reference else { return Ok(None) };
-    if !other.path.exists() {
+    if !is_there(&other.path)? {
         return Ok(None);
     }
     let same = other.path.canonicalize().ok() == path.canonicalize().ok();
@@ -109,7 +114,7 @@ fn refers(source: &dyn Source, entry: &Descriptor) -> Result<bool> {
 }
 
 fn unknown(path: &Path, index: &IndexFile, reference: &str) -> Error {
-    let mut there: Vec<&str> = index.entries().iter().filter_map(|entry| entry.pair.reference.as_deref()).collect();
+    let mut there: Vec<&str> = index.entries().iter().filter_map(|entry| entry.pair.exact()).collect();
     there.sort_unstable();
     there.dedup();
     let more = if there.len() > 10 { ", …" } else { "" };

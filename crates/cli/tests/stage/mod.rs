@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -44,7 +45,8 @@ impl Write for Kept {
     }
 }
 
-/// Runs a command line in the directory `base`, which `@` before a slash stands for.
+/// Runs a command line in the directory `base`, which `@` before a slash stands for; `{old}` is the digest of what is
+/// called so in the target.
 pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, String) {
     let at_base = format!("{}/", base.display());
     let said = Kept::default();
@@ -58,7 +60,11 @@ pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, Str
     if let Some(medium) = medium {
         world.medium = medium;
     }
-    let words = words.iter().map(|word| OsString::from(word.replace("@/", &at_base)));
+    let digest = |word: &str| draw(TARGET).digest(word.trim_matches(['{', '}'])).to_string();
+    let words = words.iter().map(|word| match word.starts_with('{') {
+        true => OsString::from(digest(word)),
+        false => OsString::from(word.replace("@/", &at_base)),
+    });
     let code = ocistow::run(std::iter::once(OsString::from("ocistow")).chain(words), &world);
     let text = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
     (code, text)
@@ -129,8 +135,28 @@ pub fn start(line: &str) -> TempDir {
             to_dir(&draw(&format!("{SOURCE}\n{hurt}")).memory, dir.path().join(name)).unwrap();
         }
     }
+    if line.starts_with("pull") {
+        pulled(dir.path());
+    }
     fs::write(dir.path().join("bundle.json"), done("show --raw @/target:1", dir.path())).unwrap();
     dir
+}
+
+/// An artifact of a directory, and a directory in which an older one lies.
+fn pulled(base: &Path) {
+    let files = [("kit/a", "a"), ("kit/in/b", "b"), ("kit/in/deep/c", "c"), ("kit/tool", "run")];
+    for (dir, added) in [("files", ""), ("out-old", " of before")] {
+        for (name, text) in files {
+            // One of them is new.
+            if name != "kit/in/deep/c" || added.is_empty() {
+                let path = base.join(dir).join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, format!("{text}{added}")).unwrap();
+            }
+        }
+    }
+    fs::set_permissions(base.join("files/kit/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    done("push @/target:kit @/files/kit --title kit", base);
 }
 
 pub fn clone(from: &Path, to: &Path) {
@@ -146,7 +172,7 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
     for entry in fs::read_dir(base).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "source" || name.starts_with("bundle.") {
+        if ["source", "files"].contains(&&*name) || name.starts_with("bundle.") {
             continue;
         }
         if path.is_file() {
@@ -159,6 +185,10 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
                 let bytes = fs::read(&path).unwrap();
                 state.insert(name.into(), ocistow_layout::Digest::of(&bytes).to_string());
             }
+            continue;
+        }
+        if name.starts_with("out") {
+            state.extend(written(base, &path));
             continue;
         }
         let (code, said) = run(&format!("fsck @/{name}"), base, None);
@@ -176,6 +206,14 @@ pub fn state(base: &Path) -> BTreeMap<PathBuf, String> {
         }
     }
     state
+}
+
+/// The files that were written back to a directory. What has a name of ours is litter.
+fn written(base: &Path, dir: &Path) -> BTreeMap<PathBuf, String> {
+    let ours = |entry: &walkdir::DirEntry| entry.file_name().to_string_lossy().starts_with(".ocistow-");
+    let all = walkdir::WalkDir::new(dir).min_depth(1).into_iter().filter_entry(|entry| !ours(entry));
+    let files = all.map(|entry| entry.unwrap().into_path()).filter(|path| path.is_file());
+    files.map(|path| (path.strip_prefix(base).unwrap().to_owned(), fs::read_to_string(&path).unwrap())).collect()
 }
 
 /// What a run leaves beside layouts and bundles.

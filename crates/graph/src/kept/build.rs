@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +11,14 @@ use ocistow_layout::cabinet::{Alone, Cabinet, Taking};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::stamp::Imprint;
+use ocistow_layout::threads::start;
 use ocistow_layout::{Descriptor, Digest, Error, Hasher, Kind, Result, Source, Watch, pieces};
 
 use super::row::{self, Child, Gist, Key, MAX_TYPE, Row, Shown, Span};
 use super::segment::Writer;
 use super::{HEAD, Head, Keeper, Kept, MAX_TROUBLED, Merged, Shelf, WORTH_HASHING, write_head, write_segment};
 use crate::facts::{Form, ManifestKind};
-use crate::graph::{self, ATTESTED, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
+use crate::graph::{self, ATTESTED, Broken, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
 use crate::manifest::Manifest;
 
 /// How many entries, or manifests, go from one thread to another at a time, and how many of those may wait.
@@ -85,10 +86,10 @@ fn build_in(
     let mut found = Found::default();
     let mut hasher = Hasher::Sha256(Default::default());
     let (mut sound, mut plain) = (Ok(false), true);
-    thread::scope(|scope| {
+    thread::scope(|scope| -> Result<()> {
         let (cut, coming) = mpsc::sync_channel::<Vec<(String, Range<u64>)>>(WAITING);
         let (sound, hasher, imprint) = (&mut sound, &mut hasher, &imprint);
-        scope.spawn(move || {
+        start(scope, move || {
             let mut batch = Vec::with_capacity(BATCH);
             *sound = pieces(
                 imprint,
@@ -107,11 +108,12 @@ fn build_in(
                 },
             );
             let _ = cut.send(batch);
-        });
+        })?;
         for (text, span) in coming.into_iter().flatten() {
-            plain = plain && found.enter(&text, span);
+            plain = plain && found.enter(text, span);
         }
-    });
+        Ok(())
+    })?;
     let sound = sound?;
     if !imprint.unchanged() {
         return Ok(None);
@@ -129,6 +131,9 @@ fn build_in(
     };
     let walk = Walk::new(source, load.threads, watch, &[])?;
     if sound && plain && found.learn(walk, old.as_ref())? {
+        if found.unread {
+            return Ok(None);
+        }
         found.settle();
         let Ok(segment) = write_segment(cabinet, alone, 0, &mut |writer| found.write(writer)) else { return Ok(None) };
         let (manifests, troubled) = (found.manifests(), found.troubled());
@@ -180,6 +185,8 @@ enum Seen {
     Odd,
     Absent,
     Broken,
+    /// The medium did not give it: the next time it may.
+    Unread,
 }
 
 impl Seen {
@@ -187,6 +194,7 @@ impl Seen {
         match node {
             Node::Present(manifest) => Self::manifest(&manifest),
             Node::Absent => Self::Absent,
+            Node::Broken(Broken::Unread(_)) => Self::Unread,
             Node::Broken(_) => Self::Broken,
         }
     }
@@ -272,6 +280,8 @@ pub(super) struct Found {
     /// (child, index)
     holders: Vec<(Id, Id)>,
     troubled: Vec<(Id, bool)>,
+    /// Whether the medium did not give one of them: then nothing of this is kept.
+    pub unread: bool,
     /// Whether it is about a change only: what was known before stays where it is.
     of_change: bool,
 }
@@ -303,8 +313,9 @@ impl Found {
 
     /// Takes in an entry of index.json. `false` where it is of a sort that is not kept: no descriptor, with its content in
     /// it, or of a layout whose referrers are listed nowhere.
-    pub fn enter(&mut self, text: &str, place: Range<u64>) -> bool {
-        let Ok(descriptor) = Descriptor::parse(text) else { return false };
+    pub fn enter(&mut self, text: String, place: Range<u64>) -> bool {
+        let whole = 0..text.len();
+        let Ok(descriptor) = Descriptor::parse_in(&Arc::new(text), whole) else { return false };
         let Ok(len) = u32::try_from(place.end - place.start) else { return false };
         if descriptor.data.is_some() || graph::is_cosigns(&descriptor) || self.keys.len() >= (NONE - 2) as usize {
             return false;
@@ -406,7 +417,7 @@ impl Found {
             let (found, coming) = mpsc::sync_channel(2 * WAITING);
             for stretch in order.chunks(share) {
                 let (found, wants) = (found.clone(), &wants);
-                scope.spawn(move || {
+                start(scope, move || {
                     for batch in stretch.chunks(BATCH) {
                         let read: Vec<_> =
                             walk.stretch(wants, batch).into_iter().map(|node| node.map(Seen::of)).collect();
@@ -415,7 +426,7 @@ impl Found {
                             return;
                         }
                     }
-                });
+                })?;
             }
             drop(found);
             let mut read = 0;
@@ -427,6 +438,7 @@ impl Found {
                         Some(Seen::Odd) => plain = false,
                         Some(Seen::Absent) => self.troubled.push((*id, true)),
                         Some(Seen::Broken) => self.troubled.push((*id, false)),
+                        Some(Seen::Unread) => self.unread = true,
                         None => return Err(Error::new(Kind::Interrupted, "interrupted")),
                     }
                 }

@@ -74,7 +74,7 @@ fn follow(cabinet: &Cabinet<'_>, alone: &Alone, layout: &Directory, change: &Cha
     let shelf = Shelf { head: next, segments };
     let mut found = Found::of_change();
     let mut plain = true;
-    if !(change.after.come(&mut |text, span| plain = plain && found.enter(text, span)) && plain) {
+    if !(change.after.come(&mut |text, span| plain = plain && found.enter(text.to_owned(), span)) && plain) {
         return None;
     }
     let mut arrived = HashSet::new();
@@ -93,7 +93,11 @@ fn follow(cabinet: &Cabinet<'_>, alone: &Alone, layout: &Directory, change: &Cha
         }
     }
     let walk = Walk::new(layout, 1, &Unwatched, &[]).ok()?;
-    if !found.learn(walk, Some(&shelf)).ok()? || !found.stands_alone(&shelf)? || !nothing_lost(&shelf, &found, gone)? {
+    if !found.learn(walk, Some(&shelf)).ok()?
+        || found.unread
+        || !found.stands_alone(&shelf)?
+        || !nothing_lost(&shelf, &found, gone)?
+    {
         return None;
     }
     found.settle();

@@ -4,6 +4,9 @@ use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::Scope;
 
+use crate::error::Result;
+use crate::threads::start;
+
 /// How much is handed over at a time.
 const PIECE: usize = 256 << 10;
 /// How many pieces are on their way: all the memory this takes.
@@ -18,13 +21,14 @@ pub(super) struct Ahead {
 }
 
 /// Reads `reader` ahead in a thread of `scope`, which ends with the stream or once the result is dropped.
-pub(super) fn ahead<'scope>(scope: &'scope Scope<'scope, '_>, mut reader: impl Read + Send + 'scope) -> Ahead {
+/// Failed where there is no thread to be had.
+pub(super) fn ahead<'scope>(scope: &'scope Scope<'scope, '_>, mut reader: impl Read + Send + 'scope) -> Result<Ahead> {
     let (give, full) = sync_channel(PIECES);
     let (empty, take) = channel::<Vec<u8>>();
     for _ in 0..PIECES {
         empty.send(Vec::new()).expect("its other end is here");
     }
-    scope.spawn(move || {
+    start(scope, move || {
         while let Ok(mut piece) = take.recv() {
             piece.resize(PIECE, 0);
             let mut got = 0;
@@ -48,8 +52,8 @@ pub(super) fn ahead<'scope>(scope: &'scope Scope<'scope, '_>, mut reader: impl R
                 _ => return,
             }
         }
-    });
-    Ahead { full, empty, piece: Vec::new(), at: 0 }
+    })?;
+    Ok(Ahead { full, empty, piece: Vec::new(), at: 0 })
 }
 
 impl BufRead for Ahead {

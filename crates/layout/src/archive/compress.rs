@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::error::{Error, Kind, Result};
+use crate::threads::none;
 
 /// The least of the tar in one frame, but for the last: less would cost ratio.
 pub const SHORTEST_FRAME: usize = 1 << 20;
@@ -92,6 +93,7 @@ impl Packer {
         let threads = threads.max(1);
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
+        let mut started_some = false;
         for _ in 0..threads {
             let queue = Arc::clone(&queue);
             let work = move || {
@@ -102,7 +104,12 @@ impl Packer {
                 }
             };
             let started = thread::Builder::new().name("compress".into()).spawn(work);
-            started.map_err(|why| Error::new(Kind::Failed, "could not start a thread").because(why))?;
+            match started {
+                // Those that there are do it all.
+                Err(_) if started_some => break,
+                started => drop(started.map_err(none)?),
+            }
+            started_some = true;
         }
         Ok(Self { jobs, away: VecDeque::new(), threads, spare: Vec::new() })
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::checked::pump;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Blob, Content, Done, Watch, Writing};
+use crate::threads;
 
 use super::compress::{Compression, LONGEST_FRAME, Packer, SHORTEST_FRAME};
 use super::offsets::{END_MARKER, Shape, blob_head, padding};
@@ -230,7 +231,7 @@ impl Stream {
             let _ = done.send(to.flush().map(|()| Vec::new()));
         };
         let started = thread::Builder::new().name("write".into()).spawn(work);
-        started.map_err(|why| Error::new(Kind::Failed, "could not start a thread").because(why))?;
+        started.map_err(threads::none)?;
         Ok(Self { to: send, back, away: 0 })
     }
 

@@ -98,7 +98,7 @@ pub fn pass(
     };
     let walked = match form {
         Form::PlainTar => walk(location, &mut Stream::buffered(unpacked), watch, &mut take),
-        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)), watch, &mut take)),
+        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)?), watch, &mut take)),
     }?;
     for (name, doubled) in &walked.doubled {
         let first = match name {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::medium::{Medium, cannot};
+use crate::place::{open, resolved};
 use crate::transaction::unique;
 use crate::writeback::{STRETCH, Writeback};
 
@@ -25,7 +26,10 @@ const KEPT: u64 = 64 << 20;
 
 /// A file that will be the target. Dropped before [`publish`](Self::publish), it is removed.
 pub struct Target<'a> {
+    /// What its user calls it.
     path: PathBuf,
+    /// Where that is.
+    place: PathBuf,
     temporary: PathBuf,
     file: Arc<File>,
     /// How much was written of each stretch that is not whole.
@@ -54,11 +58,12 @@ impl<'a> Target<'a> {
         let Some(name) = path.file_name() else {
             return Err(Error::new(Kind::Usage, format!("{:?} is no name of a file", path.display().to_string())));
         };
+        let place = resolved(&path).map_err(|why| Error::io("write", &path, why))?;
         let stem = [b".", &name.as_bytes()[..name.len().min(MAX_STEM)], b".ocistow-"].concat();
-        clear_litter(parent(&path), &stem, medium);
+        clear_litter(parent(&place), &stem, medium);
         loop {
             let own = [&stem, unique().as_bytes()].concat();
-            let temporary = parent(&path).join(OsStr::from_bytes(&own));
+            let temporary = parent(&place).join(OsStr::from_bytes(&own));
             let file = medium.create(&temporary).map_err(|why| Error::io("write", &path, why))?;
             // The lock tells others that this is no litter. Where there are no locks, nothing is cleared.
             let locked = file.try_lock().is_ok();
@@ -68,7 +73,7 @@ impl<'a> Target<'a> {
             }
             let (file, stretches) = (Arc::new(file), Mutex::default());
             let writeback = Writeback::keeping(KEPT);
-            return Ok(Self { path, temporary, file, stretches, writeback, existing, medium, published: false });
+            return Ok(Self { path, place, temporary, file, stretches, writeback, existing, medium, published: false });
         }
     }
 
@@ -104,28 +109,28 @@ impl<'a> Target<'a> {
         let replaced = self.existing == Existing::Replace && self.exchanged()?;
         if !replaced {
             let moved = match self.existing {
-                Existing::Replace => self.medium.rename(&self.temporary, &self.path),
-                Existing::Keep => self.medium.rename_new(&self.temporary, &self.path),
+                Existing::Replace => self.medium.rename(&self.temporary, &self.place),
+                Existing::Keep => self.medium.rename_new(&self.temporary, &self.place),
             };
             moved.map_err(|why| match why.kind() {
                 io::ErrorKind::AlreadyExists => exists(&self.path),
                 _ => self.failed(why),
             })?;
         }
-        let synced = self.medium.sync_dir(parent(&self.path)).map_err(|why| self.failed(why));
+        let synced = self.medium.sync_dir(parent(&self.place)).map_err(|why| self.failed(why));
         match (&synced, replaced) {
             (Ok(()), false) => self.published = true,
             // What was replaced is what has the temporary name now, and goes with it.
             (Ok(()), true) => {}
-            (Err(_), true) => drop(self.medium.exchange(&self.temporary, &self.path)),
-            (Err(_), false) => drop(self.medium.rename(&self.path, &self.temporary)),
+            (Err(_), true) => drop(self.medium.exchange(&self.temporary, &self.place)),
+            (Err(_), false) => drop(self.medium.rename(&self.place, &self.temporary)),
         }
         synced
     }
 
     /// Swaps the new file with the one that is there; `false` where there is none, or that cannot be done here.
     fn exchanged(&self) -> Result<bool> {
-        match self.medium.exchange(&self.temporary, &self.path) {
+        match self.medium.exchange(&self.temporary, &self.place) {
             Ok(()) => Ok(true),
             Err(why) if why.kind() == io::ErrorKind::NotFound || cannot(&why) => Ok(false),
             Err(why) => Err(self.failed(why)),
@@ -160,14 +165,11 @@ fn parent(path: &Path) -> &Path {
 
 /// Removes temporary files that nobody holds. Never fails: litter can wait.
 fn clear_litter(dir: &Path, stem: &[u8], medium: &dyn Medium) {
-    let careful = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if !entry.file_name().as_bytes().starts_with(stem) {
             continue;
         }
-        let opened = OpenOptions::new().read(true).custom_flags(careful).open(entry.path());
-        if let Ok(file) = opened
-            && file.metadata().is_ok_and(|meta| meta.is_file())
+        if let Ok(file) = open(&entry.path(), rustix::fs::OFlags::RDONLY)
             && file.try_lock().is_ok()
         {
             let _ = medium.unlink(&entry.path());
