@@ -130,7 +130,8 @@ fn layout(bytes: &[u8], facts: &Facts) {
         assert_eq!(&new.digest, &digest);
         let read = Facts::read(new.form.media_type(), &digest, &made.bytes).unwrap();
         assert_eq!(&read, new, "what was made is read as it was meant");
-        assert_eq!(serde_json::from_slice::<Value>(&made.bytes).map(|value| value.is_object()).ok(), Some(true));
+        let taken = |bytes| serde_json::from_slice::<Value>(bytes).is_ok();
+        assert!(taken(&made.bytes) || !taken(bytes), "another parser does not take what was made");
         let Ok(entering) = conversion.enter(None, &memory) else { continue };
         let mut there = memory.clone();
         there.index = apply(&there.index().unwrap(), &entering.import.edits).unwrap();

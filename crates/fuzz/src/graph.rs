@@ -8,14 +8,17 @@ use ocistow_graph::convert::{Family, convert};
 use ocistow_graph::fsck::{self, Problem, Severity};
 use ocistow_graph::resolve::{Asked, resolve_in};
 use ocistow_graph::sweep::{self, sweep};
-use ocistow_graph::{Graph, Load, Request, import, plan};
+use ocistow_graph::{Graph, Keeper, Load, Reach, Request, import, plan};
 use ocistow_layout::archive::Compression;
+use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::edit::apply;
 use ocistow_layout::holdings::Lying;
+use ocistow_layout::medium::Disk;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Blob, Digest, Kind, Source, Unwatched, checked};
-use ocistow_testkit::draw;
+use ocistow_testkit::{draw, to_dir};
 
+use crate::kept::tree;
 use crate::{LOAD, carried, scratch};
 
 /// The most lines drawn: what takes more to go wrong takes too long to be found.
@@ -43,6 +46,9 @@ pub fn run(bytes: &[u8]) {
     }
     if flag(6) {
         converted(layout, &graph, flag(7));
+    }
+    if flag(7) {
+        near(layout, &graph);
     }
 }
 
@@ -109,6 +115,25 @@ fn drawing(steps: &[[u8; 3]]) -> String {
         extra(line);
     }
     text
+}
+
+/// What is found by what is kept is what is found by reading everything.
+fn near(layout: &Memory, whole: &Graph) {
+    let (path, cache) = (scratch::path("layout"), scratch::path("cache"));
+    to_dir(layout, &path).unwrap();
+    let source = ocistow_layout::open(&path, &Unwatched).unwrap();
+    let keeper = Keeper::new(Cabinet::of(&path, Some(&cache), &Disk)).always();
+    let reaches =
+        [Reach::Itself, Reach::Referrers { levels: 60, children: true }, Reach::Everything { subjects: true }];
+    for (digest, reach) in whole.nodes().into_keys().zip(reaches.into_iter().cycle()) {
+        let asked = [Asked::Digest(digest.clone())];
+        let near = Graph::near(&*source, &asked, reach, &keeper, LOAD, &Unwatched).unwrap();
+        assert_eq!(near.node(digest), whole.node(digest), "{digest}");
+        assert_eq!(near.tags_of(digest), whole.tags_of(digest), "{digest}");
+        if reach != Reach::Itself {
+            assert_eq!(tree(&near, digest), tree(whole, digest), "{digest} {reach:?}");
+        }
+    }
 }
 
 /// Errors that examining a layout finds.

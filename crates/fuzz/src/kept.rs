@@ -245,7 +245,7 @@ thread_local! {
 }
 
 /// All edges that lead to a digest, over any number of referrers.
-fn tree(graph: &Graph, digest: &Digest) -> BTreeSet<Edge> {
+pub(crate) fn tree(graph: &Graph, digest: &Digest) -> BTreeSet<Edge> {
     let mut found = BTreeSet::new();
     let (mut stack, mut met) = (vec![digest.clone()], BTreeSet::new());
     while let Some(next) = stack.pop() {

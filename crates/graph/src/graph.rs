@@ -704,6 +704,8 @@ impl<'s> Walk<'s> {
     /// The nodes of a stretch of one level, which is in order of digests; some are left out where the
     /// watcher asked to stop.
     pub fn stretch(&self, level: &[Want<'_>], stretch: &[usize]) -> Vec<Option<Node>> {
+        // What is not in order would be taken for absent.
+        debug_assert!(stretch.is_sorted_by_key(|at| &level[*at].digest));
         let mut nodes: Vec<Option<Node>> = vec![None; stretch.len()];
         let place = |digest: &Digest| stretch.binary_search_by_key(&digest, |at| &level[*at].digest).ok();
         let want: BTreeSet<Digest> = stretch.iter().map(|at| level[*at].digest.clone()).collect();

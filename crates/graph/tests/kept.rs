@@ -600,6 +600,27 @@ fn layouts_of_all_sorts_of_oddness_are_read_as_without() {
     }
 }
 
+/// Found by fuzzing: what is looked up by other keys than it is read by was not found at the first time.
+#[test]
+fn referrers_with_longer_digests_are_found_from_the_first_time_on() {
+    for n in 0..8 {
+        let (place, world) = Place::drawn(&format!(
+            "image app:{n} = base [linux/amd64]
+             sha512 refer sig -> app : application/x.sig
+             sha512 refer sigsig -> sig : application/x.sig
+             sha512 image long:long = base
+             refer of-long -> long : application/x.sig"
+        ));
+        let (source, app) = (place.open(), world.digest("app"));
+        let near = place.near(&*source, &Asked::Digest(app.clone()), ALL);
+        assert_eq!(tree(&near, &app).len(), 2, "{n}");
+        let counting = Watched::of(&*source);
+        place.near(&counting, &Asked::Digest(app), Reach::Itself);
+        assert_eq!(counting.opened().len(), 1, "{n}: nothing has to be read again");
+        agrees(&place);
+    }
+}
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }

@@ -387,8 +387,12 @@ impl Found {
                 }
             }
             level.retain(|(id, _)| self.said[*id as usize].is_none());
-            // As they lie in our bundles, and so that the threads have a stretch each.
+            // As they lie in our bundles, and so that the threads have a stretch each: in order of digests, which is
+            // that of the keys where all are sha256.
             level.sort_unstable_by_key(|(id, _)| self.keys[*id as usize]);
+            if !self.long.is_empty() {
+                level.sort_by_cached_key(|(id, _)| self.digest(*id));
+            }
             if !self.read_level(&walk, &level)? {
                 return Ok(false);
             }
