@@ -201,6 +201,8 @@ fn enter(
     let carried: Vec<Blob> = plan.order().cloned().collect();
     carry(*source, Box::new(Incoming(&transaction)), &carried, &plan.inline, context.threads.get(), progress)?;
     let mut again = Again::new(context);
+    // Somebody may be making a list that what arrives has to be in.
+    transaction.keep_index()?;
     loop {
         let (published, bundle, moved) = match writable(path)? {
             None => (transaction.publish_new(&carried, plan.bundle_index()), Some(plan.bundle()), Vec::new()),

@@ -41,6 +41,10 @@ pub fn enter(
 ) -> Result<Vec<String>> {
     transaction.put(&made.blob(), Content::Bytes(&made.bytes))?;
     let mut again = Again::new(context);
+    if made.facts.subject.is_some() {
+        // Somebody may be making the list that it has to be in.
+        transaction.keep_index()?;
+    }
     loop {
         let there = writable(path)?;
         let target = standing(there.as_ref().map(|there| there as &dyn Source))?;

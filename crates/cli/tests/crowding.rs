@@ -46,14 +46,14 @@ fn crowded() -> (TempDir, Digest) {
     (dir, world.digest("dead"))
 }
 
-/// A disk on which somebody acts right before each call that `when` picks.
+/// A disk on which somebody acts right before each call that `when` picks; calls for open files have no path.
 fn acting(
     when: impl Fn(&str, &Path) -> bool + Send + Sync + 'static,
     act: impl Fn(usize) + Send + Sync + 'static,
 ) -> Box<dyn Medium> {
     let turns = AtomicUsize::new(0);
     Box::new(Told(move |call: &str, paths: &[&Path]| {
-        if paths.first().is_some_and(|path| when(call, path)) {
+        if when(call, paths.first().copied().unwrap_or(Path::new(""))) {
             act(turns.fetch_add(1, Ordering::SeqCst));
         }
         Ok(())
@@ -89,6 +89,40 @@ fn who_is_overtaken_again_and_again_gets_his_turn() {
         assert_eq!(code, 0, "{line}: {said}");
         let said = done("fsck @/store", dir.path());
         assert!(!said.contains("stale-fallback"), "{line}: {said}");
+    }
+}
+
+/// The first list of a subject is made while something else comes to refer to it: it is in that list, whoever was first.
+#[test]
+fn the_first_list_has_all_who_come_at_that_moment() {
+    const ATTACH: &str = "attach @/store:base --artifact-type application/x.note @/note --title note";
+    for (line, other) in [
+        (ATTACH.to_owned(), format!("{ATTACH} --annotation by=other --referrers-as tags")),
+        (format!("{ATTACH} --referrers-as both"), format!("{ATTACH} --annotation by=other")),
+        ("import @/refers @/store".to_owned(), format!("{ATTACH} --referrers-as tags")),
+        ("copy @/refers:base @/store".to_owned(), format!("{ATTACH} --referrers-as tags")),
+        (format!("{ATTACH} --referrers-as tags"), "import @/refers @/store".to_owned()),
+    ] {
+        let (dir, _) = crowded();
+        let base = dir.path().to_owned();
+        fs::write(base.join("note"), "note").unwrap();
+        let refers = draw("image base:base = common [linux/amd64]\nrefer sig -> base : application/x.sig");
+        to_dir(&refers.memory, base.join("refers")).unwrap();
+        let told = other.clone();
+        let medium = acting(
+            |call, _| call == "sync_file",
+            move |turn| {
+                if turn == 0 {
+                    done(&other, &base);
+                }
+            },
+        );
+        let (code, said) = run(&line, dir.path(), Some(medium));
+        assert_eq!(code, 0, "{line}: {said}");
+        let said = done("fsck @/store", dir.path());
+        assert!(!said.contains("stale-fallback"), "{line}, and {told} meanwhile: {said}");
+        let said = done("ls @/store --all", dir.path());
+        assert!(said.contains("store:sha256-"), "{line}, and {told} meanwhile: {said}");
     }
 }
 

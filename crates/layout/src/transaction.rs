@@ -592,11 +592,13 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Keeps every other transaction from publishing until this one has, or is dropped: for whoever decides again
-    /// after Conflict, so that he is not overtaken for ever. What has to be read or staged at length is better done
-    /// before. Tools that know no locks may still change index.json.
+    /// Keeps every other transaction from publishing until this one has, or is dropped: for whoever decides on what
+    /// nobody may add to meanwhile, or decides again after Conflict, so that he is not overtaken for ever. Waits for the
+    /// disk first: what was put is on it then. What has to be read or staged at length is better done before. Tools that
+    /// know no locks may still change index.json.
     pub fn keep_index(&mut self) -> Result<()> {
         if self.index.is_none() {
+            self.wait_for_disk(&locked(&self.staged))?;
             self.index = Some(self.locks.index(&self._content)?);
         }
         Ok(())
@@ -766,7 +768,7 @@ impl<'a> Transaction<'a> {
                 medium.sync_all(whole).map_err(failed)?;
             }
         }
-        self.barrier.store(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.barrier.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Ok(())
     }
 
@@ -945,17 +947,21 @@ impl<'a> Transaction<'a> {
             }
         }
         // What lies there, what is put in its place, and index.json as it would be without us.
-        let (mut there, mut ours, mut theirs) = (first.clone(), decided.bytes.clone(), first.clone());
-        for turn in 0..REPLAYS {
+        let mut again: Option<(IndexFile, Vec<u8>, IndexFile)> = None;
+        for _ in 0..REPLAYS {
             let came_out = self.exchange(&new, &at, out).map_err(failed)?;
+            let there = again.as_ref().map_or(first, |(there, ..)| there);
             if holds(&came_out, there.bytes()).map_err(failed)? {
-                return Ok(turn == 0);
+                return Ok(again.is_none());
             }
+            let afresh = || (first.clone(), decided.bytes.clone(), first.clone());
+            let (there, ours, mut theirs) = again.take().unwrap_or_else(afresh);
             // Somebody who does not know our locks wrote in between. What he wrote goes back at once: who reads
             // index.json now, and writes it later, would take it away.
-            let now = match std::mem::replace(out, Out::Nothing) {
+            let now = match out {
                 Out::At(old) => {
-                    let upon = self.exchange(&old, &at, &mut Out::Nothing).map_err(failed)?;
+                    let upon = self.exchange(old, &at, &mut Out::Nothing).map_err(failed)?;
+                    *out = Out::Nothing;
                     // Somebody may have written on ours meanwhile.
                     if let Some(upon) = settled(upon, &ours).map_err(failed)? {
                         theirs = merge(&IndexFile::parse(ours)?, upon?, &theirs)?;
@@ -969,7 +975,7 @@ impl<'a> Transaction<'a> {
             theirs = merge(&there, now.clone(), &theirs)?;
             let edited = change(&theirs)?;
             (new, _) = self.staged_index(&edited.bytes)?;
-            (there, ours) = (now, edited.bytes);
+            again = Some((now, edited.bytes, theirs));
         }
         let what = format!("could not write {}", at.display());
         Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))

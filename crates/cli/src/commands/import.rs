@@ -206,6 +206,8 @@ impl Args {
             }
         }
         let mut again = Again::new(context);
+        // Somebody may be making a list that what arrives has to be in.
+        transaction.keep_index()?;
         loop {
             let target = writable(layout)?;
             let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
