@@ -2,13 +2,17 @@
 
 mod bombs;
 mod change;
+mod crowd;
+mod docker;
 mod guide;
 mod hostile;
 mod interop;
 mod kill;
 mod making;
+mod naming;
 mod odd;
 mod readme;
+mod referrers;
 mod run;
 mod samples;
 #[path = "../crates/cli/tests/stage/mod.rs"]

@@ -324,6 +324,101 @@ fn what_cannot_be_meant_makes_nothing() {
     assert!(!bench.folder().join("lay").exists());
 }
 
+/// A file of a system's own has content and no size: nobody can tell when it is read to its end.
+#[test]
+fn what_says_to_be_empty_and_is_not_is_never_stored_as_empty() {
+    let bench = Bench::new();
+    bench.done("push lay:v1 a.txt");
+    let before = bench.tree("lay");
+    for line in [
+        "push lay:v2 /proc/version --title x",
+        "push lay:v2 a.txt --config /proc/version:x/y",
+        "attach lay:v1 --artifact-type a/b /proc/version --title x",
+        "blob push lay /proc/version",
+        "manifest push lay:v2 /proc/version",
+        "push lay:v2 a.txt --annotation-file /proc/version",
+    ] {
+        let ran = bench.run(line).ended(1);
+        assert!(ran.err.contains("could not read /proc/version") && ran.err.contains("no size"), "{ran}");
+        assert_eq!(bench.tree("lay"), before, "{line}");
+    }
+    bench.write("empty", "");
+    bench.done("push lay:v2 empty");
+}
+
+/// Every command that names or makes something in a layout that is there.
+#[test]
+fn what_is_no_name_type_or_key_changes_nothing() {
+    let bench = Bench::new();
+    bench.done(&format!("copy {} lay", fixture("hello:1.0")));
+    bench.done("export lay -o lay.tar");
+    bench.write("m.json", bench.done("show --raw lay:1.0 --platform linux/amd64").text());
+    bench.write("notes.json", r#"{"$manifest":{"a b":"c"}}"#);
+    let long = "x".repeat(256);
+    let names = [
+        "tag lay:1.0 NAME",
+        "tag lay:1.0 fine NAME",
+        "push lay:NAME a.txt",
+        "manifest push lay:NAME m.json",
+        "index create lay:NAME 1.0",
+        "index add lay:NAME 1.0",
+        "index rm lay:NAME sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "convert lay:1.0 NAME --to docker",
+        "copy lay:1.0 lay:NAME",
+        "copy lay.tar:1.0 new:NAME",
+        "copy lay:1.0 new.tar:NAME",
+        "import lay.tar lay --tag 1.0=NAME",
+        "import lay.tar new --tag 1.0=fine --tag 1.0=NAME",
+    ];
+    let bad = [".x", "x/", "a//b", "host/x:"];
+    let mut table: Vec<(i32, String, &str)> = Vec::new();
+    for line in names {
+        table.extend(bad.map(|name| (2, line.replace("NAME", name), "as a name")));
+    }
+    for made in ["attach lay:1.0 --artifact-type a/b", "push lay:new"] {
+        for (words, why) in [
+            ("a.txt:b", "as a media type"),
+            ("a.txt --title ../x", "lead upwards"),
+            ("a.txt --title /x", "absolute"),
+            ("a.txt --title LONG", "longer than 255"),
+            ("a.txt ./a.txt", "twice"),
+            ("d d/y", "lies in it"),
+            ("a.txt --annotation =x", "key of an annotation"),
+            ("a.txt --annotation k=1 --annotation k=2", "twice"),
+            ("a.txt --annotation-file notes.json", "no key"),
+            ("a.txt --config d:x/y", "it is a directory"),
+        ] {
+            table.push((2, format!("{made} {words}").replace("LONG", &long), why));
+        }
+    }
+    for (line, why) in [
+        ("attach lay:1.0 --artifact-type b a.txt", "--artifact-type"),
+        ("push lay:new a.txt --artifact-type b", "--artifact-type"),
+        ("index create lay:new 1.0 --artifact-type b", "--artifact-type"),
+        ("index create lay:new 1.0 --annotation =x", "key of an annotation"),
+        ("index create lay:new 1.0 -a k=1 -a k=2", "twice"),
+        ("import lay.tar lay --tag 1.0", "OLD=NEW"),
+        ("export lay:1.0 --platform linux/arm64 --as docker -o new.tar --name a/b:tag", "name of a repository"),
+        ("export lay:1.0 --platform linux/arm64 --as docker -o new.tar --name Upper", "name of a repository"),
+        ("export lay:1.0 --platform linux/arm64 --as docker -o new.tar --name example.com/", "name of a repository"),
+        ("plan lay:1.0 --platform linux/arm64 --as docker --name a//b", "name of a repository"),
+    ] {
+        table.push((2, line.to_owned(), why));
+    }
+    let before = bench.tree(".");
+    for (code, line, why) in table {
+        let ran = bench.run(&line).ended(code);
+        assert!(ran.err.contains(why), "{ran}");
+        assert_eq!(bench.tree("."), before, "{line}");
+    }
+    // A name that others left there can still be named, to be rid of it.
+    let index = bench.read("lay/index.json").replace("\"1.0\"", "\".x\"");
+    bench.write("lay/index.json", index);
+    bench.done("tag lay:.x fine");
+    bench.done("untag lay:.x");
+    bench.done("resolve lay:fine");
+}
+
 #[test]
 fn attach_refers_to_what_is_named() {
     let bench = Bench::new();
@@ -435,6 +530,61 @@ fn pull_says_what_it_cannot_give() {
     assert_eq!(bench.read("d/x"), "hi\n", "the directory itself may be named by a link");
 }
 
+/// Somebody's links in the directory that is pulled into lead nowhere.
+#[test]
+fn pull_writes_through_no_link_in_its_directory() {
+    let bench = Bench::new();
+    bench.write("titles.json", json!({"a.txt": {TITLE: "new"}, "b.txt": {TITLE: "sub/b"}}).to_string());
+    bench.done("push lay:deep a.txt b.txt --annotation-file titles.json");
+    for (tag, title) in [("below", "sub/x"), ("file", "x"), ("dir", "d")] {
+        let what = if tag == "dir" { "d".to_owned() } else { format!("a.txt --title {title}") };
+        bench.done(&format!("push lay:{tag} {what}"));
+    }
+    bench.write("elsewhere/kept", "kept");
+    bench.write("out/other", "other");
+    for (name, to) in [("sub", "../elsewhere"), ("x", "../elsewhere/kept"), ("d", "../elsewhere")] {
+        symlink(to, bench.folder().join("out").join(name)).expect("there is room");
+    }
+    let before = (bench.tree("out"), bench.tree("elsewhere"));
+    for tag in ["below", "file", "dir", "deep"] {
+        let ran = bench.run(&format!("pull lay:{tag} -o out")).ended(1);
+        assert!(ran.err.contains("it is a link, and nothing is written through a link"), "{ran}");
+        assert_eq!((bench.tree("out"), bench.tree("elsewhere")), before, "{tag}: all files, or none");
+    }
+}
+
+#[test]
+fn cat_prints_a_layer_by_its_place_or_title() {
+    let bench = Bench::new();
+    bench.done("push lay:v1 a.txt b.txt");
+    assert_eq!(bench.done("cat lay:v1 --layer 2").text(), "two");
+    assert_eq!(bench.done("cat lay:v1 --title a.txt").text(), "hi\n");
+    assert_eq!(bench.done("cat lay --layer 1").text(), "hi\n", "the only root is meant");
+    for (words, code, why) in [
+        ("lay:v1 --layer 3", 3, "could not find layer 3"),
+        ("lay:v1 --layer 0", 2, "0"),
+        ("lay:v1 --title c.txt", 3, "no layer has that title"),
+        ("lay:v1 --title a.txt --layer 1", 2, "cannot be used with"),
+    ] {
+        let refused = bench.run(&format!("cat {words}")).ended(code);
+        assert!(refused.err.contains(why) && refused.out.is_empty(), "{refused}");
+    }
+    bench.run(&format!("cat lay@{} --layer 1", Digest::of(b"two"))).ended(2);
+
+    let hello = fixture("hello:1.0");
+    let index = bench.run(&format!("cat {hello} --layer 1")).ended(3);
+    assert!(index.err.contains("hint: --platform"), "{index}");
+    let layer = bench.done(&format!("cat {hello} --platform linux/arm64 --layer 2"));
+    let shown = bench.done(&format!("show {hello} --platform linux/arm64 --format json")).json();
+    assert_eq!(shown["layers"][1]["digest"], Digest::of(&layer.out).to_string());
+    let manifest = bench.done(&format!("cat {hello} --platform linux/arm64"));
+    assert_eq!(shown["digest"], Digest::of(&manifest.out).to_string());
+
+    bench.artifact("twice", &[json!({TITLE: "one"}), json!({TITLE: "one"})]);
+    let twice = bench.run("cat twice:made --title one").ended(4);
+    assert!(twice.err.contains("hint: --layer"), "{twice}");
+}
+
 #[test]
 fn manifests_and_blobs_are_stored_as_they_are() {
     let bench = Bench::new();
@@ -481,6 +631,38 @@ fn manifests_and_blobs_are_stored_as_they_are() {
     assert_eq!(found["referrers"].as_array().map(Vec::len), Some(1));
 }
 
+/// ORAS-ARTIFACT-6, DOCKER-COMPAT-7
+#[test]
+fn convert_makes_old_referrers_anew_and_refuses_the_first_schema() {
+    let bench = Bench::new();
+    let subject = bench.digest("push lay:v1 a.txt");
+    let size = bench.done("show --raw lay:v1").out.len();
+    let old = json!({"mediaType": "application/vnd.cncf.oras.artifact.manifest.v1+json", "artifactType": "a/sbom",
+        "blobs": [{"mediaType": "text/plain", "digest": Digest::of(b"hi\n").to_string(), "size": 3}],
+        "subject": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject, "size": size}});
+    bench.write("old.json", old.to_string());
+    let old = bench.digest("manifest push lay old.json");
+    let told = bench.done("convert lay:v1 --referrers");
+    assert!(told.err.contains("1 manifest that refers to it was of a withdrawn form"), "{told}");
+    assert!(told.text().contains("is of that form already, 1 manifest made"), "{told}");
+    let referrers = bench.done("discover lay:v1 --format json").json();
+    let referrers = referrers["referrers"].as_array().expect("a list");
+    assert_eq!(referrers.len(), 1);
+    assert_ne!(referrers[0]["digest"], old);
+    assert_eq!(referrers[0]["artifactType"], "a/sbom");
+    assert_eq!(bench.done("convert lay:v1 --referrers").err, "");
+    bench.done("fsck lay");
+
+    bench.write("first.json", r#"{"schemaVersion":1,"name":"a","tag":"b","fsLayers":[],"history":[]}"#);
+    let refused = bench.run("manifest push lay:first first.json").ended(4);
+    assert!(refused.err.contains("Docker's first schema"), "{refused}");
+    let first = bench.digest("blob push lay first.json");
+    let before = bench.read("lay/index.json");
+    let refused = bench.run(&format!("convert lay@{first}")).ended(1);
+    assert!(refused.err.contains("whose layers and config have to be made anew"), "{refused}");
+    assert_eq!(bench.read("lay/index.json"), before);
+}
+
 #[test]
 fn indexes_are_made_and_changed() {
     let bench = Bench::new();
@@ -509,6 +691,12 @@ fn indexes_are_made_and_changed() {
     let added = bench.done(&format!("index add hello:new @{arm} art amd"));
     assert!(added.err.contains("note: new moved to"), "{added}");
     assert_eq!(own("show --raw hello:new"), whole, "there and back again");
+    bench.done(&format!("index rm hello:new {arm} {art}"));
+    bench.done("index add hello:new art --merge 1.0");
+    assert_eq!(bench.manifest("hello:new")["manifests"].as_array().map(Vec::len), Some(3), "what is there stays");
+    assert_eq!(own("resolve hello:new --platform linux/arm64"), arm);
+    bench.run("index add hello:new --merge amd").ended(2);
+    bench.run("index add hello:new").ended(2);
     bench.done("fsck hello");
 
     let signed = bench.done(&format!("index rm hello:1.0 {arm}"));

@@ -1,5 +1,6 @@
 //! Deciding again when somebody else has changed what it was decided on.
 
+use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Error, Kind, Result};
 
 use crate::speak::Context;
@@ -27,5 +28,12 @@ impl<'c> Again<'c> {
         self.left -= 1;
         self.context.log(&format!("{}: deciding again", why.chain()));
         Ok(())
+    }
+
+    /// The same, and from now on nobody else of ours changes it until the transaction is over: who is overtaken once by
+    /// each of many others would never be done.
+    pub fn undisturbed_after(&mut self, why: Error, transaction: &mut Transaction<'_>) -> Result<()> {
+        self.after(why)?;
+        transaction.keep_index()
     }
 }

@@ -66,7 +66,8 @@ EXAMPLES:
     ocistow attach ./store:report --artifact-type application/spdx+json sbom.json
 
 EXIT CODES:
-  0 done   1 failed   2 usage   3 not found   4 integrity   5 incomplete   7 different   130 interrupted";
+  0 done   1 failed   2 usage   3 not found   4 integrity   5 incomplete   7 different
+  130 interrupted";
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]

@@ -183,7 +183,7 @@ fn planned(
 }
 
 /// A transaction that only takes blobs; it is published by somebody else.
-struct Incoming<'t, 'a>(&'t Transaction<'a>);
+pub struct Incoming<'t, 'a>(pub &'t Transaction<'a>);
 
 impl Writing for Incoming<'_, '_> {
     fn put(&self, blob: &Blob, content: Content<'_>) -> Result<()> {

@@ -3,16 +3,20 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ocistow_graph::{Graph, Moved, Plan, ReferrersAs, import};
 use ocistow_layout::archive::{self, ArchiveSink, Compression, Existing, StreamSink};
 use ocistow_layout::carry::carry;
-use ocistow_layout::directory::{Directory, is_directory, is_there};
-use ocistow_layout::transaction::{Adopt, DirectorySink, Options};
-use ocistow_layout::{Digest, Done, Error, Kind, Outline, Result, Sink, Source};
+use ocistow_layout::directory::{is_directory, is_there};
+use ocistow_layout::lock::Held;
+use ocistow_layout::transaction::{Adopt, Options, Transaction, writable};
+use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Sink, Source};
 
+use crate::again::Again;
+use crate::arrival::Incoming;
 use crate::location::{self, OnDisk};
+use crate::progress::Progress;
 use crate::speak::Context;
 
 /// Where to.
@@ -133,9 +137,6 @@ pub struct Written {
     pub done: Done,
 }
 
-/// How often somebody else may change what a merging was decided on.
-const TRIES: usize = 20;
-
 /// What is written.
 pub struct Cargo<'a> {
     /// Where content comes from.
@@ -148,61 +149,74 @@ pub struct Cargo<'a> {
     pub members: Vec<(String, Vec<u8>)>,
     /// What comes into a layout that exists under another name: (old, new).
     pub renames: Vec<(String, String)>,
+    /// What keeps others from deleting from where it comes from.
+    pub held: Option<&'a Held>,
 }
 
 /// Carries the cargo to its destination. On `Err` the destination has no new name.
 pub fn write(context: &Context<'_>, cargo: &Cargo<'_>, to: &Destination, manner: Manner) -> Result<Written> {
-    for _ in 1..TRIES {
-        match once(context, cargo, to, manner) {
-            Err(why) if why.kind() == Kind::Conflict => context.log(&format!("{}: deciding again", why.chain())),
-            done => return done,
-        }
-    }
-    once(context, cargo, to, manner)
-}
-
-fn once(context: &Context<'_>, cargo: &Cargo<'_>, to: &Destination, manner: Manner) -> Result<Written> {
-    let Cargo { source, graph, plan, members, renames } = cargo;
+    let Cargo { source, plan, members, .. } = cargo;
     let verb = if to.is_archive() { "exporting" } else { "copying" };
     let progress = context.progress(verb, Some(plan.count()));
     let threads = context.threads.get();
     let packing =
         |compression| archive::Options { compression, threads, medium: &*context.world.medium, watch: &progress };
-    let bundle = Some(plan.bundle());
-    let mut inline = plan.inline.clone();
-    let (sink, outline, bundle, moved): (Box<dyn Sink<'_> + '_>, Outline, _, Vec<Moved>) = match to {
+    let sink: Box<dyn Sink<'_> + '_> = match to {
         Destination::Stream(compression) => {
             if let Ok(pipe) = std::io::stdout().as_fd().try_clone_to_owned() {
                 archive::widen_pipe(&pipe);
             }
-            let sink = StreamSink::new(Box::new(context.content().clone()), packing(*compression));
-            (Box::new(sink), plan.outline(members.clone()), bundle, Vec::new())
+            Box::new(StreamSink::new(Box::new(context.content().clone()), packing(*compression)))
         }
         Destination::Archive(path, compression) => {
             let existing = if manner.force { Existing::Replace } else { Existing::Keep };
-            let sink = ArchiveSink::new(path, existing, packing(*compression));
-            (Box::new(sink), plan.outline(members.clone()), bundle, Vec::new())
+            Box::new(ArchiveSink::new(path, existing, packing(*compression)))
         }
-        Destination::Directory(path) => {
-            let adopt = if manner.link { Adopt::Link } else { Adopt::Copy };
-            let options = Options { adopt, trust: manner.trust, ..context.writing(&progress) };
-            let sink = DirectorySink { path: path.clone(), options };
-            match Directory::open(path) {
-                Ok(target) => {
-                    let import = import(plan, graph, &target, renames)?;
-                    let outline = plan.outline_into(&import);
-                    inline.extend(import.inline);
-                    (Box::new(sink), outline, None, import.moved)
-                }
-                Err(why) if why.kind() == Kind::NotFound => {
-                    (Box::new(sink), plan.outline(members.clone()), bundle, Vec::new())
-                }
-                Err(why) => return Err(why),
-            }
-        }
+        Destination::Directory(path) => return enter(context, cargo, path, manner, &progress),
     };
+    let outline = plan.outline(members.clone());
     let blobs = outline.blobs.clone();
     let writing = sink.begin(outline)?;
-    let done = carry(*source, writing, &blobs, &inline, threads, &progress)?;
-    Ok(Written { bundle, moved, done })
+    let done = carry(*source, writing, &blobs, &plan.inline, threads, &progress)?;
+    Ok(Written { bundle: Some(plan.bundle()), moved: Vec::new(), done })
+}
+
+/// Carries the cargo into a layout in a directory, which is made where there is none. What becomes of its index.json is
+/// decided once all is carried, and again where somebody else was faster.
+fn enter(
+    context: &Context<'_>,
+    cargo: &Cargo<'_>,
+    path: &Path,
+    manner: Manner,
+    progress: &Progress<'_>,
+) -> Result<Written> {
+    let Cargo { source, graph, plan, renames, held, .. } = cargo;
+    // What would be refused then is refused now.
+    if let Some(target) = writable(path)? {
+        import(plan, graph, &target, renames)?;
+    }
+    let adopt = if manner.link { Adopt::Link } else { Adopt::Copy };
+    let options = Options { adopt, trust: manner.trust, held: *held, ..context.writing(progress) };
+    let mut transaction = Transaction::begin(path, options)?;
+    let carried: Vec<Blob> = plan.order().cloned().collect();
+    carry(*source, Box::new(Incoming(&transaction)), &carried, &plan.inline, context.threads.get(), progress)?;
+    let mut again = Again::new(context);
+    loop {
+        let (published, bundle, moved) = match writable(path)? {
+            None => (transaction.publish_new(&carried, plan.bundle_index()), Some(plan.bundle()), Vec::new()),
+            Some(target) => {
+                let import = import(plan, graph, &target, renames)?;
+                for (digest, bytes) in &import.inline {
+                    let list = Blob { digest: digest.clone(), size: bytes.len() as u64 };
+                    transaction.put(&list, Content::Bytes(bytes))?;
+                }
+                let order = plan.outline_into(&import).blobs;
+                (transaction.publish(&order, &import.edits), None, import.moved)
+            }
+        };
+        match published {
+            Ok(done) => return Ok(Written { bundle, moved, done }),
+            Err(why) => again.undisturbed_after(why, &mut transaction)?,
+        }
+    }
 }

@@ -3,25 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ocistow_graph::Made;
+use ocistow_graph::{Asked, Graph, Import, Made, Reach, ReferrersAs};
 use ocistow_layout::edit::{Edit, names};
 use ocistow_layout::index::EMPTY_INDEX;
 use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Kind, Result, Source};
+use ocistow_layout::{Blob, Content, Digest, IndexFile, Result, Source, Unwatched};
 
+use crate::again::Again;
+use crate::commands::at;
 use crate::commands::export::moved;
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
-
-/// How often somebody else may change what something was decided on.
-pub const TRIES: usize = 20;
 
 /// The name that something gets.
 #[derive(Debug, Clone, Copy)]
 pub enum Under<'n> {
     /// None.
     Nothing,
+    /// None: it is found by what it refers to, which is recorded in this way.
+    Subject(ReferrersAs),
     /// This reference, whatever it stood for.
     Name(&'n str),
     /// This reference, in the place of what it was made of: Conflict where that is not there any more.
@@ -39,12 +40,13 @@ pub fn enter(
     under: Under<'_>,
 ) -> Result<Vec<String>> {
     transaction.put(&made.blob(), Content::Bytes(&made.bytes))?;
-    let mut tries = 0;
+    let mut again = Again::new(context);
     loop {
         let there = writable(path)?;
         let target = standing(there.as_ref().map(|there| there as &dyn Source))?;
         let import = match under {
-            Under::Nothing => made.enter(None, &target)?,
+            Under::Nothing | Under::Subject(ReferrersAs::Entries) => made.enter(None, &target)?,
+            Under::Subject(way) => attach(context, path, made, way, &target)?,
             Under::Name(reference) => made.enter(Some(reference), &target)?,
             Under::InPlaceOf(reference, old) => made.replace(old, reference, &target)?,
         };
@@ -61,11 +63,8 @@ pub fn enter(
         // It may be large, and is read again.
         drop(target);
         match transaction.publish(&order, &import.edits) {
-            Err(why) if why.kind() == Kind::Conflict && tries < TRIES && !matches!(under, Under::InPlaceOf(..)) => {
-                tries += 1;
-                context.log(&format!("{}: deciding again", why.chain()));
-            }
-            Err(why) => return Err(why),
+            Err(why) if matches!(under, Under::InPlaceOf(..)) => return Err(why),
+            Err(why) => again.undisturbed_after(why, transaction)?,
             Ok(_) => {
                 context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                 moved(context, &import.moved);
@@ -73,6 +72,20 @@ pub fn enter(
             }
         }
     }
+}
+
+/// Decides how a referrer comes in with a list of all that refer to the same.
+fn attach(context: &Context<'_>, path: &Path, made: &Made, way: ReferrersAs, target: &Meanwhile<'_>) -> Result<Import> {
+    let Some((there, subject)) = target.under.zip(made.facts.subject.as_ref()) else {
+        return made.attach(way, &[], target);
+    };
+    let (asked, reach) = ([Asked::Digest(subject.digest.clone())], Reach::Referrers { levels: 1, children: false });
+    let graph = Graph::near(there, &asked, reach, &context.keeper(path), at::load(context, false), &Unwatched)?;
+    graph.unread().verdict()?;
+    let edges = graph.referrers(&subject.digest).iter().filter_map(|edge| graph.facts(&edge.referrer));
+    // What only a tag or an entry says, no list does (REFERRERS-15).
+    let own = edges.filter(|facts| facts.subject.as_ref().is_some_and(|own| own.digest == subject.digest));
+    made.attach(way, &own.collect::<Vec<_>>(), target)
 }
 
 /// A layout as it stands; an empty one where there is none.

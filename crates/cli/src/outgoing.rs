@@ -25,7 +25,7 @@ pub struct Outgoing {
     /// What is carried.
     pub plan: Plan,
     /// Nothing is deleted from the layout while this is held.
-    _held: Option<Held>,
+    pub held: Option<Held>,
 }
 
 /// Decides what leaves the layout at `path`: what was asked for, every entry if nothing was, and what goes
@@ -62,7 +62,7 @@ pub fn outgoing(
     drop(progress);
     warn_of_unreadable(context, &graph, &plan);
     tell_of_generated(context, &*source, &plan);
-    Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, _held: held })
+    Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, held })
 }
 
 /// An untagged entry that is damaged may be a referrer of what is carried: nobody can tell.

@@ -42,11 +42,16 @@ impl Placed {
     }
 }
 
+/// How many of its names are told to people.
+const MOST_NAMED: usize = 4;
+
 impl Answer for Placed {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
-        match self.tags.first() {
-            Some(tag) => writeln!(out, "{}  {}", look.bold(&shown(tag)), self.node.digest)?,
-            None => writeln!(out, "{}", look.bold(&self.node.digest.to_string()))?,
+        let (named, more) = self.tags.split_at(self.tags.len().min(MOST_NAMED));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        match named.is_empty() {
+            false => writeln!(out, "{}{more}  {}", look.bold(&shown(&named.join(", "))), self.node.digest)?,
+            true => writeln!(out, "{}", look.bold(&self.node.digest.to_string()))?,
         }
         if self.told.is_empty() { Ok(()) } else { writeln!(out, "{}", shown(&self.told)) }
     }

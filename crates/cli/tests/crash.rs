@@ -230,6 +230,8 @@ survives! {
     push_of_a_directory_survives: 1, "push @/target:app @/source --title source";
     push_into_a_new_layout_survives: 1, "push @/new:app @/bundle.tar.gz --title bundle";
     attach_survives: 1, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    attach_with_a_list_survives:
+        1, "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
     manifest_push_survives: 1, "manifest push @/target:again - < @/bundle.json";
     index_create_survives: 1, "index create @/target:1 pair late";
     index_add_survives: 1, "index add @/target:pair late";

@@ -183,6 +183,7 @@ refuses! {
     push_of_a_directory_fails_whole: "push @/target:app @/source --title source";
     push_into_a_new_layout_fails_whole: "push @/new:app @/bundle.tar.gz --title bundle";
     attach_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note";
+    attach_with_a_list_fails_whole: "attach @/target:1 --artifact-type application/x.note @/bundle.tar.gz --title note --referrers-as tags";
     manifest_push_fails_whole: "manifest push @/target:again - < @/bundle.json";
     index_create_fails_whole: "index create @/target:1 pair late";
     index_add_fails_whole: "index add @/target:pair late";

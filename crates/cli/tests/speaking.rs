@@ -659,7 +659,7 @@ fn convert_tells_what_became_of_what_and_who_stays_behind() {
     assert!(said.err.contains("1 manifest refers to the old digests still; --referrers"), "{}", said.err);
     assert_eq!(place.run("resolve STORE:1").done().out.trim(), old, "the old one keeps its name");
     let said = place.run("convert STORE:1 --referrers").done();
-    assert_eq!(said.out, format!("1  {new}\nconverted from {old}, 2 manifests made\n"));
+    assert_eq!(said.out, format!("1, new  {new}\nconverted from {old}, 2 manifests made\n"));
     assert!(said.err.contains(&format!("signatures over {old} do not apply to {new}")), "{}", said.err);
     assert!(said.err.contains(&format!("1 moved to {new}, it was {old}")), "{}", said.err);
     assert_eq!(place.run("discover STORE:1 --format json").json()["referrers"].as_array().map(Vec::len), Some(1));
@@ -668,6 +668,9 @@ fn convert_tells_what_became_of_what_and_who_stays_behind() {
     let said = place.run("convert STORE:1 --referrers").done();
     assert_eq!((said.out.contains("is of that form already"), said.err.as_str()), (true, ""));
     assert_eq!(std::fs::read(place.path.join("index.json")).expect("it is there"), before);
+    let said = place.run("convert STORE:1 again").done();
+    assert!(said.out.starts_with("1, again, new  "), "every name it has now is told: {}", said.out);
+    let before = std::fs::read(place.path.join("index.json")).expect("it is there");
     // Of an artifact the answer has the subject.
     assert_eq!(place.run("convert STORE@<sig> --format json").done().json()["subject"]["digest"], old);
     for (line, code) in [
@@ -682,4 +685,13 @@ fn convert_tells_what_became_of_what_and_who_stays_behind() {
     }
     let archive = place.archive();
     assert_eq!(run(&["convert".into(), format!("{}:1", archive.display())]).code, 2);
+    // What only containerd's entry says stays, and that is told.
+    let place = Place::new("docker app:1 = base\ncontainerd scan -> app : application/x.scan\ncosign app.sig");
+    let said = place.run("convert STORE:1 --referrers").done();
+    assert!(
+        said.err.contains("1 manifest refers to the old digests still; they do not say so themselves"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("1 manifest refers to the new digests now; signatures over"), "{}", said.err);
 }

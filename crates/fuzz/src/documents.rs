@@ -67,9 +67,8 @@ fn descriptor(text: &str, value: Option<&Value>) {
         let annotations = members.get("annotations").and_then(Value::as_object);
         let strings =
             annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-        let ours = descriptor.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let ordered: std::collections::BTreeMap<&str, &str> = strings.collect();
-        assert!(ours.eq(ordered), "{:?}", descriptor.annotations);
+        assert!(descriptor.annotations.iter().eq(ordered), "{:?}", descriptor.annotations);
     }
     if let Some(Ok(data)) = descriptor.embedded() {
         assert_eq!(data.len() as u64, descriptor.size);

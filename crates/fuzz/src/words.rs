@@ -11,7 +11,7 @@ use ocistow_graph::Selector;
 use ocistow_layout::archive::Compression;
 use ocistow_layout::name::{Pair, docker_normal, fallback_subject, is_fallback_tag, is_ref_name, is_tag, split_full};
 use ocistow_layout::title::Title;
-use ocistow_layout::{Digest, Kind, json, media_type};
+use ocistow_layout::{Digest, Kind, Result, json, media_type};
 
 /// The body.
 pub fn run(bytes: &[u8]) {
@@ -126,10 +126,10 @@ fn others(text: &str) {
 struct Drawn(fn(&[u8]) -> bool);
 
 impl Exists for Drawn {
-    fn exists(&self, path: &Path) -> bool {
-        (self.0)(path.as_os_str().as_bytes())
+    fn exists(&self, path: &Path) -> Result<bool> {
+        Ok((self.0)(path.as_os_str().as_bytes()))
     }
-    fn is_dir(&self, path: &Path) -> bool {
+    fn is_dir(&self, path: &Path) -> Result<bool> {
         self.exists(path)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
 
-use crate::facts::{Facts, Form, ManifestKind, Part, Role};
+use crate::facts::{DOCKER_CONFIG, Facts, Form, ManifestKind, OCI_CONFIG, Part, Role};
 use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
 use crate::platform::Selector;
 
@@ -337,10 +337,11 @@ pub(crate) fn is_attestation(child: &Descriptor) -> bool {
     child.annotation(ATTESTATION).is_some()
 }
 
-/// The platform in an image's config; `None` where it is no image, says none, or its config is wrong. Failed where the
-/// medium does not give it.
+/// The platform in an image's config, which an artifact may have too; `None` where there is no such config, it says none,
+/// or is wrong. Failed where the medium does not give it.
 pub fn config_platform(source: &dyn Source, facts: &Facts) -> Result<Option<Platform>> {
-    let Some(config) = facts.config().filter(|_| facts.kind == ManifestKind::Image) else { return Ok(None) };
+    let of_image = |config: &&Descriptor| [OCI_CONFIG, DOCKER_CONFIG].contains(&config.media_type.as_str());
+    let Some(config) = facts.config().filter(of_image) else { return Ok(None) };
     let bytes = match checked::read(source, &config.digest, MAX_MANIFEST) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => embedded(config).unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::edit::Edit;
-use ocistow_layout::index::entry_text;
+use ocistow_layout::index::{INDEX_TYPE, entry_text};
 use ocistow_layout::json::{self, Array, Object};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::name::Pair;
@@ -58,6 +58,8 @@ pub struct Conversion {
     pub absent: BTreeSet<Digest>,
     /// Referrers that were made anew, or got another tag.
     pub attached: BTreeSet<Digest>,
+    /// Referrers of a withdrawn form whose subject stays what it is: what they became stands in their place.
+    pub replaced: BTreeSet<Digest>,
     /// Referrers that stay with what was converted.
     pub left: BTreeSet<Digest>,
     /// What was made, parts before wholes.
@@ -66,6 +68,8 @@ pub struct Conversion {
     blobs: BTreeMap<Digest, &'static [u8]>,
     /// The entries that stood for what was asked for.
     standing: Vec<Entry>,
+    /// The entries that stood for each of `replaced`, with what they stand for now.
+    replacing: Vec<(Entry, Descriptor)>,
     /// The entries that referrers get, lists of them included.
     along: Vec<Entry>,
     /// The content of those lists.
@@ -97,10 +101,14 @@ pub fn convert(
     let converted: Vec<Digest> = work.became.keys().cloned().collect();
     let mut along = Vec::new();
     let mut attached = BTreeSet::new();
+    let mut replaced = BTreeSet::new();
     if referrers {
-        let mut next = converted.clone();
+        let mut next: Vec<Digest> = work.met.iter().cloned().collect();
+        let mut asked = BTreeSet::new();
         while let Some(subject) = next.pop() {
-            next.extend(work.attach(&subject, &mut along, &mut attached)?);
+            if asked.insert(subject.clone()) {
+                next.extend(work.attach(&subject, &mut along, &mut attached, &mut replaced)?);
+            }
         }
     }
     let mut left = BTreeSet::new();
@@ -119,8 +127,22 @@ pub fn convert(
     let standing = target.places.iter().map(entry).collect::<Result<_>>()?;
     let mut lists = BTreeMap::new();
     work.lists(&mut along, &mut lists);
+    let mut replacing = Vec::new();
+    for old in &replaced {
+        let new = &work.made[work.became[old]];
+        let own = graph.index().entries().iter();
+        let own = own.filter_map(|entry| Some((entry.descriptor.as_ref().ok()?, &entry.pair)));
+        let before = replacing.len();
+        replacing.extend(own.filter(|(descriptor, _)| descriptor.digest == *old).map(|(descriptor, pair)| {
+            (Entry { descriptor: descriptor.clone(), pair: pair.clone() }, redirected(descriptor, &new.facts))
+        }));
+        if replacing.len() == before {
+            along.push(named(&new.entry(), Pair::default()));
+        }
+    }
     let Work { made, blobs, absent, .. } = work;
-    Ok(Conversion { old: root.clone(), new, absent, attached, left, made, blobs, standing, along, lists })
+    let old = root.clone();
+    Ok(Conversion { old, new, absent, attached, replaced, left, made, blobs, standing, replacing, along, lists })
 }
 
 impl Conversion {
@@ -139,23 +161,28 @@ impl Conversion {
     pub fn enter(&self, name: Option<&str>, target: &dyn Source) -> Result<Entering> {
         let mut entries = self.along.clone();
         let mut names = Vec::new();
-        let mut gone = Vec::new();
+        let mut replacing = self.replacing.clone();
+        let mut replaced = self.replaced.clone();
         if let Some(name) = name {
             entries.push(named(&self.new, Pair::written(name)));
             names.push((name.to_owned(), name.to_owned()));
-        } else {
-            let made = self.root().map(|made| &made.facts);
-            for entry in &self.standing {
-                let descriptor =
-                    made.map_or_else(|| entry.descriptor.clone(), |new| redirected(&entry.descriptor, new));
-                if entry.pair.is_empty() && made.is_some() {
-                    gone.push(Edit::Remove { digest: self.old.digest.clone(), pair: Pair::default() });
-                }
-                entries.push(named(&descriptor, entry.pair.clone()));
-            }
+        } else if let Some(made) = self.root() {
+            let new = |entry: &Entry| (entry.clone(), redirected(&entry.descriptor, &made.facts));
+            replacing.extend(self.standing.iter().map(new));
+            replaced.insert(self.old.digest.clone());
             if self.standing.is_empty() {
                 entries.push(named(&self.new, Pair::default()));
             }
+        }
+        let mut gone = Vec::new();
+        let mut expected: BTreeMap<&Pair, &Digest> = BTreeMap::new();
+        for (old, new) in &replacing {
+            if old.pair.is_empty() {
+                gone.push(Edit::Remove { digest: old.descriptor.digest.clone(), pair: Pair::default() });
+            } else {
+                expected.insert(&old.pair, &old.descriptor.digest);
+            }
+            entries.push(named(new, old.pair.clone()));
         }
         // It arrives as from a layout that has nothing else.
         let texts: Vec<&str> = entries.iter().map(|entry| entry.descriptor.text()).collect();
@@ -174,13 +201,13 @@ impl Conversion {
         let mut import = import(&plan, &graph, target, &names)?;
         for edit in &mut import.edits {
             if let Edit::Set { pair, expect, .. } = edit
-                && name.is_none()
-                && self.standing.iter().any(|entry| entry.pair == *pair)
+                && let Some(old) = expected.get(pair)
             {
-                *expect = Some(Some(self.old.digest.clone()));
+                *expect = Some(Some((*old).clone()));
             }
         }
         import.edits.extend(gone);
+        unlist(&mut import, &replaced);
         let lists = import.inline.iter().chain(&self.lists);
         let lists = lists.filter(|(digest, _)| !import.dropped.contains(digest));
         let mut written: Vec<(Blob, Vec<u8>)> =
@@ -190,6 +217,27 @@ impl Conversion {
         let mut met = BTreeSet::new();
         written.retain(|(blob, _)| met.insert(blob.digest.clone()));
         Ok(Entering { import, written })
+    }
+}
+
+/// Takes what was replaced out of the lists that change.
+fn unlist(import: &mut Import, replaced: &BTreeSet<Digest>) {
+    for (digest, bytes) in std::mem::take(&mut import.inline) {
+        let facts = Facts::read_list(INDEX_TYPE, &digest, &bytes).expect("a list that was just made is one");
+        if !facts.children().any(|child| replaced.contains(&child.digest)) {
+            import.inline.insert(digest, bytes);
+            continue;
+        }
+        let stays = facts.children().filter(|child| !replaced.contains(&child.digest));
+        let fewer = list::made(stays.map(Descriptor::text));
+        for edit in &mut import.edits {
+            if let Edit::Set { entry, .. } | Edit::Add { entry } = edit
+                && entry.digest == digest
+            {
+                **entry = list::entry(entry, &fewer);
+            }
+        }
+        import.inline.insert(Digest::of(&fewer), fewer);
     }
 }
 
@@ -307,23 +355,26 @@ impl<'g> Work<'g> {
         Ok(())
     }
 
-    /// Converts everything that says of itself that it refers to `subject`, which became something else; what does
-    /// by a tag gets another one. Gives what has to be asked for referrers next.
+    /// Converts everything that says of itself that it refers to `subject`, if that became something else or the referrer
+    /// is of a withdrawn form; what refers to it by a tag gets another one. Gives what has to be asked for referrers
+    /// next.
     fn attach(
         &mut self,
         subject: &Digest,
         along: &mut Vec<Entry>,
         attached: &mut BTreeSet<Digest>,
+        replaced: &mut BTreeSet<Digest>,
     ) -> Result<Vec<Digest>> {
-        let Some(&new) = self.became.get(subject) else { return Ok(Vec::new()) };
-        let new = self.made[new].facts.digest.clone();
-        let before: BTreeSet<Digest> = self.became.keys().cloned().collect();
+        let new = self.became.get(subject).map(|made| self.made[*made].facts.digest.clone());
+        let mut next = Vec::new();
         for edge in self.graph.referrers(subject) {
+            next.push(edge.referrer.clone());
             match edge.dialect {
                 // Containerd's says it at its one entry, which cannot say two things.
                 Dialect::Containerd | Dialect::Attestation => {}
                 Dialect::CosignTag => {
-                    along.extend(self.retagged(&edge.referrer, subject, &new));
+                    let Some(new) = &new else { continue };
+                    along.extend(self.retagged(&edge.referrer, subject, new));
                     attached.insert(edge.referrer.clone());
                 }
                 _ => {
@@ -335,14 +386,18 @@ impl<'g> Work<'g> {
                     let descriptor = Descriptor::new(facts.form.media_type(), facts.digest.clone(), facts.size);
                     // Docker's forms refer to nothing.
                     self.all_of(&descriptor, Family::Oci)?;
-                    if let Some(made) = self.became.get(&edge.referrer) {
-                        along.push(named(&self.made[*made].entry(), Pair::default()));
-                        attached.insert(edge.referrer.clone());
+                    match (self.became.get(&edge.referrer), &new) {
+                        (Some(made), Some(_)) => {
+                            along.push(named(&self.made[*made].entry(), Pair::default()));
+                            attached.insert(edge.referrer.clone());
+                        }
+                        (Some(_), None) => drop(replaced.insert(edge.referrer.clone())),
+                        (None, _) => {}
                     }
                 }
             }
         }
-        Ok(self.became.keys().filter(|digest| !before.contains(digest)).cloned().collect())
+        Ok(next)
     }
 
     /// The entries that have one of cosign's tags about `old`, about `new`.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ocistow_layout::index::INDEX_TYPE;
+use ocistow_layout::index::{INDEX_TYPE, entry_text};
 use ocistow_layout::json::{self, Object};
+use ocistow_layout::name::Pair;
 use ocistow_layout::{Descriptor, Digest};
 
 use crate::facts::Facts;
 use crate::graph::About;
+use crate::plan::Entry;
 
 /// Those that say a subject themselves, by whatever a list about that subject may be known by.
 pub fn referring<'f>(facts: impl Iterator<Item = &'f Facts>) -> BTreeMap<About, Vec<&'f Facts>> {
@@ -25,6 +27,15 @@ pub fn referring<'f>(facts: impl Iterator<Item = &'f Facts>) -> BTreeMap<About, 
 pub fn made<'d>(members: impl Iterator<Item = &'d str>) -> Vec<u8> {
     let members: Vec<String> = members.map(json::compact).collect();
     format!("{{\"schemaVersion\":2,\"mediaType\":\"{INDEX_TYPE}\",\"manifests\":[{}]}}", members.join(",")).into_bytes()
+}
+
+/// A list of these referrers, in this order, and its entry of index.json under the fallback tag `tag`.
+pub fn under_tag<'f>(tag: String, referrers: impl Iterator<Item = &'f Facts>) -> (Entry, Vec<u8>) {
+    let members: Vec<String> = referrers.map(member).collect();
+    let bytes = made(members.iter().map(String::as_str));
+    let pair = Pair { image: None, reference: Some(tag) };
+    let text = entry_text(&Descriptor::new(INDEX_TYPE, Digest::of(&bytes), bytes.len() as u64), &pair);
+    (Entry { descriptor: Descriptor::parse(&text).expect("a list's entry is a descriptor"), pair }, bytes)
 }
 
 /// The entry of index.json for a list made new: `old` with another digest and size.

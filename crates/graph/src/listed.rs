@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ocistow_layout::index::{INDEX_TYPE, entry_text};
-use ocistow_layout::name::Pair;
-use ocistow_layout::{Blob, Descriptor, Digest, Source};
+use ocistow_layout::{Blob, Digest, Source};
 
 use crate::bundle;
 use crate::facts::Facts;
 use crate::graph::{About, Graph, about};
 use crate::list;
-use crate::plan::{Entry, Plan};
+use crate::plan::Plan;
 
 /// Where a bundle says who refers to what. Lists that go along are kept true in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,12 +53,9 @@ pub fn record(plan: &mut Plan, graph: &Graph, source: &dyn Source, way: Referrer
         .collect();
     let mut entries = std::mem::take(&mut plan.entries);
     for (tag, referrers) in referrers.into_iter().filter(|(tag, _)| !there.contains(tag)) {
-        let members: Vec<String> = referrers.values().map(|facts| list::member(facts)).collect();
-        let bytes = list::made(members.iter().map(String::as_str));
-        let blob = Blob { digest: Digest::of(&bytes), size: bytes.len() as u64 };
-        let pair = Pair { image: None, reference: Some(tag) };
-        let text = entry_text(&Descriptor::new(INDEX_TYPE, blob.digest.clone(), blob.size), &pair);
-        entries.push(Entry { descriptor: Descriptor::parse(&text).expect("a list's entry is a descriptor"), pair });
+        let (entry, bytes) = list::under_tag(tag, referrers.values().copied());
+        let blob = Blob { digest: entry.descriptor.digest.clone(), size: entry.descriptor.size };
+        entries.push(entry);
         if let Err(at) = plan.manifests.binary_search_by(|known| known.digest.cmp(&blob.digest)) {
             if !matches!(source.size(&blob.digest), Ok(Some(_))) {
                 plan.inline.insert(blob.digest.clone(), bytes);

@@ -19,6 +19,8 @@ use crate::graph::{
     ATTESTATION, ATTESTED, CONTAINERD_SUBJECT, COSIGN_KIND, COSIGN_KINDS, Graph, Load, OLAREG_SUBJECT, PROPOSED_SUBJECT,
 };
 use crate::import::{Import, import};
+use crate::list;
+use crate::listed::ReferrersAs;
 use crate::plan::{Entry, Plan};
 
 /// The media type of the empty config, and of the empty layer.
@@ -235,18 +237,50 @@ impl Made {
     /// Decides how it comes into `target`: under `reference`, which then stands for nothing else, or without a name.
     /// Lists of referrers that `target` has are kept true. As [`import`].
     pub fn enter(&self, reference: Option<&str>, target: &dyn Source) -> Result<Import> {
-        // It arrives as from a layout that has nothing else.
-        let mut alone = Memory::default();
-        alone.blobs.insert(self.facts.digest.clone(), self.bytes.clone());
         let pair = reference.map(Pair::written).unwrap_or_default();
-        let named = Descriptor::parse(&entry_text(&self.entry(), &pair));
-        let entry = Entry { descriptor: named.expect("an entry with a name is a descriptor"), pair };
-        alone.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entry.descriptor.text()).into_bytes();
-        let graph = Graph::load(&alone, Load { threads: 1, scan_blobs: false }, &Unwatched)?;
-        let plan = Plan { entries: vec![entry], manifests: vec![self.blob()], ..Plan::default() };
         let names: Vec<(String, String)> =
             reference.map(|name| (name.to_owned(), name.to_owned())).into_iter().collect();
-        import(&plan, &graph, target, &names)
+        self.arrive(vec![named(&self.entry(), pair)], BTreeMap::new(), &names, target)
+    }
+
+    /// Decides how it comes into `target` as a referrer, recorded in that way. `others` refer to the same subject: where
+    /// `target` has no list yet and one is made, they are in it. As [`import`].
+    pub fn attach(&self, way: ReferrersAs, others: &[&Facts], target: &dyn Source) -> Result<Import> {
+        let Some(subject) = self.facts.subject.as_ref().filter(|_| way != ReferrersAs::Entries) else {
+            return self.enter(None, target);
+        };
+        let mut listed: Vec<&Facts> = others.iter().copied().chain([&self.facts]).collect();
+        listed.sort_by(|one, other| one.digest.cmp(&other.digest));
+        listed.dedup_by(|one, other| one.digest == other.digest);
+        let (entry, bytes) = list::under_tag(subject.digest.fallback_tag(), listed.into_iter());
+        let digest = entry.descriptor.digest.clone();
+        let mut entries = vec![entry];
+        if way == ReferrersAs::Both {
+            entries.push(named(&self.entry(), Pair::default()));
+        }
+        let mut import = self.arrive(entries, BTreeMap::from([(digest.clone(), bytes.clone())]), &[], target)?;
+        if !import.dropped.contains(&digest) {
+            import.inline.insert(digest, bytes);
+        }
+        Ok(import)
+    }
+
+    /// Decides how it arrives in `target`, as from a layout that has these entries and nothing else.
+    fn arrive(
+        &self,
+        entries: Vec<Entry>,
+        lists: BTreeMap<Digest, Vec<u8>>,
+        names: &[(String, String)],
+        target: &dyn Source,
+    ) -> Result<Import> {
+        let texts: Vec<&str> = entries.iter().map(|entry| entry.descriptor.text()).collect();
+        let index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", texts.join(","));
+        let mut alone = Memory { index: index.into_bytes(), ..Memory::default() };
+        alone.blobs.insert(self.facts.digest.clone(), self.bytes.clone());
+        alone.blobs.extend(lists.clone());
+        let graph = Graph::load(&alone, Load { threads: 1, scan_blobs: false }, &Unwatched)?;
+        let plan = Plan { entries, manifests: vec![self.blob()], inline: lists, ..Plan::default() };
+        import(&plan, &graph, target, names)
     }
 
     /// The same, in the place of what it was made of: `reference` has to stand for `old` still when it is published,
@@ -264,6 +298,11 @@ impl Made {
         }));
         Ok(import)
     }
+}
+
+fn named(descriptor: &Descriptor, pair: Pair) -> Entry {
+    let text = entry_text(descriptor, &pair);
+    Entry { descriptor: Descriptor::parse(&text).expect("an entry with a name is a descriptor"), pair }
 }
 
 /// The descriptor of a manifest as a child of an index: with its platform where it is an image's, which is what the

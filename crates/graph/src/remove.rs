@@ -100,7 +100,7 @@ fn named(index: &IndexFile, location: &str, reference: &str, digest: Option<&Dig
     let names = || digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     let what = || format!("could not remove {location}:{reference}");
     let Some(&first) = digests.first() else {
-        let there: BTreeSet<&str> = index.entries().iter().filter_map(|entry| entry.pair.tag()).collect();
+        let there: BTreeSet<&str> = index.entries().iter().filter_map(|entry| entry.pair.exact()).collect();
         let mut names: Vec<&str> = there.iter().take(MOST_NAMED).copied().collect();
         names.extend((there.len() > MOST_NAMED).then_some("…"));
         let error = Error::new(Kind::NotFound, what()).because("there is no such name");

@@ -239,6 +239,68 @@ fn referrers_stay_or_are_made_anew_with_theirs() {
     assert_eq!(world.memory, before);
 }
 
+/// Whoever asks for `referrers` wants no withdrawn form left, also where the root itself is of today's.
+#[test]
+fn referrers_of_a_withdrawn_form_are_made_anew_where_they_stand() {
+    let old = [fixtures::OCI_ARTIFACT_RC1, fixtures::OCI_ARTIFACT_RC2, fixtures::ORAS_ARTIFACT];
+    let root = fixtures::INDEX.digest();
+    let subjects = [root.clone(), fixtures::IMG_AMD64.digest()];
+    let all = |memory: &Memory| -> BTreeSet<Digest> {
+        subjects.iter().flat_map(|subject| referrers(memory, subject)).collect()
+    };
+    let mut memory = odd::legacy();
+    assert_eq!(all(&memory), old.iter().map(Fixture::digest).collect());
+    let before = memory.clone();
+    assert_eq!(converted(&mut memory, &name("v1"), Family::Oci, false, None), root);
+    assert_eq!(memory, before, "nobody asked");
+    assert_eq!(converted(&mut memory, &name("v1"), Family::Oci, true, None), root);
+    let new = all(&memory);
+    assert_eq!(new.len(), 3);
+    for digest in &new {
+        assert_eq!(document(&memory, digest)["mediaType"], OCI);
+    }
+    assert_eq!(memory.index().unwrap().entries().len(), before.index().unwrap().entries().len());
+    let conversion = decided(&memory, &name("v1"), Family::Oci, true).unwrap();
+    assert_eq!(conversion.count(), 0, "that was all");
+}
+
+#[test]
+fn a_withdrawn_referrer_leaves_the_lists_it_was_in() {
+    let subject = fixtures::IMG_AMD64;
+    let member = |fixture: Fixture| json!({"mediaType": fixture.media_type, "digest": fixture.digest().to_string(), "size": fixture.bytes.len()});
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [member(fixtures::ORAS_ARTIFACT)]});
+    let list = list.to_string();
+    for (asked, whole) in [(Asked::Digest(fixtures::ORAS_ARTIFACT.digest()), false), (name("v1"), true)] {
+        let mut memory = odd::legacy();
+        let digest = memory.add(list.as_bytes());
+        let entry = json!({"mediaType": INDEX_TYPE, "digest": digest.to_string(), "size": list.len(),
+            "annotations": {"org.opencontainers.image.ref.name": subject.digest().fallback_tag()}});
+        let mut index: Value = serde_json::from_slice(&memory.index).unwrap();
+        index["manifests"].as_array_mut().unwrap().push(entry);
+        memory.index = index.to_string().into_bytes();
+        converted(&mut memory, &asked, Family::Oci, whole, None);
+        let after = graph(&memory);
+        let about = after.facts(&after.lists()[0].digest).unwrap();
+        let listed: BTreeSet<Digest> = about.children().map(|child| child.digest.clone()).collect();
+        assert!(!listed.contains(&fixtures::ORAS_ARTIFACT.digest()), "{asked:?}");
+        assert!(!referrers(&memory, &subject.digest()).contains(&fixtures::ORAS_ARTIFACT.digest()), "{asked:?}");
+        assert!(listed.iter().all(|digest| document(&memory, digest)["mediaType"] == OCI), "{asked:?}");
+    }
+}
+
+/// Containerd's referrers say nothing themselves, and their one entry cannot say two things; cosign's get another tag.
+#[test]
+fn what_does_not_say_its_subject_itself_stays_or_gets_another_tag() {
+    let mut world =
+        draw("docker app:1 = base\ncontainerd scan -> app : application/x.scan\ncosign app.sig\ncosign app.sbom");
+    let conversion = decided(&world.memory, &name("1"), Family::Oci, true).unwrap();
+    assert_eq!(world.words(&conversion.left), "scan");
+    assert_eq!(world.words(&conversion.attached), "app.sbom app.sig");
+    let new = converted(&mut world.memory, &name("1"), Family::Oci, true, None);
+    assert_eq!(world.words(&referrers(&world.memory, &new)), "app.sbom app.sig");
+    assert_eq!(world.words(&referrers(&world.memory, &world.digest("app"))), "app.sbom app.sig scan");
+}
+
 #[test]
 fn a_docker_image_has_oci_referrers() {
     let mut world = draw("image app:1 = base\nrefer sig -> app : application/x.sig");

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use ocistow_graph::facts::OCI_CONFIG;
 use ocistow_graph::made::{Index, child, described, empty_descriptor, with_children, without_children};
-use ocistow_graph::{Artifact, Facts, Graph, Load, Made, Role};
+use ocistow_graph::resolve::of_platform;
+use ocistow_graph::{Artifact, Facts, Form, Graph, Load, Made, ManifestKind, Role};
 use ocistow_layout::edit::apply;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Source, Unwatched};
@@ -204,6 +206,27 @@ fn children_of_an_index_have_platform_and_type() {
     assert_eq!(text, expected, "what its descriptor says goes before its config");
     assert_eq!(made("sig", world.descriptor("sig")), plain("sig") + r#","artifactType":"application/x.sig"}"#);
     assert_eq!(made("app", world.descriptor("app")), plain("app") + "}");
+}
+
+/// `oras push --artifact-platform` says the platform of an artifact as images do.
+#[test]
+fn an_artifact_with_the_config_of_an_image_has_its_platform() {
+    let image = Form::OciManifest.media_type();
+    let mut memory = Memory::default();
+    let config = memory.add(br#"{"architecture":"arm","os":"linux","variant":"v5"}"#);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"artifactType":"a/b","config":{{"mediaType":"{OCI_CONFIG}","digest":"{config}","size":50}},"layers":[]}}"#
+    );
+    let digest = memory.add(manifest.as_bytes());
+    let facts = Facts::read(image, &digest, manifest.as_bytes()).unwrap();
+    assert_eq!(facts.kind, ManifestKind::Artifact);
+    let found = Descriptor::new(image, digest, manifest.len() as u64);
+    let text = child(&memory, &found, &facts).unwrap().text().to_owned();
+    let platform = r#","platform":{"architecture":"arm","os":"linux","variant":"v5"},"artifactType":"a/b"}"#;
+    assert_eq!(text, found.text().trim_end_matches('}').to_owned() + platform);
+    let select = |asked: &str| of_platform(&memory, &found, &asked.parse().unwrap()).map(|found| found.digest);
+    assert_eq!(select("linux/arm/v5").unwrap(), found.digest);
+    assert_eq!(select("linux/amd64").unwrap_err().kind(), Kind::NotFound);
 }
 
 #[test]

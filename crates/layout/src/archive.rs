@@ -514,6 +514,11 @@ fn no_layout(location: &str, table: &Table) -> Error {
             .because(format!("its layout lies below the directory {below:?}"))
             .hint(format!("pack it again from inside that directory: tar -C {below:?} -cf NEW.tar ."));
     }
+    if table.repositories && !table.docker {
+        return none
+            .because("it is an archive of Docker before 1.10, whose images have no configs")
+            .hint("load it into a docker or podman that is not too old, and save it again");
+    }
     if table.docker {
         return none.hint("it is a docker-archive, and those are read from a file, not from a stream");
     }

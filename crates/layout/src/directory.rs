@@ -49,19 +49,10 @@ impl Directory {
         let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
         let mut opened = Self { location: location.clone(), root, fd, marker: Marker::Absent };
         let has_index = !matches!(opened.at("index.json", false)?, Lies::Nothing);
-        opened.marker = match opened.at("oci-layout", true)? {
-            Lies::Nothing if !has_index => return Err(no_layout("it has neither oci-layout nor index.json")),
-            Lies::Nothing => Marker::Absent,
-            Lies::Unfit(what) => Marker::Wrong(format!("it is {what}")),
-            Lies::File(_, size) if size > MAX_MARKER => Marker::Wrong(format!("it has {size} bytes")),
-            Lies::File(file, size) => {
-                let mut bytes = Vec::new();
-                file.take(size)
-                    .read_to_end(&mut bytes)
-                    .map_err(|why| Error::io("read", path.join("oci-layout"), why))?;
-                Marker::judge(&bytes)
-            }
-        };
+        opened.marker = opened.read_marker()?;
+        if opened.marker == Marker::Absent && !has_index {
+            return Err(no_layout("it has neither oci-layout nor index.json"));
+        }
         if !has_index && is_directory(&opened.root.join(OURS))? {
             return Err(no_layout("its making was interrupted; whatever writes to it makes it whole"));
         }
@@ -124,6 +115,35 @@ impl Directory {
     fn unfit(&self, digest: &Digest, what: &str) -> Error {
         let said = format!("could not read blob {digest} in {}", self.location);
         Error::new(Kind::Integrity, said).because(format!("it is {what}"))
+    }
+
+    /// What the file oci-layout says.
+    fn read_marker(&self) -> Result<Marker> {
+        let read = || match self.at("oci-layout", true)? {
+            Lies::Nothing => Ok((Marker::Absent, Vec::new())),
+            Lies::Unfit(what) => Ok((Marker::Wrong(format!("it is {what}")), Vec::new())),
+            Lies::File(_, size) if size > MAX_MARKER => Ok((Marker::Wrong(format!("it has {size} bytes")), Vec::new())),
+            Lies::File(file, size) => {
+                let failed = |why| Error::io("read", self.root.join("oci-layout"), why);
+                let mut bytes = Vec::new();
+                file.take(size).read_to_end(&mut bytes).map_err(failed)?;
+                Ok((Marker::judge(&bytes), bytes))
+            }
+        };
+        // regctl rewrites it in place whenever it writes at all.
+        let mut last = read()?;
+        for _ in 0..3 {
+            if !matches!(last.0, Marker::Wrong(_)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+            let again = read()?;
+            if again == last {
+                break;
+            }
+            last = again;
+        }
+        Ok(last.0)
     }
 
     /// The bytes of index.json as they are now, and the stamp they have, if they kept it while they were read.

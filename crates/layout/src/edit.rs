@@ -301,7 +301,13 @@ impl<'i> Draft<'i> {
         if digests.len() > 1 {
             let list: Vec<String> = digests.iter().map(ToString::to_string).collect();
             let why = format!("{reference} names {}", list.join(" and "));
-            return Err(Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why));
+            let error = Error::new(Kind::Usage, format!("could not tell which entry {reference} means")).because(why);
+            let full = places.iter().filter_map(|&at| self.entry(at)?.pair.exact()).filter(|full| *full != reference);
+            let full: Vec<&str> = full.collect();
+            return Err(match full.is_empty() {
+                true => error.hint("rm PATH@DIGEST removes what one of them stands for"),
+                false => error.hint(format!("a full name says which is meant: {}", full.join(", "))),
+            });
         }
         Ok(places)
     }

@@ -10,6 +10,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,17 +52,17 @@ pub struct Locks<'a> {
     watch: &'a dyn Watch,
 }
 
-/// A lock that is held until this is dropped.
-#[derive(Debug)]
+/// A lock that is held until this is dropped, and every clone of it.
+#[derive(Debug, Clone)]
 pub struct Held {
     /// `None` where the file system has no locks, which was said by a warning.
-    _file: Option<File>,
+    file: Option<Arc<File>>,
 }
 
 impl Held {
     /// Nothing held: what is left after letting go.
     pub(crate) fn none() -> Self {
-        Self { _file: None }
+        Self { file: None }
     }
 }
 
@@ -147,6 +148,19 @@ impl<'a> Locks<'a> {
         self.take("content", Mode::Shared)
     }
 
+    /// The same for somebody who may have it already: then he waits for nobody. Whoever deletes waits for him, so to
+    /// wait at the gate would keep everybody until the gate is opened once more.
+    pub fn content_beside(&self, held: Option<&Held>) -> Result<Held> {
+        let own = |file: &Arc<File>| -> io::Result<bool> {
+            let (is, ours) = (file.metadata()?, std::fs::metadata(self.dir.join("content"))?);
+            Ok((is.dev(), is.ino()) == (ours.dev(), ours.ino()))
+        };
+        match held {
+            Some(held) if held.file.as_ref().is_some_and(|file| own(file).unwrap_or(false)) => Ok(held.clone()),
+            _ => self.content(),
+        }
+    }
+
     /// For whoever deletes: nobody else writes to the layout or walks through it while this is held. Failed where
     /// the file system has no locks.
     pub fn alone(&self) -> Result<Held> {
@@ -183,7 +197,7 @@ impl<'a> Locks<'a> {
             let file = self.open(name).ok()?;
             file.try_lock().ok()?;
             // What was taken away between opening and locking keeps nobody out.
-            (file.metadata().ok()?.nlink() > 0).then_some(Held { _file: Some(file) })
+            (file.metadata().ok()?.nlink() > 0).then(|| Held { file: Some(Arc::new(file)) })
         };
         Some([now("gate")?, now("content")?])
     }
@@ -200,7 +214,7 @@ impl<'a> Locks<'a> {
             "{} is on a file system without locks: nobody else may write to it now",
             self.layout.display()
         ));
-        Ok(Held { _file: None })
+        Ok(Held { file: None })
     }
 
     /// Waits for one lock, no longer than `turn`.
@@ -221,7 +235,7 @@ impl<'a> Locks<'a> {
                     file = self.open(name).map_err(failed)?;
                     continue;
                 }
-                Ok(()) => return Ok(Taken::Held(Held { _file: Some(file) })),
+                Ok(()) => return Ok(Taken::Held(Held { file: Some(Arc::new(file)) })),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(why)) if no_locks(&why) => return Ok(Taken::NoLocks),
                 Err(TryLockError::Error(why)) => return Err(failed(why)),

@@ -52,6 +52,11 @@ impl Pair {
         }
     }
 
+    /// What it can be set and removed by: the full name where there is one, else the tag; `None` where it has neither.
+    pub fn exact(&self) -> Option<&str> {
+        self.image.as_deref().or(self.reference.as_deref())
+    }
+
     /// The tag to show: `ref.name`, else the tag of the full name.
     pub fn tag(&self) -> Option<&str> {
         self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
@@ -78,6 +83,35 @@ pub fn is_tag(text: &str) -> bool {
     matches!(bytes.first(), Some(first) if word(*first))
         && bytes.len() <= 128
         && bytes.iter().all(|b| word(*b) || matches!(b, b'.' | b'-'))
+}
+
+/// Whether `text` is the name of a repository, with or without a host, as Docker and podman take it in a full name.
+pub fn is_repository(text: &str) -> bool {
+    let host = |text: &str| {
+        let (name, port) = text.split_once(':').unwrap_or((text, "0"));
+        let label = |label: &str| {
+            let inner = !label.starts_with('-') && !label.ends_with('-');
+            inner && !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        name.split('.').all(label) && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
+    };
+    // Small letters and digits; between them `.`, `_`, `__` or any number of `-`.
+    let component = |text: &str| {
+        let joints = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let joint = |joint: &str| matches!(joint, "" | "." | "_" | "__") || joint.bytes().all(|b| b == b'-');
+        let ends = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        ends(text.bytes().next()) && ends(text.bytes().last()) && joints.into_iter().all(joint)
+    };
+    let path = match text.split_once('/') {
+        Some((first, path)) if first.contains(['.', ':']) || first == "localhost" || first.to_lowercase() != first => {
+            if !host(first) {
+                return false;
+            }
+            path
+        }
+        _ => text,
+    };
+    text.len() <= 255 && path.split('/').all(component)
 }
 
 /// Whether `text` fits the grammar recommended for `ref.name` (2.4).
@@ -169,6 +203,55 @@ pub(crate) fn look_up_in<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repositories_are_those_that_docker_takes() {
+        let long = "a".repeat(255);
+        for text in [
+            "app",
+            "team/app",
+            "example.com/app",
+            "example.com:5000/a/b",
+            "localhost/app",
+            "Host/app",
+            "EXAMPLE.com/a",
+            "a.b/c",
+            "a_b",
+            "a__b",
+            "a--b",
+            "a-b.c/d0",
+            "127.0.0.1:1/x",
+            &long,
+        ] {
+            assert!(is_repository(text), "{text}");
+        }
+        for text in [
+            "",
+            "App",
+            "a/B",
+            "a:tag",
+            "a/b:tag",
+            "example.com/",
+            "/a",
+            "a//b",
+            "a b",
+            "-a",
+            "a-",
+            "a.",
+            "a..b",
+            "a___b",
+            "a._b",
+            "ex_ample.com/a",
+            "example..com/a",
+            "example.com:/a",
+            "example.com:x/a",
+            "é",
+            "a@sha256:0",
+            &format!("{long}a"),
+        ] {
+            assert!(!is_repository(text), "{text}");
+        }
+    }
 
     /// Vectors B.2.
     #[test]

@@ -1,6 +1,7 @@
 //! Files of users, read so that a change meanwhile is noticed.
 
 use std::fs::{File, Metadata, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -90,10 +91,16 @@ impl Steady {
             left -= got as u64;
         }
         let failed = |why| Error::io("read", &self.path, why);
+        // What is in /proc has content and no size.
+        if self.size() == 0 && self.file.read(&mut buffer).map_err(failed)? > 0 {
+            let what = format!("could not read {}", self.path.display());
+            return Err(Error::new(Kind::Failed, what).because("it has content, but no size").hint("copy it first"));
+        }
         // A file that grew has another stamp: it need not be read to its end to see that.
         let after = Stamp::of(&self.file.metadata().map_err(failed)?);
         if after == self.before { Ok(()) } else { Err(changed(&self.path)) }
     }
+
     /// The same, with all of it in memory.
     pub fn whole(self, watch: &dyn Watch) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or(0).min(1 << 20));

@@ -62,6 +62,9 @@ pub struct Options<'a> {
     pub trust: bool,
     /// Who keeps track of what is in the layout.
     pub follow: Option<&'a dyn Follow>,
+    /// What the caller holds of the layout already, as [`Locks::content`] gives it: with that he does not wait for
+    /// somebody who deletes, and who waits for him. Of another layout it is of no use, and does no harm.
+    pub held: Option<&'a Held>,
 }
 
 /// Somebody who keeps track of what is in a layout, and is told of every change that was published.
@@ -96,7 +99,15 @@ pub enum Adopt {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { medium: &Disk, watch: &Unwatched, patience: None, adopt: Adopt::Copy, trust: false, follow: None }
+        Self {
+            medium: &Disk,
+            watch: &Unwatched,
+            patience: None,
+            adopt: Adopt::Copy,
+            trust: false,
+            follow: None,
+            held: None,
+        }
     }
 }
 
@@ -140,6 +151,8 @@ pub struct Transaction<'a> {
     barrier: AtomicU64,
     /// What came out when index.json was swapped last.
     swapped: Option<Out>,
+    /// Held from one try to the next, where one was in vain.
+    index: Option<Held>,
     locks: Locks<'a>,
     _content: Held,
 }
@@ -250,7 +263,7 @@ impl<'a> Transaction<'a> {
         let old = existing(path, made_root)?;
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
         clear_litter(&root, &locks, options.medium);
-        let content = locks.content()?;
+        let content = locks.content_beside(options.held)?;
         // Whoever takes a layout away takes its locks first: from now on nobody can, and all of them are there.
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;
         Ok(Self::with(root, old, made_root, options, locks, content))
@@ -279,6 +292,7 @@ impl<'a> Transaction<'a> {
             no_link: AtomicBool::new(false),
             barrier: AtomicU64::new(0),
             swapped: None,
+            index: None,
             locks,
             _content: content,
         }
@@ -566,6 +580,16 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Keeps every other transaction from publishing until this one has, or is dropped: for whoever decides again
+    /// after Conflict, so that he is not overtaken for ever. What has to be read or staged at length is better done
+    /// before. Tools that know no locks may still change index.json.
+    pub fn keep_index(&mut self) -> Result<()> {
+        if self.index.is_none() {
+            self.index = Some(self.locks.index(&self._content)?);
+        }
+        Ok(())
+    }
+
     /// Why nothing can be put under a blob's name, if that is so: a directory lies there, or a link leads there.
     pub fn blocked(&self, digest: &Digest) -> Option<Error> {
         let blobs = self.root.join("blobs");
@@ -614,6 +638,9 @@ impl<'a> Transaction<'a> {
         let staged = std::mem::take(&mut *locked(&self.staged));
         let published = self.publish_staged(&staged, order, change);
         *locked(&self.staged) = staged;
+        if published.is_ok() {
+            self.index = None;
+        }
         published
     }
 
@@ -639,7 +666,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.wait_for_disk(staged)?;
-        let _index = self.locks.index(&self._content)?;
+        let _index = if self.index.is_none() { Some(self.locks.index(&self._content)?) } else { None };
         let (before, stamp) = self.index_now()?;
         let after = change(&before)?;
         let changed = before.bytes() != after.bytes || self.old.is_none();
@@ -879,7 +906,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Swaps, and looks at what came out: as long as that is not what the change was made on, the change is made
-    /// again on what came out. `out` tells what came out last, on `Err` too.
+    /// again on what is there by then. `out` tells what came out last, on `Err` too.
     fn swap_and_look(
         &self,
         mut new: PathBuf,
@@ -888,11 +915,10 @@ impl<'a> Transaction<'a> {
         change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
         out: &mut Out,
     ) -> Result<bool> {
-        let medium = self.options.medium;
         let at = self.root.join("index.json");
         let failed = |why| Error::io("write", &at, why).of_kind(Kind::Failed);
         if self.old.is_none() {
-            match medium.rename_new(&new, &at) {
+            match self.options.medium.rename_new(&new, &at) {
                 Ok(()) => {
                     *out = Out::None;
                     return Ok(true);
@@ -901,39 +927,56 @@ impl<'a> Transaction<'a> {
                 Err(why) => return Err(failed(why)),
             }
         }
-        // What our change was made on, what that made of it, and index.json as it would be without us.
-        let mut again: Option<(IndexFile, Vec<u8>, IndexFile)> = None;
-        for _ in 0..REPLAYS {
-            let before = again.as_ref().map_or(first, |(before, ..)| before);
-            let came_out = match medium.exchange(&new, &at) {
-                Ok(()) => {
-                    *out = Out::At(new.clone());
-                    open(&new, OFlags::RDONLY).map_err(failed)?
+        // What lies there, what is put in its place, and index.json as it would be without us.
+        let (mut there, mut ours, mut theirs) = (first.clone(), decided.bytes.clone(), first.clone());
+        for turn in 0..REPLAYS {
+            let came_out = self.exchange(&new, &at, out).map_err(failed)?;
+            if holds(&came_out, there.bytes()).map_err(failed)? {
+                return Ok(turn == 0);
+            }
+            // Somebody who does not know our locks wrote in between. What he wrote goes back at once: who reads
+            // index.json now, and writes it later, would take it away.
+            let now = match std::mem::replace(out, Out::Nothing) {
+                Out::At(old) => {
+                    let upon = self.exchange(&old, &at, &mut Out::Nothing).map_err(failed)?;
+                    // Somebody may have written on ours meanwhile.
+                    if let Some(upon) = settled(upon, &ours).map_err(failed)? {
+                        theirs = merge(&IndexFile::parse(ours)?, upon?, &theirs)?;
+                    }
+                    open(&at, OFlags::RDONLY).map_err(failed)?
                 }
-                Err(why) if cannot(&why) => {
-                    // The old file stays open: what is in it can be read after it lost its name.
-                    let old = open(&at, OFlags::RDONLY).map_err(failed)?;
-                    let kept = self.usual().join(format!("index.json-{}", unique()));
-                    let kept = medium.link(&at, &kept).is_ok().then_some(kept);
-                    medium.rename(&new, &at).map_err(failed)?;
-                    *out = kept.map_or(Out::Nothing, Out::At);
-                    old
-                }
-                Err(why) => return Err(failed(why)),
+                // It has no name any more.
+                _ => came_out,
             };
-            let Some(found) = settled(came_out, before.bytes()).map_err(failed)? else { return Ok(again.is_none()) };
-            // Somebody who does not know our locks wrote in between: his change first, then ours. What he
-            // changed may be what we wrote a moment ago, without what he wrote before that. Where ours cannot
-            // be made on his, his goes back.
-            let theirs = again.as_ref().map_or(first, |(.., theirs)| theirs);
-            let merged = merge(before, found?, theirs)?;
-            let ours = change(&merged)?;
-            (new, _) = self.staged_index(&ours.bytes)?;
-            let written = again.map_or_else(|| decided.bytes.clone(), |(_, written, _)| written);
-            again = Some((IndexFile::parse(written)?, ours.bytes, merged));
+            let now = settled(now, there.bytes()).map_err(failed)?.unwrap_or_else(|| Ok(there.clone()))?;
+            theirs = merge(&there, now.clone(), &theirs)?;
+            let edited = change(&theirs)?;
+            (new, _) = self.staged_index(&edited.bytes)?;
+            (there, ours) = (now, edited.bytes);
         }
         let what = format!("could not write {}", at.display());
         Err(Error::new(Kind::Failed, what).because("somebody else keeps changing it"))
+    }
+
+    /// Puts one file in the place of another; gives that, open, and tells in `out` where it lies.
+    fn exchange(&self, new: &Path, at: &Path, out: &mut Out) -> io::Result<File> {
+        let medium = self.options.medium;
+        match medium.exchange(new, at) {
+            Ok(()) => {
+                *out = Out::At(new.to_owned());
+                open(new, OFlags::RDONLY)
+            }
+            Err(why) if cannot(&why) => {
+                // The old file stays open: what is in it can be read after it lost its name.
+                let old = open(at, OFlags::RDONLY)?;
+                let kept = self.usual().join(format!("index.json-{}", unique()));
+                let kept = medium.link(at, &kept).is_ok().then_some(kept);
+                medium.rename(new, at)?;
+                *out = kept.map_or(Out::Nothing, Out::At);
+                Ok(old)
+            }
+            Err(why) => Err(why),
+        }
     }
 
     /// Undoes the last swap. What keeps that from being done has kept something before, and was told.
@@ -962,12 +1005,11 @@ enum Out {
     At(PathBuf),
 }
 
-/// The index in a file that lost its name, once it parses: tools that write in place may still be at it. `None` where
+/// The index in a file, once it parses: tools that write in place may still be at it. `None` where
 /// it is what was expected.
 fn settled(mut file: File, expected: &[u8]) -> io::Result<Option<Result<IndexFile>>> {
     let mut tries = 0;
     loop {
-        io::Seek::rewind(&mut file)?;
         if holds(&file, expected)? {
             return Ok(None);
         }
@@ -983,8 +1025,9 @@ fn settled(mut file: File, expected: &[u8]) -> io::Result<Option<Result<IndexFil
     }
 }
 
-/// Whether what a file has from here on is exactly this.
+/// Whether what is in a file is exactly this.
 fn holds(mut file: &File, mut expected: &[u8]) -> io::Result<bool> {
+    io::Seek::rewind(&mut file)?;
     let mut buffer = vec![0; CHUNK];
     loop {
         let got = file.read(&mut buffer)?;

@@ -112,6 +112,31 @@ fn who_reads_gets_to_write_while_somebody_waits_for_him_to_be_done() {
     });
 }
 
+/// With what he holds in his hand he need not even wait until the gate is opened.
+#[test]
+fn who_shows_what_he_holds_begins_to_write_at_once() {
+    let (dir, path, _) = drawn(WORLD);
+    let other = dir.path().join("other");
+    init(&other, Options::default()).unwrap();
+    let held = locks(&path, 60).content().unwrap();
+    let elsewhere = locks(&other.canonicalize().unwrap(), 60).content().unwrap();
+    thread::scope(|scope| {
+        let deletes = scope.spawn(|| locks(&path, 60).alone().map(drop));
+        let gate = fs::OpenOptions::new().read(true).write(true).open(path.join(".ocistow/lock/gate")).unwrap();
+        while gate.try_lock_shared().is_ok() {
+            gate.unlock().unwrap();
+            thread::sleep(Duration::from_millis(1));
+        }
+        let begin =
+            |held| Transaction::begin(&path, Options { held, patience: Some(Duration::ZERO), ..Options::default() });
+        assert_eq!(begin(Some(&elsewhere)).map(drop).unwrap_err().kind(), Kind::Failed);
+        begin(Some(&held)).map(drop).expect("nobody deletes while he holds it");
+        assert!(!deletes.is_finished());
+        drop(held);
+        deletes.join().unwrap().expect("then it is his turn");
+    });
+}
+
 #[test]
 fn whoever_deletes_gets_his_turn_under_a_stream_of_writers() {
     let (_dir, path, _) = drawn(WORLD);

@@ -15,6 +15,7 @@ use ocistow_layout::edit::Edit;
 use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::transaction::{Adopt, Options, Transaction, init};
 use ocistow_layout::{Blob, Content, Count, Descriptor, Digest, Found, Kind, Marker, Result, Source};
+use ocistow_testkit::medium::Told;
 use ocistow_testkit::{Drawing, draw, to_dir};
 use tempfile::TempDir;
 
@@ -380,6 +381,52 @@ fn what_others_write_in_between_is_not_lost() {
     }
 }
 
+/// Who reads index.json while ours is made again, and writes it later, would take away what he does not see.
+#[test]
+fn what_others_wrote_in_between_is_in_sight_while_ours_is_made_again() {
+    for exchange in [true, false] {
+        let (_dir, path, _) = drawn("image app:1 = base");
+        let index = path.join("index.json");
+        let theirs = fs::read_to_string(&index).unwrap().replace("\"1\"", "\"theirs\"");
+        let (wrote, looked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let medium = Told(|call: &str, paths: &[&Path]| {
+            let swap = paths.last().is_some_and(|to| to.ends_with("index.json"));
+            if call == "exchange" && !exchange {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            if swap && ["exchange", "rename"].contains(&call) && wrote.fetch_add(1, Ordering::SeqCst) == 0 {
+                fs::write(&index, &theirs)?;
+            }
+            if call == "create" && wrote.load(Ordering::SeqCst) > 0 {
+                looked.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(fs::read_to_string(&index)?, theirs, "exchange: {exchange}");
+            }
+            Ok(())
+        });
+        greet(&path, Options { medium: &medium, ..Options::default() }).unwrap();
+        assert!(looked.into_inner() > 0);
+        assert_eq!(tags(&path), ["theirs", "hello"], "exchange: {exchange}");
+    }
+}
+
+#[test]
+fn an_oci_layout_file_that_is_being_written_is_read_again() {
+    let (_dir, path, _) = drawn("image app:1 = base");
+    let marker = fs::read(path.join("oci-layout")).unwrap();
+    let read_while_written = || {
+        fs::write(path.join("oci-layout"), "").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(5));
+                fs::write(path.join("oci-layout"), &marker).unwrap();
+            });
+            Directory::open(&path).unwrap().marker()
+        })
+    };
+    // On a busy machine the writer may be late.
+    assert!((0..10).any(|_| read_while_written() == Marker::Right));
+}
+
 #[test]
 fn a_change_that_no_longer_fits_puts_theirs_back() {
     let (_dir, path, world) = drawn("image app:1 = base");
@@ -425,6 +472,25 @@ fn many_writers_lose_no_tag() {
     });
     assert_eq!(*failed.lock().unwrap(), Vec::<String>::new());
     assert_eq!(tags(&path).len(), 13);
+}
+
+#[test]
+fn who_keeps_index_json_is_overtaken_by_nobody() {
+    let (_dir, path, world) = drawn("image app:1 = base");
+    let app = world.digest("app");
+    let options = || Options { patience: Some(Duration::ZERO), ..Options::default() };
+    let [mut first, mut second] = [(); 2].map(|()| Transaction::begin(&path, options()).unwrap());
+    first.keep_index().unwrap();
+    assert_eq!(refused(second.publish(&[], &[name("second", &app)])), Kind::Failed);
+    // Also after a try that was in vain.
+    let pair = ocistow_layout::name::Pair { image: None, reference: Some("1".into()) };
+    let entry = Box::new(Descriptor::new("text/plain", app.clone(), 5));
+    let edit = Edit::Set { entry, pair, expect: Some(None) };
+    assert_eq!(refused(first.publish(&[], &[edit])), Kind::Conflict);
+    assert_eq!(refused(second.publish(&[], &[name("second", &app)])), Kind::Failed);
+    first.publish(&[], &[name("first", &app)]).unwrap();
+    second.publish(&[], &[name("second", &app)]).unwrap();
+    assert_eq!(tags(&path), ["1", "first", "second"]);
 }
 
 #[test]

@@ -60,6 +60,8 @@
 //! holds it. Layers may be named where they are used; the layers of images are tars, those of artifacts are
 //! not. Two images are never the same, whatever their layers: the config has the name in it.
 
+pub mod crowd;
+pub mod docker;
 mod draw;
 pub mod fixtures;
 pub mod hostile;

@@ -7,6 +7,7 @@ use ocistow_graph::resolve::{Asked, Target, find, of_platform, resolve_in};
 use ocistow_graph::{Graph, Load, Reach, Selector};
 use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::lock::{Held, Locks};
+use ocistow_layout::transaction::writable;
 use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
 
 use crate::location::{self, Location, OnDisk, Pick};
@@ -72,6 +73,14 @@ pub fn hold(context: &Context<'_>, path: &Path, watch: &dyn Watch) -> Result<Opt
         true => Locks::found(path, context.lock_timeout, watch)?,
         false => None,
     };
+    locks.map(|locks| locks.content()).transpose()
+}
+
+/// The same for a command that decides on what is in the layout now and then writes to it; to be given to the
+/// transaction. `None` where nothing can be written: the transaction will say so.
+pub fn hold_to_write(context: &Context<'_>, path: &Path, watch: &dyn Watch) -> Result<Option<Held>> {
+    let layout = writable(path).ok().flatten().and_then(|_| path.canonicalize().ok());
+    let locks = layout.and_then(|root| Locks::make(&root, context.lock_timeout, &*context.world.medium, watch).ok());
     locks.map(|locks| locks.content()).transpose()
 }
 

@@ -12,6 +12,7 @@ use super::ingredients::{Ingredients, artifact_type};
 use super::push::{Aim, make};
 use super::tag;
 use crate::code::Code;
+use crate::destination::Referrers;
 use crate::location::Location;
 use crate::speak::Context;
 
@@ -23,8 +24,11 @@ use crate::speak::Context;
 #[command(after_help = "\
 EXAMPLES:
   ocistow attach ./store:app --artifact-type application/spdx+json sbom.json:application/spdx+json
-  ocistow attach ./store:app --platform linux/arm64 --artifact-type application/vnd.example.report report/
-  ocistow attach ./store@sha256:… --artifact-type application/vnd.example.note --annotation org.example.seen=yes")]
+  ocistow attach ./store:app --platform linux/arm64 --artifact-type application/vnd.example.report \\
+    report/
+  ocistow attach ./store@sha256:… --artifact-type application/vnd.example.note \\
+    --annotation org.example.seen=yes
+  ocistow attach ./store:app --artifact-type application/spdx+json sbom.json --referrers-as both")]
 pub struct Args {
     /// What it refers to: PATH, PATH:REF, PATH@DIGEST or PATH:REF@DIGEST
     #[arg(value_name = "LOC:REF")]
@@ -37,6 +41,9 @@ pub struct Args {
     /// Refer to the child of an index for this platform, os[/arch[/variant]][:os.version]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Selector>,
+    /// Where it says what it refers to: tags are for regctl and others that look at fallback tags only
+    #[arg(long, value_enum, default_value_t = Referrers::Entries, value_name = "WAY")]
+    referrers_as: Referrers,
     /// Take PATH as it is, whatever it contains, and LOC as a reference in it
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
@@ -53,7 +60,8 @@ impl Args {
         let recipe = self.ingredients.read(context, &location.path)?;
         let source = at::open_directory(context, &location.path)?;
         let subject = self.subject(context, &*source, &location)?;
-        make(context, &location.path, recipe, Some(self.artifact_type.clone()), Aim::Subject(&subject))
+        let aim = Aim::Subject(&subject, self.referrers_as.into());
+        make(context, &location.path, recipe, Some(self.artifact_type.clone()), aim)
     }
 
     /// The manifest that is meant. Usage where it is a blob that is none, Integrity where it cannot be read.

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ocistow_graph::{Conversion, Family, Graph, Target, convert};
-use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Digest, Kind, Result, Source};
+use ocistow_layout::transaction::{Options, Transaction};
+use ocistow_layout::{Blob, Content, Digest, Result, Source, Watch};
 
 use super::export::moved;
 use super::{at, tag};
+use crate::again::Again;
 use crate::code::Code;
-use crate::entering::{TRIES, standing, tags};
+use crate::entering::{standing, tags};
 use crate::location::Location;
 use crate::placed::Placed;
 use crate::speak::Context;
@@ -21,7 +22,13 @@ use crate::speak::Context;
 /// All children of an index are made anew with it.
 /// Configs, layers and blobs stay as they are; only manifests get another digest. The name moves to the new one,
 /// unless NEWTAG is given: then the old one keeps it. What is of that form already stays as it is. What the other
-/// form has no words for (artifacts, attestations and layers in zstd for Docker) is refused.
+/// form has no words for (artifacts, attestations and layers in zstd for Docker) is refused, and so is Docker's first
+/// schema, for which layers and config would have to be made anew.
+///
+/// With --referrers, what refers to what got another digest is made anew for that, lists of referrers included;
+/// cosign's artifacts get the tag for the new digest too, BuildKit's attestations go with their index in any case, and
+/// what only an entry of containerd's says stays with the old one. Referrers of ORAS's or a withdrawn form get OCI's,
+/// also where what they refer to is of that already. Signatures are over digests: sign anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -46,7 +53,7 @@ pub struct Args {
     /// Whose form it gets
     #[arg(long, value_enum, default_value_t = To::Oci, value_name = "FORM")]
     to: To,
-    /// Also make what refers to it anew, so that it refers to the new one
+    /// Also make what refers to it anew, so that it refers to the new one, in the form of today
     #[arg(long)]
     referrers: bool,
     /// Take PATH as it is, whatever it contains, and LOC as a reference in it
@@ -68,27 +75,38 @@ impl Args {
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = at::read(Some(&self.location), self.path.as_deref())?;
         self.new.as_deref().map(|new| tag::judge(context, new)).transpose()?;
-        let mut tries = 0;
-        loop {
-            let source = at::open_directory(context, &location.path)?;
-            let conversion = self.decide(context, &*source, &location)?;
-            match self.act(context, &*source, &location.path, &conversion) {
-                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    context.log(&format!("{}: deciding again", why.chain()));
+        let source = at::open_directory(context, &location.path)?;
+        // What it is made of stays there until it is published.
+        let progress = context.progress("converting", None);
+        let held = at::hold_to_write(context, &location.path, &progress)?;
+        let mut conversion = self.decide(&*source, &location, context, &progress)?;
+        let tags = if conversion.count() == 0 && self.new.is_none() {
+            tags(&source.index()?, &[], &conversion.new.digest)?
+        } else {
+            let options = Options { held: held.as_ref(), ..context.writing(&progress) };
+            let mut transaction = Transaction::begin(&location.path, options)?;
+            let mut again = Again::new(context);
+            loop {
+                match self.act(context, &*source, &mut transaction, &conversion) {
+                    Err(why) => again.undisturbed_after(why, &mut transaction)?,
+                    Ok(tags) => break tags,
                 }
-                Err(why) => return Err(why),
-                Ok(tags) => {
-                    self.tell(context, &conversion);
-                    return answer(context, &location.path, &conversion, tags);
-                }
+                conversion = self.decide(&*source, &location, context, &progress)?;
             }
-        }
+        };
+        drop(progress);
+        self.tell(context, &conversion);
+        answer(context, &location.path, &conversion, tags)
     }
 
-    fn decide(&self, context: &Context<'_>, source: &dyn Source, location: &Location) -> Result<Conversion> {
-        let progress = context.progress("reading manifests", None);
-        let graph = Graph::load(source, at::load(context, false), &progress)?;
+    fn decide(
+        &self,
+        source: &dyn Source,
+        location: &Location,
+        context: &Context<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Conversion> {
+        let graph = Graph::load(source, at::load(context, false), watch)?;
         let mut target = ocistow_graph::resolve::resolve_in(&graph, source, &at::asked(&location.pick))?;
         if !target.manifest {
             let descriptor = tag::lying(source, &target.descriptor.digest)?;
@@ -101,21 +119,14 @@ impl Args {
         convert(&graph, source, &target, family, self.referrers)
     }
 
-    /// Publishes what was decided, if that is anything. Gives the tags that it has then. On `Err` nothing that was there
-    /// before is changed.
+    /// Publishes what was decided. Gives the tags that it has then. On `Err` nothing that was there before is changed.
     fn act(
         &self,
         context: &Context<'_>,
         source: &dyn Source,
-        path: &Path,
+        transaction: &mut Transaction<'_>,
         conversion: &Conversion,
     ) -> Result<Vec<String>> {
-        let digest = &conversion.new.digest;
-        if conversion.root().is_none() && self.new.is_none() {
-            return tags(&source.index()?, &[], digest);
-        }
-        let progress = context.progress("converting", None);
-        let mut transaction = Transaction::begin(path, context.writing(&progress))?;
         let target = standing(Some(source))?;
         let entering = conversion.enter(self.new.as_deref(), &target)?;
         let mut order: Vec<Blob> = Vec::new();
@@ -126,12 +137,17 @@ impl Args {
         transaction.publish(&order, &entering.import.edits)?;
         context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
         moved(context, &entering.import.moved);
-        tags(&target.index, &entering.import.edits, digest)
+        tags(&target.index, &entering.import.edits, &conversion.new.digest)
     }
 
     /// Tells what became of those who refer to the old one.
     fn tell(&self, context: &Context<'_>, conversion: &Conversion) {
-        let Conversion { old, new, absent, attached, left, .. } = conversion;
+        let Conversion { old, new, absent, attached, replaced, left, .. } = conversion;
+        if !replaced.is_empty() {
+            let count = replaced.len();
+            let what = if count == 1 { "manifest that refers to it was" } else { "manifests that refer to it were" };
+            context.note(&format!("{count} {what} of a withdrawn form; signatures over the old ones do not apply"));
+        }
         if conversion.root().is_none() {
             return;
         }
@@ -151,7 +167,10 @@ impl Args {
         if !left.is_empty() {
             let count = left.len();
             let what = if count == 1 { "manifest refers" } else { "manifests refer" };
-            let more = if self.referrers { "" } else { "; --referrers makes them refer to the new ones" };
+            let more = match self.referrers {
+                true => "; they do not say so themselves, so nothing was made of them",
+                false => "; --referrers makes them refer to the new ones",
+            };
             context.note(&format!("{count} {what} to the old digests still{more}"));
         }
     }
@@ -161,9 +180,10 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
     // It is done, whether it can be looked at once more or not.
     let layout = at::open_directory(context, path).ok();
     let told = match (conversion.root(), conversion.count()) {
-        (None, _) => "is of that form already".to_owned(),
+        (None, 0) => "is of that form already".to_owned(),
+        (None, count) => format!("is of that form already, {}", made(count)),
         (Some(_), 1) => from(&conversion.old.digest),
-        (Some(_), count) => format!("{}, {count} manifests made", from(&conversion.old.digest)),
+        (Some(_), count) => format!("{}, {}", from(&conversion.old.digest), made(count)),
     };
     let read;
     let facts = match conversion.root() {
@@ -178,6 +198,10 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
     };
     context.answer(&Placed::of(path, &conversion.new, facts, layout.as_deref(), tags, told))?;
     Ok(Code::Done)
+}
+
+fn made(count: usize) -> String {
+    format!("{count} {} made", if count == 1 { "manifest" } else { "manifests" })
 }
 
 fn from(old: &Digest) -> String {

@@ -8,8 +8,8 @@ use ocistow_layout::name::Pair;
 use ocistow_layout::{Digest, Error, Kind, Result};
 
 use super::along::Along;
-use super::at;
 use super::export::moved;
+use super::{at, tag};
 use crate::code::Code;
 use crate::destination::{Cargo, Destination, Manner, write};
 use crate::location::Location;
@@ -65,6 +65,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let (from, to) = self.read()?;
+        to.pick.reference.as_deref().map(|name| tag::judge(context, name)).transpose()?;
         let destination = Destination::at(to.path.clone(), self.manner.compress)?;
         let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
         destination.check(&*outgoing.source, self.manner)?;
@@ -81,7 +82,8 @@ impl Args {
             return Err(why);
         }
         let Outgoing { source, graph, plan, .. } = &outgoing;
-        let cargo = Cargo { source: &**source, graph, plan, members: Vec::new(), renames };
+        let cargo =
+            Cargo { source: &**source, graph, plan, members: Vec::new(), renames, held: outgoing.held.as_ref() };
         let written = write(context, &cargo, &destination, self.manner)?;
         moved(context, &written.moved);
         context.answer(&answer)?;

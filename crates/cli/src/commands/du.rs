@@ -33,7 +33,7 @@ use crate::speak::{Answer, Context};
 EXAMPLES:
   ocistow du ./store
   ocistow du app.tar -v
-  ocistow du ./store --sort unique --format json | jq -r '.roots[:10][] | \"\\(.unique) \\(.reference)\"'")]
+  ocistow du ./store --sort unique --format json | jq -r '.roots[:10][] | [.unique, .tag]'")]
 pub struct Args {
     #[command(flatten)]
     at: At,

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use ocistow_graph::docker::docker_manifest;
 use ocistow_graph::listed::record;
 use ocistow_graph::{Asked, ManifestKind, Moved};
+use ocistow_layout::name::is_repository;
 use ocistow_layout::{Error, Kind, Result};
 
 use super::along::Along;
@@ -66,11 +67,19 @@ pub struct Bundle {
     #[arg(long = "as", value_enum, default_value_t = Form::Oci, value_name = "FORM")]
     pub form: Form,
     /// With --as docker, the repository of entries that have no full name
-    #[arg(long, value_name = "REPO")]
+    #[arg(long, value_name = "REPO", value_parser = repository)]
     pub name: Option<String>,
     /// How it is written.
     #[command(flatten)]
     pub manner: Manner,
+}
+
+/// Reads the name of a repository.
+fn repository(text: &str) -> std::result::Result<String, String> {
+    is_repository(text).then(|| text.to_owned()).ok_or_else(|| {
+        "it is no name of a repository: host.example/path, in small letters but for the host, and without a tag"
+            .to_owned()
+    })
 }
 
 impl Bundle {
@@ -149,7 +158,8 @@ impl Args {
         }
         let members = bundle.members(context, &outgoing)?;
         let Outgoing { source, graph, plan, .. } = &outgoing;
-        let cargo = Cargo { source: &**source, graph, plan, members, renames: Vec::new() };
+        let cargo =
+            Cargo { source: &**source, graph, plan, members, renames: Vec::new(), held: outgoing.held.as_ref() };
         let written = write(context, &cargo, &to, bundle.manner)?;
         moved(context, &written.moved);
         context.answer(&Carried::of(&outgoing, written.bundle, "carried"))?;

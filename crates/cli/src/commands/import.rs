@@ -12,7 +12,8 @@ use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::along::Along;
-use super::export;
+use super::{export, tag};
+use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
 use crate::imported::Imported;
@@ -98,6 +99,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let (bundles, layout) = self.read()?;
+        self.renames.iter().try_for_each(|(_, new)| tag::judge(context, new))?;
         if self.expect.is_some() && bundles.len() > 1 {
             return Err(Error::new(Kind::Usage, "could not use --expect for several bundles")
                 .hint("import them one by one, each with its own digest"));
@@ -203,7 +205,7 @@ impl Args {
                 return Err(why);
             }
         }
-        let mut tries = 0;
+        let mut again = Again::new(context);
         loop {
             let target = writable(layout)?;
             let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
@@ -216,11 +218,7 @@ impl Args {
                 transaction.put(&blob, Content::Bytes(bytes))?;
             }
             match transaction.publish(&decided.order, &decided.edits) {
-                Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    context.log(&format!("{}: deciding again", why.chain()));
-                }
-                Err(why) => return Err(why),
+                Err(why) => again.undisturbed_after(why, transaction)?,
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);
@@ -295,9 +293,6 @@ impl Args {
         context.answer_failed(&Imported::of(layout, arrivals, Done::default(), Vec::new()), why)
     }
 }
-
-/// How often somebody else may change what an import was decided on.
-const TRIES: usize = 20;
 
 /// What was decided of all bundles together.
 #[derive(Default)]

@@ -8,14 +8,15 @@ use ocistow_graph::made::{Index, child, with_children, without_children};
 use ocistow_graph::resolve::resolve_in;
 use ocistow_graph::{Facts, Graph, Made, ManifestKind, Node};
 use ocistow_layout::name::{Steps, look_up};
-use ocistow_layout::transaction::Transaction;
+use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source};
 
 use super::ingredients::{annotation, artifact_type};
 use super::push::{answer, target};
 use super::{at, tag};
+use crate::again::Again;
 use crate::code::Code;
-use crate::entering::{TRIES, Under, enter};
+use crate::entering::{Under, enter};
 use crate::location;
 use crate::speak::Context;
 
@@ -46,7 +47,8 @@ EXAMPLES:
     /// What the index lists already stays as it is, and so does everything else in it.
     #[command(after_help = "\
 EXAMPLES:
-  ocistow index add ./store:app app-riscv64")]
+  ocistow index add ./store:app app-riscv64
+  ocistow index add ./store:app --merge app-windows")]
     Add(Add),
     /// Remove manifests from an index; the tag moves to the new one
     ///
@@ -82,8 +84,11 @@ struct Add {
     #[arg(value_name = "LOC:TAG")]
     location: OsString,
     /// What it lists from now on too: names or @DIGEST of the same layout
-    #[arg(value_name = "REF", required = true)]
+    #[arg(value_name = "REF", required_unless_present = "merge")]
     references: Vec<OsString>,
+    /// An index of the same layout, all of whose children it lists from now on too; repeat for more
+    #[arg(long, value_name = "REF")]
+    merge: Vec<OsString>,
     /// Take PATH as it is, whatever it contains, and LOC as a tag in it
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
@@ -123,6 +128,9 @@ impl Create {
                 return Err(Error::new(Kind::Usage, format!("could not use --annotation {key} twice")));
             }
         }
+        let progress = context.progress("waiting", None);
+        // What is listed stays there until the index is.
+        let held = at::hold_to_write(context, &path, &progress)?;
         let graph = load(context, &*source)?;
         let mut children: Vec<Descriptor> = Vec::new();
         for child in listed(&*source, &graph, &self.references)? {
@@ -132,8 +140,8 @@ impl Create {
         }
         let told = listing(children.len());
         let made = Index { artifact_type: self.artifact_type.clone(), children, annotations }.make()?;
-        let progress = context.progress("waiting", None);
-        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
+        let options = Options { held: held.as_ref(), ..context.writing(&progress) };
+        let mut transaction = Transaction::begin(&path, options)?;
         let tags = enter(context, &path, &mut transaction, &made, &[], Under::Name(&tag))?;
         drop(transaction);
         drop(progress);
@@ -144,7 +152,11 @@ impl Create {
 impl Add {
     fn run(&self, context: &Context<'_>) -> Result<Code> {
         change(context, &self.location, self.path.as_ref(), &mut |source, graph, bytes| {
-            with_children(bytes, listed(source, graph, &self.references)?)
+            let mut children = listed(source, graph, &self.references)?;
+            for reference in &self.merge {
+                children.extend(merged(source, graph, reference)?);
+            }
+            with_children(bytes, children)
         })
     }
 }
@@ -161,34 +173,35 @@ type Change<'c> = dyn FnMut(&dyn Source, &Graph, Vec<u8>) -> Result<Made> + 'c;
 /// Changes the index that a tag stands for, and moves the tag; again for as long as somebody else changes it meanwhile.
 fn change(context: &Context<'_>, location: &OsString, path: Option<&PathBuf>, change: &mut Change<'_>) -> Result<Code> {
     let (path, tag) = target(context, location, path.map(PathBuf::as_path))?;
-    let mut tries = 0;
-    loop {
-        let source = at::open_directory(context, &path)?;
+    let source = at::open_directory(context, &path)?;
+    let progress = context.progress("waiting", None);
+    // What is listed stays there until the index is.
+    let held = at::hold_to_write(context, &path, &progress)?;
+    let decide = &mut || -> Result<(Digest, usize, Made)> {
         let graph = load(context, &*source)?;
         let (old, bytes) = index(&*source, &graph, &tag)?;
-        let made = change(&*source, &graph, bytes)?;
-        let progress = context.progress("waiting", None);
-        let mut transaction = Transaction::begin(&path, context.writing(&progress))?;
-        let entered = enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old));
-        drop(transaction);
-        drop(progress);
-        match entered {
-            Err(why) if why.kind() == Kind::Conflict && tries < TRIES => {
-                tries += 1;
-                context.log(&format!("{}: deciding again", why.chain()));
-            }
-            Err(why) => return Err(why),
-            Ok(tags) => {
-                let left = graph.referrers(&old).len();
-                if left > 0 && made.facts.digest != old {
-                    let what = if left == 1 { "manifest refers" } else { "manifests refer" };
-                    context.note(&format!("{left} {what} to {old}, which {tag} was; none to what it is now"));
-                }
-                let told = listing(made.facts.children().count());
-                return answer(context, &path, &made, tags, told);
-            }
+        let left = graph.referrers(&old).len();
+        Ok((old, left, change(&*source, &graph, bytes)?))
+    };
+    let (mut old, mut left, mut made) = decide()?;
+    let options = Options { held: held.as_ref(), ..context.writing(&progress) };
+    let mut transaction = Transaction::begin(&path, options)?;
+    let mut again = Again::new(context);
+    let tags = loop {
+        match enter(context, &path, &mut transaction, &made, &[], Under::InPlaceOf(&tag, &old)) {
+            Err(why) => again.undisturbed_after(why, &mut transaction)?,
+            Ok(tags) => break tags,
         }
+        (old, left, made) = decide()?;
+    };
+    drop(transaction);
+    drop(progress);
+    if left > 0 && made.facts.digest != old {
+        let what = if left == 1 { "manifest refers" } else { "manifests refer" };
+        context.note(&format!("{left} {what} to {old}, which {tag} was; none to what it is now"));
     }
+    let told = listing(made.facts.children().count());
+    answer(context, &path, &made, tags, told)
 }
 
 fn listing(children: usize) -> String {
@@ -217,6 +230,20 @@ fn index(source: &dyn Source, graph: &Graph, tag: &str) -> Result<(Digest, Vec<u
     match node.facts(&found.digest)?.kind {
         ManifestKind::Index => Ok((found.digest.clone(), bytes)),
         kind => Err(Error::new(Kind::Usage, what()).because(format!("it is no index, but an {kind}"))),
+    }
+}
+
+/// The children of an index that is meant, as it lists them. Usage where it is none.
+fn merged(source: &dyn Source, graph: &Graph, reference: &OsString) -> Result<Vec<Descriptor>> {
+    let target = resolve_in(graph, source, &at::asked(&location::parse_pick(reference)?))?;
+    let digest = &target.descriptor.digest;
+    let node = read(source, &target.descriptor).0;
+    let facts = node.facts(digest)?;
+    match facts.kind {
+        ManifestKind::Index => Ok(facts.children().cloned().collect()),
+        kind => Err(Error::new(Kind::Usage, format!("could not merge {digest}"))
+            .because(format!("it is no index, but an {kind}"))
+            .hint("without --merge it is listed itself")),
     }
 }
 

@@ -76,7 +76,10 @@ impl Args {
         let parts = parts(facts)?;
         let all = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).count();
         if parts.len() < all {
-            context.note(&format!("{} of {all} layers have no title and are no files", all - parts.len()));
+            context.note(&format!(
+                "{} of {all} layers have no title and are no files; cat --layer prints one",
+                all - parts.len()
+            ));
         }
         // What is missing is known before anything is written.
         for part in &parts {

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::Made;
 use ocistow_graph::made::MOST_WELCOME;
+use ocistow_graph::{Made, ReferrersAs};
 use ocistow_layout::directory::Directory;
 use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
@@ -74,8 +74,8 @@ pub fn target(context: &Context<'_>, location: &OsString, path: Option<&Path>) -
 pub enum Aim<'a> {
     /// It gets a tag.
     Tag(&'a str),
-    /// It refers to a manifest.
-    Subject(&'a Descriptor),
+    /// It refers to a manifest, which is recorded in this way.
+    Subject(&'a Descriptor, ReferrersAs),
 }
 
 /// Stages what an artifact needs, makes it, and enters it into the layout at `path`.
@@ -88,7 +88,7 @@ pub fn make(
 ) -> Result<Code> {
     let (verb, doing, under, subject) = match aim {
         Aim::Tag(tag) => ("pushed", "pushing", Under::Name(tag), None),
-        Aim::Subject(subject) => ("attached", "attaching", Under::Nothing, Some(subject)),
+        Aim::Subject(subject, way) => ("attached", "attaching", Under::Subject(way), Some(subject)),
     };
     let mut told = recipe.told(verb);
     if let Some(subject) = subject {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::Facts;
 use ocistow_layout::edit::{Edit, apply};
+use ocistow_layout::lock::Held;
 use ocistow_layout::name::{Pair, is_ref_name, is_tag};
-use ocistow_layout::transaction::Transaction;
+use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::at;
@@ -43,7 +44,7 @@ impl Args {
         let source = at::open_directory(context, &location.path)?;
         // What nothing reaches may be meant: nobody deletes it before it has its name.
         let progress = context.progress("waiting", None);
-        let _held = at::hold(context, &location.path, &progress)?;
+        let held = at::hold_to_write(context, &location.path, &progress)?;
         drop(progress);
         let target = at::target(context, &*source, &location, None)?;
         let entry = match target.manifest || !target.places.is_empty() {
@@ -52,7 +53,7 @@ impl Args {
         };
         let name = |reference: &String| Edit::Name { entry: Box::new(entry.clone()), reference: reference.clone() };
         let edits: Vec<Edit> = self.new.iter().map(name).collect();
-        change(context, &location.path, &*source, &edits)
+        change(context, &location.path, &*source, held.as_ref(), &edits)
     }
 }
 
@@ -88,13 +89,19 @@ pub fn judge(context: &Context<'_>, name: &str) -> Result<()> {
 }
 
 /// Makes `edits` on the index.json of the layout at `path`, and tells what they changed.
-pub fn change(context: &Context<'_>, path: &Path, source: &dyn Source, edits: &[Edit]) -> Result<Code> {
+pub fn change(
+    context: &Context<'_>,
+    path: &Path,
+    source: &dyn Source,
+    held: Option<&Held>,
+    edits: &[Edit],
+) -> Result<Code> {
     let before = source.index()?;
     let after = IndexFile::parse(apply(&before, edits)?)?;
     let changes = Changes::between(&before, &after)?;
     if !changes.changed.is_empty() {
         let progress = context.progress("waiting", None);
-        Transaction::begin(path, context.writing(&progress))?.publish(&[], edits)?;
+        Transaction::begin(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;
     }
     context.answer(&changes)?;
     Ok(Code::Done)

@@ -56,7 +56,7 @@ impl Args {
         }
         // The same name twice is removed once.
         edits.dedup();
-        tag::change(context, &path, &*source, &edits)
+        tag::change(context, &path, &*source, None, &edits)
     }
 
     /// The layout, and the names in it.
@@ -114,7 +114,7 @@ fn refers(source: &dyn Source, entry: &Descriptor) -> Result<bool> {
 }
 
 fn unknown(path: &Path, index: &IndexFile, reference: &str) -> Error {
-    let mut there: Vec<&str> = index.entries().iter().filter_map(|entry| entry.pair.reference.as_deref()).collect();
+    let mut there: Vec<&str> = index.entries().iter().filter_map(|entry| entry.pair.exact()).collect();
     there.sort_unstable();
     there.dedup();
     let more = if there.len() > 10 { ", …" } else { "" };

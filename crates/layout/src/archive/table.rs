@@ -40,6 +40,8 @@ pub struct Table {
     odd: Vec<Found>,
     more: u64,
     pub(super) docker: bool,
+    /// Whether there is Docker's `repositories`, which is all that its oldest archives have.
+    pub(super) repositories: bool,
     /// The directory in which a layout seems to lie.
     pub(super) below: Option<String>,
 }
@@ -188,6 +190,7 @@ impl Maker {
         let table = &mut self.table;
         if file {
             table.docker |= path == b"manifest.json";
+            table.repositories |= path == b"repositories";
             let below = path.strip_suffix(b"/oci-layout").or_else(|| path.strip_suffix(b"/index.json"));
             if let (Some(below), None) = (below, &table.below) {
                 table.below = Some(String::from_utf8_lossy(below).into_owned());
