@@ -15,6 +15,9 @@ use crate::name::Pair;
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// The longest index.json read (4 GiB).
 pub const MAX_INDEX: u64 = 4 << 30;
+/// The most entries of index.json that are no descriptors (`{}` has two bytes, and what is known of it far more). One
+/// with more of them is no index.
+pub const MAX_UNFIT: usize = 10_000;
 /// The annotation of a bundle's index.json that says which blobs it brings.
 pub const CARRIES: &str = "io.ocistow.carries";
 /// The annotation of a bundle's index.json that says which blobs it leaves out.
@@ -99,12 +102,16 @@ impl IndexFile {
             None => notes.push("index.json has no list of manifests".into()),
             Some(raw) => {
                 let array: Array = json::parse(raw.get()).map_err(|_| bad("its manifests are no list".into()))?;
-                entries.reserve(array.0.len());
+                let mut unfit = 0;
                 for element in array.0 {
                     let span = json::span(text, element);
                     let descriptor = Descriptor::parse_in(text, span.clone());
                     let pair = descriptor.as_ref().map_or_else(|_| name_of(element), Pair::of);
                     let descriptor = descriptor.map_err(|why: DescriptorError| why.to_string());
+                    unfit += usize::from(descriptor.is_err());
+                    if unfit > MAX_UNFIT {
+                        return Err(bad(format!("more than {MAX_UNFIT} of its entries are no descriptors")));
+                    }
                     entries.push(Entry { span, descriptor, pair });
                 }
             }

@@ -5,13 +5,12 @@ use std::ops::Range;
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
 use crate::json::{self, MAX_DEPTH};
+use crate::sieve::MAX_FRAME;
 use crate::source::Watch;
 use crate::stamp::Imprint;
 
 /// How much is read at a time.
 const WINDOW: usize = 1 << 20;
-/// The most that may stand around the entries.
-const MAX_FRAME: usize = 16 << 20;
 
 /// Reads index.json and hands out the text of each entry with its place in bytes, and every byte to `all`, in order.
 ///

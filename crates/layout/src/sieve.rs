@@ -5,8 +5,10 @@ use std::io::{self, Read};
 use crate::checked::CHUNK;
 use crate::json::MAX_DEPTH;
 
-/// The most that may stand around the entries of an index.json, and in one entry.
-pub const MAX_FRAME: usize = 16 << 20;
+/// The most that may stand around the entries of an index.json: each of its own members takes far more memory than text.
+pub const MAX_FRAME: usize = 1 << 20;
+/// The longest entry of an index.json.
+pub const MAX_ENTRY: usize = 16 << 20;
 /// What stands around an entry anyway: a comma, and the white space of those who indent.
 const AROUND: usize = 64;
 /// The longest document of a compressed archive that may be any number of times longer than what it was unpacked from.
@@ -107,7 +109,7 @@ impl Sieve {
             }
             let stretch = if self.depth > 2 { &mut self.entry } else { &mut self.frame };
             *stretch += taken;
-            if self.entry > MAX_FRAME || self.frame > MAX_FRAME + self.entries.saturating_mul(AROUND) {
+            if self.entry > MAX_ENTRY || self.frame > MAX_FRAME + self.entries.saturating_mul(AROUND) {
                 return Err("what stands around its entries, or in one, is too long");
             }
             bytes = if taken == 1 { rest } else { &bytes[taken..] };

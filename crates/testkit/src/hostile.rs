@@ -88,6 +88,18 @@ pub fn one_tag(count: usize) -> Memory {
     trap.set()
 }
 
+/// An index.json of so many entries that are no descriptors.
+pub fn unfit(entries: usize) -> Memory {
+    let index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", vec!["{}"; entries].join(","));
+    Memory { index: index.into_bytes(), ..Memory::default() }
+}
+
+/// An index.json of so many members that nobody knows.
+pub fn members(count: usize) -> Memory {
+    let index = format!("{{{},\"schemaVersion\":2,\"manifests\":[]}}", vec!["\"\":0"; count].join(","));
+    Memory { index: index.into_bytes(), ..Memory::default() }
+}
+
 /// Every list and every set of annotations is `null`, in index.json, an index and two images.
 pub fn nulls() -> Memory {
     let mut trap = Trap::default();
