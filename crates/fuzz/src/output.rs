@@ -78,7 +78,8 @@ pub fn run(bytes: &[u8]) {
             for (path, seen) in after.iter().filter(|(path, _)| inside(path) && !before.contains_key(*path)) {
                 assert!(!path.to_string_lossy().contains(".ocistow"), "{} was left behind", path.display());
                 assert!(!matches!(seen, Seen::Odd), "{} is nothing that belongs there", path.display());
-                if let Seen::Link(target) = seen {
+                // Where a link of the user's own leads is his matter, also of what links to it.
+                if let (Seen::Link(target), false) = (seen, before.values().any(|seen| matches!(seen, Seen::Link(_)))) {
                     leads_inside(&room, path, target);
                 }
             }
