@@ -152,6 +152,10 @@ impl Directory {
             Error::new(Kind::Integrity, format!("could not read {}/index.json", self.location)).because(why)
         };
         match self.at("index.json", true)? {
+            Lies::Nothing if !is_there(&self.root)? => {
+                Err(Error::new(Kind::NotFound, format!("could not read {}/index.json", self.location))
+                    .because("the layout has gone"))
+            }
             Lies::Nothing => Err(bad("there is none")),
             Lies::Unfit(what) => Err(bad(&format!("it is {what}"))),
             Lies::File(_, size) if size > MAX_INDEX => {

@@ -10,6 +10,7 @@ use crate::descriptor::{Descriptor, DescriptorError, IMAGE_NAME, REF_NAME};
 use crate::error::{Error, Kind, Result};
 use crate::json::{self, Array, Object};
 use crate::name::Pair;
+use crate::sieve;
 
 /// The media type of an image index.
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -75,6 +76,7 @@ impl IndexFile {
 
     fn read(text: &Arc<String>) -> Result<Self> {
         json::shallow(text).map_err(|why| bad(why.to_string()))?;
+        sieve::short(text).map_err(|why| bad(why.into()))?;
         let mut notes = Vec::new();
         let object: Object = json::parse(text).map_err(|why| bad(why.to_string()))?;
         if let Some(name) = object.duplicate() {

@@ -16,20 +16,29 @@ pub const MAX_UNPACKED_FREELY: u64 = 4 << 20;
 /// How many times longer a longer one may be: digests cannot be compressed, and there is one in every entry.
 pub const MAX_UNPACKED_TIMES: u64 = 32;
 
-/// Reads an index.json of `size` bytes. An error of kind `InvalidData` where it is none, as far as that can be told
+/// Whether a short text may be an index, as [`index`] judges a longer one while it is read. Short ones are read as they
+/// are, so that what is not an index.json ends nothing but the reading of it.
+pub(crate) fn short(text: &str) -> Result<(), &'static str> {
+    if text.len() as u64 <= MAX_UNPACKED_FREELY { Sieve::default().take(text.as_bytes()) } else { Ok(()) }
+}
+
+/// Reads an index.json of `size` bytes. A longer one than [`MAX_UNPACKED_FREELY`]: an error of kind `InvalidData` where it is none, as far as that can be told
 /// from what stands where, or where there is far more of it than of the archive it was unpacked from, of which `packed`
 /// tells how much was read: then no more of it is read, and no memory spent on it. Whether it is an index is told by
 /// whoever parses it.
 pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(CHUNK).min(CHUNK));
-    let mut sieve = Sieve::default();
+    let (mut sieve, mut unfit) = (Sieve::default(), None);
     loop {
         let from = bytes.len();
         let got = reader.take(CHUNK as u64).read_to_end(&mut bytes)?;
         if got == 0 {
             return Ok(bytes);
         }
-        sieve.take(&bytes[from..]).map_err(bad)?;
+        unfit = unfit.or_else(|| sieve.take(&bytes[from..]).err());
+        if let Some(why) = unfit.filter(|_| size.max(bytes.len() as u64) > MAX_UNPACKED_FREELY) {
+            return Err(bad(why));
+        }
         if bytes.len() as u64 > unpacked_from(packed()) {
             return Err(bad(&format!(
                 "it is more than {MAX_UNPACKED_TIMES} times as long as what it was unpacked from; unpacked by itself first, it is read"
