@@ -65,6 +65,9 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         set(&named, entries, &mut import);
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
+    // A list may stand under the tag of another subject too, and arrive there as it is.
+    let named: BTreeSet<&Digest> = import.edits.iter().filter_map(Edit::entry).map(|entry| &entry.digest).collect();
+    import.dropped.retain(|digest| !named.contains(digest));
     Ok(import)
 }
 

@@ -196,3 +196,22 @@ fn lists_about_one_subject_arrive_as_one() {
     assert!(again.inline.is_empty());
     assert_eq!(same.index, after.index);
 }
+
+/// What is a list about one subject may stand under the tag of another as well, as foreign tools leave it. Found by
+/// fuzzing: it was left out with the one that was made anew, and its other name led nowhere.
+#[test]
+fn a_list_that_is_made_anew_under_one_name_arrives_where_another_has_it() {
+    let world = draw(
+        "image app:app = one
+         image other:other = two
+         refer sig -> app : application/x.sig
+         refer more -> app : application/x.more
+         fallback app = sig
+         fallback app = sig
+         fallback other = sig",
+    );
+    let (_, target) = arrive(&world.memory, &Memory::default(), &[]).unwrap();
+    for entry in target.index().unwrap().descriptors().unwrap() {
+        assert!(target.blobs.contains_key(&entry.digest), "{}", entry.text());
+    }
+}

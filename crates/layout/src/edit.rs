@@ -65,6 +65,18 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// The entry it makes.
+    pub fn entry(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Set { entry, .. } | Self::Beside { entry, .. } | Self::Name { entry, .. } | Self::Add { entry } => {
+                Some(entry)
+            }
+            Self::Unname { .. } | Self::Remove { .. } => None,
+        }
+    }
+}
+
 /// The new text of an index.json after `edits`, made in order. The order of entries, unknown members
 /// and the spelling of everything not named by an edit stay. `mediaType` is added where it is missing
 /// (4.6), `manifests` becomes a list where it is `null` or missing (4.7), and the two annotations of a
