@@ -218,7 +218,7 @@ fn enter(
         };
         match published {
             Ok(done) => return Ok(Written { bundle, moved, done }),
-            Err(why) => again.undisturbed_after(why, &mut transaction)?,
+            Err(why) => again.after(why)?,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -75,7 +74,7 @@ impl Annotations {
 
     fn word(&self, at: usize) -> &str {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[Range { start, end: self.ends[at] }]
+        &self.text[start..self.ends[at]]
     }
 }
 

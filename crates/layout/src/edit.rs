@@ -243,12 +243,16 @@ impl<'i> Draft<'i> {
         self.index.entries().len() + self.added.len()
     }
 
+    /// What is at a place, where that is new or changed.
+    fn touched(&self, at: usize) -> Option<&Drafted> {
+        self.changed.get(&at).or_else(|| self.added.get(at.checked_sub(self.index.entries().len())?))
+    }
+
     /// The entry at a place as it is now; `None` where it is gone.
     fn entry(&self, at: usize) -> Option<&Entry> {
-        let old = self.index.entries();
-        match self.changed.get(&at).or_else(|| self.added.get(at.checked_sub(old.len())?)) {
+        match self.touched(at) {
             Some(drafted) => (!drafted.gone).then_some(&drafted.entry),
-            None => old.get(at),
+            None => self.index.entries().get(at),
         }
     }
 
@@ -277,8 +281,7 @@ impl<'i> Draft<'i> {
     fn replace(&mut self, at: usize, descriptor: &Descriptor) {
         let Some(Entry { pair, descriptor: old, .. }) = self.entry(at) else { return };
         let text = entry_text(descriptor, pair);
-        let drafted = self.changed.get(&at).or_else(|| self.added.get(at.checked_sub(self.index.entries().len())?));
-        let said = match drafted.and_then(|drafted| drafted.text.as_deref()) {
+        let said = match self.touched(at).and_then(|drafted| drafted.text.as_deref()) {
             Some(said) => *said == text,
             None => old.as_ref().is_ok_and(|old| json::compact(old.text()) == text),
         };
@@ -358,8 +361,8 @@ impl<'i> Draft<'i> {
                 places.into_iter().for_each(|at| self.replace(at, entry));
             }
             Edit::Add { entry } => {
-                let places = self.places.get(&entry.digest).into_iter().flatten();
-                if !places.into_iter().any(|at| self.digest(*at) == Some(&entry.digest)) {
+                let mut places = self.places.get(&entry.digest).into_iter().flatten();
+                if !places.any(|at| self.digest(*at) == Some(&entry.digest)) {
                     self.add(entry, &Pair::default());
                 }
             }

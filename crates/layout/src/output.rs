@@ -69,14 +69,15 @@ impl<'a> Output<'a> {
     pub fn begin(dir: &Path, options: Options<'a>) -> Result<Self> {
         let medium = options.medium;
         let failed = |why| Error::io("write to", dir, why);
-        let made = match resolved(dir).and_then(|place| medium.make_dir(&place)) {
+        let place = resolved(dir).map_err(failed)?;
+        let made = match medium.make_dir(&place) {
             Ok(()) => true,
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
             Err(why) => return Err(failed(why)),
         };
         let begun = Self::begin_in(dir, made, options);
         if begun.is_err() && made {
-            let _ = medium.remove_dir(dir);
+            let _ = medium.remove_dir(&place);
         }
         begun
     }

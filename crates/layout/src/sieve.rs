@@ -22,22 +22,22 @@ pub(crate) fn short(text: &str) -> Result<(), &'static str> {
     if text.len() as u64 <= MAX_UNPACKED_FREELY { Sieve::default().take(text.as_bytes()) } else { Ok(()) }
 }
 
-/// Reads an index.json of `size` bytes. A longer one than [`MAX_UNPACKED_FREELY`]: an error of kind `InvalidData` where it is none, as far as that can be told
-/// from what stands where, or where there is far more of it than of the archive it was unpacked from, of which `packed`
-/// tells how much was read: then no more of it is read, and no memory spent on it. Whether it is an index is told by
-/// whoever parses it.
+/// Reads an index.json of `size` bytes. A longer one than [`MAX_UNPACKED_FREELY`]: an error of kind `InvalidData` where
+/// it is none, as far as that can be told from what stands where, or where there is far more of it than of the archive
+/// it was unpacked from, of which `packed` tells how much was read: then no more of it is read, and no memory spent on
+/// it. Whether it is an index is told by whoever parses it.
 pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(CHUNK).min(CHUNK));
-    let (mut sieve, mut unfit) = (Sieve::default(), None);
+    let (mut sieve, mut sieved) = (Sieve::default(), 0);
     loop {
-        let from = bytes.len();
         let got = reader.take(CHUNK as u64).read_to_end(&mut bytes)?;
         if got == 0 {
             return Ok(bytes);
         }
-        unfit = unfit.or_else(|| sieve.take(&bytes[from..]).err());
-        if let Some(why) = unfit.filter(|_| size.max(bytes.len() as u64) > MAX_UNPACKED_FREELY) {
-            return Err(bad(why));
+        // A short one may have grown since it was measured: then all of it is.
+        if size.max(bytes.len() as u64) > MAX_UNPACKED_FREELY {
+            sieve.take(&bytes[sieved..]).map_err(bad)?;
+            sieved = bytes.len();
         }
         if bytes.len() as u64 > unpacked_from(packed()) {
             return Err(bad(&format!(

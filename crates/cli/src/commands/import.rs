@@ -220,7 +220,7 @@ impl Args {
                 transaction.put(&blob, Content::Bytes(bytes))?;
             }
             match transaction.publish(&decided.order, &decided.edits) {
-                Err(why) => again.undisturbed_after(why, transaction)?,
+                Err(why) => again.after(why)?,
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);

@@ -62,8 +62,8 @@ impl Form {
             .hint(format!("unpack it first, for example with `{name} -dk`")))
     }
 
-    /// The unpacked stream, and how much of `reader` it took so far. Damage comes out as an error of kind `InvalidData`, trouble with `reader`
-    /// itself as what it was. Reading to the end checks the checksums.
+    /// The unpacked stream, and how much of `reader` it took so far. Damage comes out as an error of kind
+    /// `InvalidData`, trouble with `reader` itself as what it was. Reading to the end checks the checksums.
     pub(crate) fn unpack_counted<'r>(
         self,
         reader: impl Read + Send + 'r,
