@@ -2,6 +2,7 @@
 
 mod bombs;
 mod change;
+mod clock;
 mod crowd;
 mod docker;
 mod guide;
