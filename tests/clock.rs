@@ -259,6 +259,22 @@ fn a_clock_that_jumps_under_running_programs_changes_nothing_of_what_they_do() {
     }
 }
 
+/// In containers everybody may be process 1, and a clock that was never set may stand where it stood for the other.
+#[test]
+fn two_writers_of_one_process_id_at_one_moment_are_two() {
+    let Some(faketime) = Peer::find("faketime") else { return };
+    let change = Change::of("import @/bundle.tar @/target --tag 1=app", "import @/bundle.tar @/target --tag 1=app");
+    let base = change.stage();
+    let watch = Settable::of(&faketime, "1960-01-01 00:00:00");
+    let (mut import, rest) = half_imported(&watch, base.path());
+    let tag = watch.program("tag @/target:late later", base.path()).output();
+    let tag = Ended::of(&tag.expect("it can be started"), base.path());
+    assert_eq!(tag.code, 0, "{}", tag.err);
+    import.stdin.take().expect("it is a pipe").write_all(&rest).expect("it reads");
+    let ended = Ended::of(&import.wait_with_output().expect("it was started"), base.path());
+    assert_eq!(ended.code, 0, "{}", ended.err);
+}
+
 /// The clock of the disk was put back, or forward, after everything on it was written.
 #[test]
 fn files_from_the_future_and_from_before_1970_are_looked_at_and_swept_as_any_others() {
