@@ -12,7 +12,7 @@ use ocistow_testkit::{Drawing, draw, to_dir};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::change::{Change, Ended, program};
+use crate::change::{Change, Ended, ended, program};
 use crate::run::{Peer, shell};
 use crate::stage::{clone, crowded, done, names, room, start};
 
@@ -29,10 +29,6 @@ fn under(faketime: &Peer, clock: &str) -> Command {
     command.args(["-s", "KILL", PATIENCE]).arg(faketime.command().get_program());
     command.args(["-m", "--exclude-monotonic", "-f", clock]).env("NO_FAKE_STAT", "1");
     command
-}
-
-fn ended(line: &str, base: &Path, under: Command) -> Ended {
-    Ended::of(&program(line, base, Some(under)).output().expect("it can be started"), base)
 }
 
 #[test]
@@ -62,7 +58,7 @@ fn whatever_the_clock_says_a_change_is_the_same() {
         let change = Change::of(line, again.unwrap_or(line));
         for clock in CLOCKS {
             let base = change.stage();
-            let ended = ended(line, base.path(), under(&faketime, clock));
+            let ended = ended(line, base.path(), Some(under(&faketime, clock)));
             assert_eq!(ended.code, 0, "{line}, {clock}: {}", ended.err);
             change.judge(base.path(), &ended, clock);
         }
@@ -86,9 +82,9 @@ fn whatever_the_clock_says_a_look_tells_the_same() {
         "gc --dry-run --grace 0 @/source",
     ] {
         let from = start(line);
-        let right = Ended::of(&program(line, from.path(), None).output().expect("it can be started"), from.path());
+        let right = ended(line, from.path(), None);
         for clock in CLOCKS {
-            let Ended { code, out, err } = ended(line, from.path(), under(&faketime, clock));
+            let Ended { code, out, err } = ended(line, from.path(), Some(under(&faketime, clock)));
             assert_eq!((code, &out, &err), (0, &right.out, &right.err), "{line}, {clock}");
         }
     }
@@ -108,7 +104,7 @@ fn a_wrong_clock_makes_nothing_older_or_younger_to_who_deletes() {
             let base = room();
             clone(from.path(), base.path());
             thread::sleep(OLDER);
-            let ended = ended(&format!("{line} --format json"), base.path(), under(&faketime, clock));
+            let ended = ended(&format!("{line} --format json"), base.path(), Some(under(&faketime, clock)));
             let told: Value = serde_json::from_str(&ended.out).expect("it is JSON");
             let (removed, young) = (&told["removed"]["blobs"], &told["kept"]["young"]);
             let told = format!("{line}, {clock}: {} {}{}", ended.code, ended.out, ended.err);
@@ -150,7 +146,7 @@ fn what_is_kept_is_never_stale_whoever_writes_under_whatever_clock() {
     let (base, drawing) = many();
     let layout = base.path().join("lay");
     let tell = |line: &str, clock: &str| {
-        let Ended { code, out, err } = ended(line, base.path(), under(&faketime, clock));
+        let Ended { code, out, err } = ended(line, base.path(), Some(under(&faketime, clock)));
         assert_eq!(code, 0, "{line}, {clock}: {out}{err}");
         out
     };

@@ -25,3 +25,4 @@ mod strike;
 mod tidy;
 mod traps;
 mod walk;
+mod workdir;
