@@ -10,6 +10,7 @@ use crate::facts::{Facts, Shape};
 use crate::graph::{self, About, Graph, List, Node};
 use crate::list;
 use crate::plan::{Entry, Plan};
+use crate::whose;
 
 /// A name that comes to stand for something.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -45,7 +46,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let mut import = Import::default();
     let renamed = renamed(plan, renames)?;
     let lists = graph::lists(&index);
-    let named = named(&index);
+    let (named, mut said) = (named(&index), said(&index, plan));
     let mut arriving: Vec<(&Entry, About)> = Vec::new();
     let mut names: BTreeMap<Pair, Vec<&Entry>> = BTreeMap::new();
     for (at, entry) in plan.entries.iter().enumerate() {
@@ -56,7 +57,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         } else if let Some(about) = graph::about(&entry.descriptor, &entry.pair) {
             arriving.push((entry, about));
         } else if entry.pair.is_empty() {
-            import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) });
+            import.edits.push(untagged(&entry.descriptor, &mut said));
         } else {
             names.entry(entry.pair.key()).or_default().push(entry);
         }
@@ -69,6 +70,36 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let named: BTreeSet<&Digest> = import.edits.iter().filter_map(Edit::entry).map(|entry| &entry.digest).collect();
     import.dropped.retain(|digest| !named.contains(digest));
     Ok(import)
+}
+
+/// What the entries of each digest say of whose it is: each what it says, or nothing.
+type Said<'e> = BTreeMap<&'e Digest, BTreeSet<Option<Digest>>>;
+
+/// What the target's entries say of what arrives without a name and says whose it is.
+fn said<'p>(index: &IndexFile, plan: &'p Plan) -> Said<'p> {
+    let arriving = plan.entries.iter().filter(|entry| entry.pair.is_empty());
+    let saying = arriving.filter(|entry| whose::subject_said(&entry.descriptor).is_some());
+    let mut said: Said<'_> = saying.map(|entry| (&entry.descriptor.digest, BTreeSet::new())).collect();
+    if !said.is_empty() {
+        for known in index.entries() {
+            let Ok(descriptor) = &known.descriptor else { continue };
+            if let Some(said) = said.get_mut(&descriptor.digest) {
+                let list = graph::about(descriptor, &known.pair).is_some();
+                said.insert(whose::subject_said(descriptor).filter(|_| !list));
+            }
+        }
+    }
+    said
+}
+
+/// Enters what has no name, unless it is entered already; beside that, where nothing of it says whose it is.
+fn untagged(entry: &Descriptor, said: &mut Said<'_>) -> Edit {
+    let (own, pair) = (Box::new(entry.clone()), Pair::default());
+    let Some(said) = said.get_mut(&entry.digest) else { return Edit::Add { entry: own } };
+    let subject = whose::subject_said(entry);
+    let beside = subject.is_some() && !said.is_empty() && !said.contains(&subject);
+    said.insert(subject);
+    if beside { Edit::Beside { entry: own, pair } } else { Edit::Add { entry: own } }
 }
 
 /// Which entries of the plan get other names.

@@ -103,6 +103,20 @@ fn an_untagged_referrer_arrives_once() {
 
 /// The target's own list is rewritten with what arrives, whatever dialect that came in.
 #[test]
+fn an_entry_that_says_its_subject_arrives_beside_one_that_does_not() {
+    let source = draw("image app:1 = base\ncontainerd sig -> app : application/x.sig");
+    let target = draw("artifact sig:s = sig.file : application/x.sig");
+    assert_eq!(source.digest("sig"), target.digest("sig"));
+    let (_, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+    let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+    let referrers = graph.referrers(&source.digest("app")).iter().map(|edge| source.word(&edge.referrer));
+    assert_eq!(referrers.collect::<Vec<_>>(), ["sig"]);
+    assert_eq!(names(&after).len(), 2);
+    let (_, again) = arrive(&source.memory, &after, &[]).unwrap();
+    assert_eq!(again.index, after.index);
+}
+
+#[test]
 fn lists_the_target_has_are_kept_true() {
     let app = "image app:1 = base\nrefer one -> app : application/x.one\nrefer two -> app : application/x.two\n";
     for list in ["fallback", "olareg"] {
