@@ -8,7 +8,7 @@ use ocistow_graph::fsck::{self, Examination, Problem, Severity};
 use ocistow_graph::listed::record;
 use ocistow_graph::remove::remove;
 use ocistow_graph::repair::{self, Tried};
-use ocistow_graph::{Asked, Graph, Load, ReferrersAs, import, plan};
+use ocistow_graph::{Asked, Dialect, Edge, Graph, Load, ReferrersAs, import, plan};
 use ocistow_layout::edit::apply;
 use ocistow_layout::index::Entry;
 use ocistow_layout::memory::Memory;
@@ -126,6 +126,13 @@ fn removed(layout: &Memory, which: usize, by_digest: bool, referrers: bool) {
         let parts = there.facts(holder).into_iter().flat_map(|facts| &facts.parts);
         let mut held = parts.map(|part| &part.descriptor.digest).filter(|part| gone.contains(part));
         assert_eq!(held.next(), None, "{holder} needs it");
+    }
+    // Whoever says whose he is and is still here is still found.
+    let says = |digest: &Digest| graph.facts(digest).is_some_and(|facts| facts.subject.is_some());
+    let lasts = |edge: &&Edge| edge.dialect != Dialect::Scan && says(&edge.referrer) && !gone.contains(&edge.referrer);
+    for edge in graph.edges().filter(lasts) {
+        let found = there.referrers(&edge.subject).iter().any(|found| found.referrer == edge.referrer);
+        assert!(found || there.facts(&edge.subject).is_none(), "{edge:?} is found no more");
     }
     for (name, mut digests) in names(layout) {
         digests.retain(|digest| !gone.contains(digest));
