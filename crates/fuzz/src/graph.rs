@@ -8,7 +8,7 @@ use ocistow_graph::convert::{Family, convert};
 use ocistow_graph::fsck::{self, Problem, Severity};
 use ocistow_graph::resolve::{Asked, resolve_in};
 use ocistow_graph::sweep::{self, sweep};
-use ocistow_graph::{Graph, Keeper, Load, Reach, Request, import, plan};
+use ocistow_graph::{Dialect, Graph, Keeper, Load, Reach, Request, import, plan};
 use ocistow_layout::archive::Compression;
 use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::edit::apply;
@@ -164,7 +164,7 @@ fn crosses(layout: &Memory, graph: &Graph) {
     let bundle = ocistow_layout::open(&path, &Unwatched).unwrap();
     carried::settled(layout, &plan, &*bundle);
     let arriving = carried::planned(&*bundle).unwrap();
-    let target = entered(&*bundle, &arriving, &Memory::default());
+    let target = entered(&*bundle, &arriving, &Memory::default(), &[]);
 
     // The same entries, but for lists of referrers, which are made new where they were not complete.
     let list = |graph: &Graph, at: usize| {
@@ -195,7 +195,7 @@ fn crosses(layout: &Memory, graph: &Graph) {
         panic!("{new:?} is new");
     }
     // What is there already changes nothing.
-    assert_eq!(entered(&*bundle, &arriving, &target), target, "once more");
+    assert_eq!(entered(&*bundle, &arriving, &target, &[]), target, "once more");
 }
 
 /// Who refers to whom, wherever the referrer is there: the subject first.
@@ -204,10 +204,15 @@ pub fn edges(graph: &Graph) -> BTreeSet<(Digest, Digest)> {
     there.map(|edge| (edge.subject.clone(), edge.referrer.clone())).collect()
 }
 
-/// A layout with a bundle in it.
-pub fn entered(bundle: &dyn Source, plan: &ocistow_graph::Plan, target: &Memory) -> Memory {
+/// A layout with a bundle in it, some of it under other names.
+pub fn entered(
+    bundle: &dyn Source,
+    plan: &ocistow_graph::Plan,
+    target: &Memory,
+    renames: &[(String, String)],
+) -> Memory {
     let graph = Graph::load(bundle, LOAD, &Unwatched).unwrap();
-    let import = import(plan, &graph, target, &[]).unwrap();
+    let import = import(plan, &graph, target, renames).unwrap();
     let mut target = target.clone();
     for blob in plan.outline_into(&import).blobs {
         let made = import.inline.get(&blob.digest).or(plan.inline.get(&blob.digest));
@@ -267,10 +272,12 @@ fn swept(layout: &Memory, prune: bool) {
         live.extend(
             before.facts(&digest).into_iter().flat_map(|facts| &facts.parts).map(|part| part.descriptor.digest.clone()),
         );
-        let own = before.referrers(&digest).iter().map(|edge| &edge.referrer);
-        live.extend(
-            own.filter(|referrer| before.facts(referrer).is_some_and(|facts| facts.subject.is_some())).cloned(),
-        );
+        // An attestation is the matter of the index that says whose it is, unless it says so itself.
+        let own = before.referrers(&digest).iter().filter(|edge| {
+            let itself = before.facts(&edge.referrer).is_some_and(|facts| facts.subject.is_some());
+            itself || edge.dialect != Dialect::Attestation
+        });
+        live.extend(own.map(|edge| edge.referrer.clone()));
     }
     let known = errors(layout);
     if let Some(new) = errors(&left).difference(&known).next() {

@@ -50,8 +50,9 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let mut arriving: Vec<(&Entry, About)> = Vec::new();
     let mut unnamed: Vec<Edit> = Vec::new();
     let mut names: BTreeMap<Pair, Vec<&Entry>> = BTreeMap::new();
+    let mut given: BTreeSet<Pair> = BTreeSet::new();
     for (at, entry) in plan.entries.iter().enumerate() {
-        if let Some(references) = renamed.get(&at) {
+        if let Some(references) = renamed.to.get(&at) {
             for reference in references {
                 name_as(&index, entry, reference, &mut import)?;
             }
@@ -60,11 +61,12 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         } else if entry.pair.is_empty() {
             unnamed.push(untagged(&entry.descriptor, &mut said));
         } else {
+            given.extend(renamed.already.contains(&at).then(|| entry.pair.key()));
             names.entry(entry.pair.key()).or_default().push(entry);
         }
     }
-    for entries in names.values() {
-        set(&named, entries, &mut import);
+    for (pair, entries) in &names {
+        set(&named, entries, given.contains(pair), &mut import);
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
     // Last: what has an entry now may lose it to what comes under its name.
@@ -106,26 +108,41 @@ fn untagged(entry: &Descriptor, said: &mut Said<'_>) -> Edit {
     if beside { Edit::Beside { entry: own, pair } } else { Edit::Add { entry: own } }
 }
 
-/// Which entries of the plan get other names.
-fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<HashMap<usize, Vec<&'r str>>> {
-    let mut renamed: HashMap<usize, Vec<&str>> = HashMap::new();
+/// Which entries of the plan get other names, and which have one of those names already.
+#[derive(Default)]
+struct Renamed<'r> {
+    to: HashMap<usize, Vec<&'r str>>,
+    already: BTreeSet<usize>,
+}
+
+fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<Renamed<'r>> {
+    let mut renamed = Renamed::default();
     if renames.is_empty() {
         return Ok(renamed);
     }
     // The bundle's index has the plan's entries in the plan's order.
     let bundle = IndexFile::parse(plan.bundle_index())?;
+    let digest = |at: usize| &plan.entries[at].descriptor.digest;
+    let mut given: BTreeMap<&str, &Digest> = BTreeMap::new();
+    let twice = |old: &str, new: &str| {
+        let why = format!("something else that arrives gets or has the name {new}");
+        Error::new(Kind::Usage, format!("could not rename {old} to {new}")).because(why)
+    };
     for (old, new) in renames {
         let what = || format!("could not rename {old} to {new}");
         if new.is_empty() {
             return Err(Error::new(Kind::Usage, what()).because("the new name is empty"));
         }
         let places = name::look_up(&bundle, old, Steps::Find);
-        let digests: BTreeSet<&Digest> = places.iter().map(|at| &plan.entries[*at].descriptor.digest).collect();
+        let digests: BTreeSet<&Digest> = places.iter().map(|at| digest(*at)).collect();
         match (digests.len(), places.first()) {
             (1, Some(first)) => {
-                renamed.entry(*first).or_default().push(new);
+                if given.insert(new, digest(*first)).is_some_and(|other| other != digest(*first)) {
+                    return Err(twice(old, new));
+                }
+                renamed.to.entry(*first).or_default().push(new);
                 for place in &places[1..] {
-                    renamed.entry(*place).or_default();
+                    renamed.to.entry(*place).or_default();
                 }
             }
             (0, _) => return Err(Error::new(Kind::NotFound, what()).because(format!("nothing arrives as {old}"))),
@@ -133,6 +150,14 @@ fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<HashMap<u
                 let why = format!("{old} names {several} different digests of what arrives");
                 return Err(Error::new(Kind::Usage, what()).because(why));
             }
+        }
+    }
+    for (old, new) in renames {
+        for place in name::look_up(&bundle, new, Steps::Exact) {
+            if !renamed.to.contains_key(&place) && digest(place) != given[&**new] {
+                return Err(twice(old, new).hint("another --tag gives that another name"));
+            }
+            renamed.already.insert(place);
         }
     }
     Ok(renamed)
@@ -174,8 +199,9 @@ fn named(index: &IndexFile) -> Named {
 }
 
 /// Enters what arrives under one name, in the place of what has exactly that name. A name that stands for several
-/// digests, as some tools leave it, goes on to do so.
-fn set(named: &Named, entries: &[&Entry], import: &mut Import) {
+/// digests, as some tools leave it, goes on to do so. Where it was `given` to the same just before, it stands no more for
+/// what it stood for.
+fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
     let Some((first, rest)) = entries.split_first() else { return };
     let to = &first.descriptor.digest;
     let mut come: BTreeSet<&Digest> = BTreeSet::from([to]);
@@ -191,8 +217,8 @@ fn set(named: &Named, entries: &[&Entry], import: &mut Import) {
     // Neither several digests under one name nor an entry that has none are states an expectation can be written
     // for: all become what arrives.
     let expect = match there[..] {
-        [] => Some(None),
-        [Some(one)] => Some(Some(one.clone())),
+        [] if !given => Some(None),
+        [Some(one)] if !given => Some(Some(one.clone())),
         _ => None,
     };
     let pair = first.pair.clone();
@@ -309,7 +335,7 @@ fn merge_lists(
             }
             match entry.pair.is_empty() {
                 true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor) }),
-                false => set(&named, &[&entry], import),
+                false => set(&named, &[&entry], false, import),
             }
         }
     }

@@ -10,8 +10,9 @@ use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source}
 use crate::facts::{Facts, Shape};
 use crate::graph::{Dialect, Graph, List, Node, Standing, cosign};
 use crate::list;
+use crate::plan::made_entry;
 use crate::resolve::{Asked, shortest};
-use crate::sweep::{unreadable, wholes_first};
+use crate::sweep::{says_itself, unreadable, wholes_first};
 
 /// How many holders an error names.
 const MOST_NAMED: usize = 10;
@@ -292,6 +293,25 @@ impl<'g> Choice<'g> {
         lists
     }
 
+    /// Entries for referrers of what is reached that nothing leads to any more: what goes had listed them.
+    fn unlisted(&self, going: &BTreeSet<Digest>, reached: &mut HashSet<Digest>) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        loop {
+            let of_reached = self.graph.edges().filter(|edge| reached.contains(&edge.subject));
+            let lost = of_reached.filter(|edge| !reached.contains(&edge.referrer) && !going.contains(&edge.referrer));
+            let lost: BTreeSet<&Digest> =
+                lost.filter(|edge| says_itself(self.graph, edge)).map(|edge| &edge.referrer).collect();
+            if lost.is_empty() {
+                return edits;
+            }
+            for digest in lost {
+                let entry = made_entry(self.graph, digest).expect("what says its subject was read");
+                edits.push(Edit::Add { entry: Box::new(entry.descriptor) });
+                self.reach(vec![digest.clone()], reached);
+            }
+        }
+    }
+
     fn removal(&self, left: BTreeSet<Digest>, going: &BTreeSet<Digest>, referrers: bool) -> Result<Removal> {
         let index = self.graph.index();
         let mut removal = Removal::default();
@@ -356,6 +376,7 @@ impl<'g> Choice<'g> {
         stays.extend(entries);
         let mut reached = HashSet::new();
         self.reach(stays, &mut reached);
+        removal.edits.extend(self.unlisted(going, &mut reached));
         let lists = superseded.into_values().filter(|list| !reached.contains(*list));
         let removed: BTreeSet<&Digest> = going.iter().chain(lists).collect();
         let order = wholes_first(&removed, |digest| self.graph.facts(digest));

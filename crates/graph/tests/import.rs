@@ -102,6 +102,28 @@ fn an_untagged_referrer_arrives_once() {
 }
 
 /// The target's own list is rewritten with what arrives, whatever dialect that came in.
+#[test]
+fn a_new_name_is_not_given_to_two_things() {
+    let source = draw("image one:1 = base\nimage two:2 = base\ntag one as same");
+    let target = draw("image old:same = base");
+    let kind = |renames: &[(&str, &str)]| arrive(&source.memory, &target.memory, renames).unwrap_err().kind();
+    assert_eq!(kind(&[("1", "2")]), Kind::Usage);
+    assert_eq!(kind(&[("1", "x"), ("2", "x")]), Kind::Usage);
+    for (renames, expected) in [
+        // What has the name anyway may get it, and two may change theirs.
+        (&[("1", "same")][..], &[("2", "two"), ("same", "one")][..]),
+        (&[("1", "2"), ("2", "1")], &[("1", "two"), ("2", "one"), ("same", "one")]),
+        (&[("1", "x"), ("same", "x")], &[("2", "two"), ("same", "old"), ("x", "one")]),
+    ] {
+        let (_, after) = arrive(&source.memory, &target.memory, renames).unwrap();
+        let word = |digest| if target.digest("old") == digest { "old".into() } else { source.word(&digest) };
+        let mut found: Vec<_> = names(&after).into_iter().map(|(name, digest)| (name, word(digest))).collect();
+        found.sort();
+        let expected: Vec<_> = expected.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect();
+        assert_eq!(found, expected, "{renames:?}");
+    }
+}
+
 /// The name that somebody else had moves in the target, and with it went the only entry of what arrives without a name.
 #[test]
 fn what_arrives_has_an_entry_also_where_its_name_comes_to_stand_for_something_else() {
