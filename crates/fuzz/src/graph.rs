@@ -22,7 +22,7 @@ use crate::kept::tree;
 use crate::{LOAD, carried, scratch};
 
 /// The most lines drawn: what takes more to go wrong takes too long to be found.
-const MAX_STEPS: usize = 20;
+pub const MAX_STEPS: usize = 20;
 
 /// The body: one byte of flags, then three for each line of the drawing.
 pub fn run(bytes: &[u8]) {
@@ -54,7 +54,7 @@ pub fn run(bytes: &[u8]) {
 
 /// Lines about what stands above them: images and indexes of both families, artifacts, referrers in every dialect;
 /// hidden, absent and damaged ones.
-fn drawing(steps: &[[u8; 3]]) -> String {
+pub fn drawing(steps: &[[u8; 3]]) -> String {
     let mut text = String::from("image m0:t0 = base [linux/amd64]\n");
     let (mut signed, mut spoiled) = (BTreeSet::new(), BTreeSet::new());
     for (n, [what, one, other]) in steps.iter().enumerate().map(|(n, step)| (n + 1, step)) {
@@ -136,10 +136,12 @@ fn near(layout: &Memory, whole: &Graph) {
     }
 }
 
+/// How layouts are examined.
+pub const EXAMINED: fsck::Options = fsck::Options { threads: 1, archive: false, complete: false, allow_missing: false };
+
 /// Errors that examining a layout finds.
-fn errors(layout: &dyn Source) -> BTreeSet<Problem> {
-    let options = fsck::Options { threads: 1, archive: false, complete: false, allow_missing: false };
-    let report = fsck::examine(layout, options, &Unwatched).unwrap().report();
+pub fn errors(layout: &dyn Source) -> BTreeSet<Problem> {
+    let report = fsck::examine(layout, EXAMINED, &Unwatched).unwrap().report();
     assert!(report.unread.is_empty());
     report.problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect()
 }
@@ -184,11 +186,6 @@ fn crosses(layout: &Memory, graph: &Graph) {
     let digests = |entries: &BTreeSet<(_, Digest)>| entries.iter().map(|(_, digest)| digest.clone()).collect();
     let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(&before), digests(&after));
     assert_eq!(before, after, "entries");
-    // Who refers to whom, wherever the referrer is there.
-    let edges = |graph: &Graph| -> BTreeSet<_> {
-        let there = graph.edges().filter(|edge| graph.facts(&edge.referrer).is_some());
-        there.map(|edge| (edge.subject.clone(), edge.referrer.clone())).collect()
-    };
     assert_eq!(edges(graph), edges(&there), "edges");
     for (digest, bytes) in &target.blobs {
         assert!(layout.blobs.get(digest).is_none_or(|own| own == bytes), "{digest} has changed");
@@ -201,8 +198,14 @@ fn crosses(layout: &Memory, graph: &Graph) {
     assert_eq!(entered(&*bundle, &arriving, &target), target, "once more");
 }
 
+/// Who refers to whom, wherever the referrer is there: the subject first.
+pub fn edges(graph: &Graph) -> BTreeSet<(Digest, Digest)> {
+    let there = graph.edges().filter(|edge| graph.facts(&edge.referrer).is_some());
+    there.map(|edge| (edge.subject.clone(), edge.referrer.clone())).collect()
+}
+
 /// A layout with a bundle in it.
-fn entered(bundle: &dyn Source, plan: &ocistow_graph::Plan, target: &Memory) -> Memory {
+pub fn entered(bundle: &dyn Source, plan: &ocistow_graph::Plan, target: &Memory) -> Memory {
     let graph = Graph::load(bundle, LOAD, &Unwatched).unwrap();
     let import = import(plan, &graph, target, &[]).unwrap();
     let mut target = target.clone();
@@ -226,18 +229,7 @@ fn part(layout: &Memory, graph: &Graph, request: &Request) {
     if plan.verdict(true, false).is_err() {
         return;
     }
-    let mut bundle = Memory { index: plan.bundle_index(), ..Memory::default() };
-    for blob in plan.order() {
-        let bytes = match plan.inline.get(&blob.digest) {
-            Some(bytes) => bytes.clone(),
-            None => match checked::read(layout, &blob.digest, u64::MAX) {
-                Ok(bytes) => bytes.unwrap(),
-                Err(_) => return,
-            },
-        };
-        assert_eq!(bytes.len() as u64, blob.size);
-        bundle.blobs.insert(blob.digest.clone(), bytes);
-    }
+    let Some(bundle) = carried::in_memory(layout, &plan) else { return };
     let again = carried::planned(&bundle).unwrap();
     assert_eq!(again.bundle(), plan.bundle(), "a bundle makes itself again");
     let after = Graph::load(&bundle, LOAD, &Unwatched).unwrap();

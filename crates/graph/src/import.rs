@@ -10,6 +10,7 @@ use crate::facts::{Facts, Shape};
 use crate::graph::{self, About, Graph, List, Node};
 use crate::list;
 use crate::plan::{Entry, Plan};
+use crate::whose;
 
 /// A name that comes to stand for something.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -45,8 +46,9 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let mut import = Import::default();
     let renamed = renamed(plan, renames)?;
     let lists = graph::lists(&index);
-    let named = named(&index);
+    let (named, mut said) = (named(&index), said(&index, plan));
     let mut arriving: Vec<(&Entry, About)> = Vec::new();
+    let mut unnamed: Vec<Edit> = Vec::new();
     let mut names: BTreeMap<Pair, Vec<&Entry>> = BTreeMap::new();
     for (at, entry) in plan.entries.iter().enumerate() {
         if let Some(references) = renamed.get(&at) {
@@ -56,7 +58,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         } else if let Some(about) = graph::about(&entry.descriptor, &entry.pair) {
             arriving.push((entry, about));
         } else if entry.pair.is_empty() {
-            import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) });
+            unnamed.push(untagged(&entry.descriptor, &mut said));
         } else {
             names.entry(entry.pair.key()).or_default().push(entry);
         }
@@ -65,10 +67,43 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         set(&named, entries, &mut import);
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
+    // Last: what has an entry now may lose it to what comes under its name.
+    import.edits.extend(unnamed);
     // A list may stand under the tag of another subject too, and arrive there as it is.
     let named: BTreeSet<&Digest> = import.edits.iter().filter_map(Edit::entry).map(|entry| &entry.digest).collect();
     import.dropped.retain(|digest| !named.contains(digest));
     Ok(import)
+}
+
+/// What the entries of each digest say of whose it is: each what it says, or nothing.
+type Said<'e> = BTreeMap<&'e Digest, BTreeSet<Option<Digest>>>;
+
+/// What the target's entries, and those that arrive under names, say of what arrives without one and says whose it is.
+fn said<'p>(index: &IndexFile, plan: &'p Plan) -> Said<'p> {
+    let arriving = plan.entries.iter().filter(|entry| entry.pair.is_empty());
+    let saying = arriving.filter(|entry| whose::subject_said(&entry.descriptor).is_some());
+    let mut said: Said<'_> = saying.map(|entry| (&entry.descriptor.digest, BTreeSet::new())).collect();
+    if !said.is_empty() {
+        let there = index.entries().iter().filter_map(|known| Some((known.descriptor.as_ref().ok()?, &known.pair)));
+        let named = plan.entries.iter().filter(|entry| !entry.pair.is_empty());
+        for (descriptor, pair) in there.chain(named.map(|entry| (&entry.descriptor, &entry.pair))) {
+            if let Some(said) = said.get_mut(&descriptor.digest) {
+                let list = graph::about(descriptor, pair).is_some();
+                said.insert(whose::subject_said(descriptor).filter(|_| !list));
+            }
+        }
+    }
+    said
+}
+
+/// Enters what has no name, unless it is entered already; beside that, where nothing of it says whose it is.
+fn untagged(entry: &Descriptor, said: &mut Said<'_>) -> Edit {
+    let (own, pair) = (Box::new(entry.clone()), Pair::default());
+    let Some(said) = said.get_mut(&entry.digest) else { return Edit::Add { entry: own } };
+    let subject = whose::subject_said(entry);
+    let beside = subject.is_some() && !said.is_empty() && !said.contains(&subject);
+    said.insert(subject);
+    if beside { Edit::Beside { entry: own, pair } } else { Edit::Add { entry: own } }
 }
 
 /// Which entries of the plan get other names.
@@ -196,21 +231,18 @@ fn merge_lists(
     for (entry, about) in arriving {
         left.entry(about).or_default().push(entry);
     }
-    let mut done: BTreeSet<&About> = BTreeSet::new();
+    let mut of: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
+    lists.iter().for_each(|list| of.entry(&list.about).or_default().push(list));
     for list in lists {
         // A second list about the same is the first one's business.
-        if !done.insert(&list.about) {
-            continue;
-        }
-        let old = index.entries()[list.place].descriptor(list.place)?;
+        let Some(beside) = of.remove(&list.about) else { continue };
         let same = left.remove(&list.about).unwrap_or_default();
         let referrers = referring.get(&list.about).map_or(&[][..], Vec::as_slice);
         if referrers.is_empty() && same.is_empty() {
             continue;
         }
-        let mut members = members(target, old)?;
-        let before = members.len();
-        let mut known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
+        let Stored { old, twice, mut members, mut known } = stored(target, index, &beside)?;
+        let (before, any) = (members.len(), !known.is_empty());
         let mut arrived: Members = Vec::new();
         for entry in &same {
             // Only what says so itself is a referrer (REFERRERS-15).
@@ -225,7 +257,7 @@ fn merge_lists(
                 members.push((digest, text));
             }
         }
-        let unchanged = members.len() == before && (before > 0 || same.is_empty());
+        let unchanged = members.len() == before && (any || same.is_empty());
         let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
         let entry = list::entry(old, &bytes);
         for superseded in &same {
@@ -245,7 +277,7 @@ fn merge_lists(
                 import.edits.push(Edit::Add { entry: Box::new(entry.clone()) });
             }
             false => {
-                let expect = Some(Some(old.digest.clone()));
+                let expect = (!twice).then(|| Some(old.digest.clone()));
                 import.edits.push(Edit::Set { entry: Box::new(entry.clone()), pair, expect });
             }
         }
@@ -282,6 +314,40 @@ fn merge_lists(
         }
     }
     Ok(())
+}
+
+/// The lists that the target has about one subject.
+struct Stored<'i> {
+    /// The first of them, which takes what arrives.
+    old: &'i Descriptor,
+    /// Whether others have its name, and become one with it.
+    twice: bool,
+    /// What those list.
+    members: Members,
+    /// What any of them lists.
+    known: BTreeSet<Digest>,
+}
+
+/// Reads them. Integrity where one that would be made anew is broken.
+fn stored<'i>(target: &dyn Source, index: &'i IndexFile, lists: &[&List]) -> Result<Stored<'i>> {
+    let entry = |list: &List| index.entries()[list.place].descriptor(list.place);
+    let name = |list: &List| Some(index.entries()[list.place].pair.key()).filter(|pair| !pair.is_empty());
+    let (first, mut twice, mut merged) = (lists[0], false, members(target, entry(lists[0])?)?);
+    let mut met: BTreeSet<Digest> = merged.iter().map(|(digest, _)| digest.clone()).collect();
+    let mut known = met.clone();
+    for list in &lists[1..] {
+        let same = name(list).is_some() && name(list) == name(first);
+        let more = match members(target, entry(list)?) {
+            Err(why) if why.kind() == Kind::Integrity && !same => continue,
+            more => more?,
+        };
+        known.extend(more.iter().map(|(digest, _)| digest.clone()));
+        if same {
+            twice = true;
+            merged.extend(more.into_iter().filter(|(digest, _)| met.insert(digest.clone())));
+        }
+    }
+    Ok(Stored { old: entry(first)?, twice, members: merged, known })
 }
 
 /// What the target's own list lists; nothing where it is absent.

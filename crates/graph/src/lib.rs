@@ -54,6 +54,7 @@ mod rename;
 pub mod repair;
 pub mod resolve;
 pub mod sweep;
+mod whose;
 
 pub use canvas::Canvas;
 pub use closure::config_platform;

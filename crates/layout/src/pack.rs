@@ -130,13 +130,15 @@ pub struct Packed {
 /// Stages the directory at `path`, whose members will be called `title` and what is behind that.
 ///
 /// Links stay links; Failed where one may lead out of the directory, where something is neither file, directory nor
-/// link, or where anything changes while it is read: then nothing of it is staged.
+/// link, or where anything changes while it is read: then nothing of it is staged. NotFound where it was removed.
 pub fn stage_directory(
     transaction: &Transaction<'_>,
     path: &Path,
     title: &Title,
     packing: Packing<'_>,
 ) -> Result<Packed> {
+    // A working directory that was removed can still be opened, and is empty.
+    path.canonicalize().map_err(|why| Error::io("read", path, why))?;
     let mut tar = Tar::begin(transaction, packing)?;
     let mut open: Vec<(PathBuf, Stamp)> = Vec::new();
     for step in walkdir::WalkDir::new(path).sort_by_file_name() {

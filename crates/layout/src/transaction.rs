@@ -12,12 +12,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -1306,12 +1307,13 @@ pub(crate) fn syncs_whole(file: &File) -> bool {
     (major, minor) >= (5, 8) && TRUSTED.contains(&kind)
 }
 
-/// A name nobody else uses: who, when, and a number.
+/// A name nobody else uses: who, by chance, and a number. Containers that write to one layout may all be process 1, and
+/// their clocks need not run.
 pub(crate) fn unique() -> String {
+    static CHANCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{:x}-{count}", std::process::id(), now.as_nanos())
+    format!("{}-{:x}-{count}", std::process::id(), *CHANCE)
 }
 
 /// Somebody who may stop the work but counts nothing.

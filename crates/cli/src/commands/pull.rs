@@ -24,7 +24,11 @@ use crate::speak::{Answer, Context};
 /// Write an artifact's files back to the disk, by their titles
 ///
 /// Nothing is written outside of the directory, or through a link in it; all files appear, or none. Directories that
-/// push packed are unpacked. A file that is there is replaced in one step.
+/// push packed are unpacked.
+///
+/// A file that is there is replaced in one step. Several are replaced one after the other, at once and when all are on
+/// the disk: a pull that is killed just then, or loses its power, leaves some of them old and some new, each of them
+/// whole, and pulling again makes all of them new. Into a new directory --output, it is all or nothing even then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
