@@ -45,7 +45,7 @@ pub const SYNC_EACH: usize = 64;
 /// How much of the large blobs that were staged stays in memory once it was sent to the disk: what is imported
 /// is often read next.
 const KEPT: u64 = 256 << 20;
-/// Shorter blobs are left to the sync at the end: each that is sent keeps a file open for a while.
+/// Shorter blobs stay in memory when they were sent to the disk: each that does not keeps a file open for a while.
 const WORTH_SENDING: u64 = 4 << 20;
 /// How often a change of index.json that somebody else wrote over is made again.
 pub const REPLAYS: usize = 100;
@@ -471,10 +471,17 @@ impl<'a> Transaction<'a> {
         } else {
             pump(blob, content, self.options.watch, &mut write)?;
         }
-        if blob.size >= WORTH_SENDING && blob.size > sent {
-            self.writeback.send(&file, sent, blob.size - sent);
-        }
+        self.send_rest(&file, sent, blob.size);
         Ok(file)
+    }
+
+    /// Starts to bring what was not sent yet of a staged file to the disk.
+    fn send_rest(&self, file: &Arc<File>, sent: u64, size: u64) {
+        match size >= WORTH_SENDING {
+            true if size > sent => self.writeback.send(file, sent, size - sent),
+            true => {}
+            false => self.writeback.send_short(file, size),
+        }
     }
 
     /// Checks a file that shares its content with another one.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Is, Staging, Transaction, WORTH_SENDING, unique};
+use super::{Is, Staging, Transaction, unique};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::Blob;
@@ -63,6 +63,7 @@ impl<'a> Transaction<'a> {
             let _ = medium.unlink_in(&dir, name);
             return Err(failed(why));
         }
+        self.send_rest(&file, 0, blob.size);
         Ok((Is::At(dir, blob.size, over), self.keeps_open(!whole).then_some(file)))
     }
 }
@@ -98,11 +99,9 @@ impl Unnamed<'_, '_> {
     }
 
     fn named(&mut self, blob: &Blob) -> Result<(Is, Option<Arc<File>>)> {
-        let Transaction { options, writeback, .. } = self.transaction;
+        let Transaction { options, .. } = self.transaction;
         let Some(over) = self.transaction.replaces(blob)? else { return Ok((Is::Present(blob.size), None)) };
-        if self.size >= WORTH_SENDING && self.size > self.sent {
-            writeback.send(&self.file, self.sent, self.size - self.sent);
-        }
+        self.transaction.send_rest(&self.file, self.sent, self.size);
         let failed = |why| Error::io("write", &self.path, why).of_kind(Kind::Failed);
         if !self.staging.whole {
             options.medium.sync_file(&self.file).map_err(failed)?;
