@@ -183,9 +183,9 @@ survives! {
     tag_survives: 20, "tag @/target:1 2";
     untag_survives: 20, "untag @/target:1", then "untag @/target:1 --ignore-missing";
     import_survives: 180, "import @/bundle.tar @/target --tag 1=app";
-    import_of_a_new_layout_survives: 200, "import @/bundle.tar @/new";
+    import_of_a_new_layout_survives: 150, "import @/bundle.tar @/new";
     import_of_a_packed_bundle_survives: 180, "import @/bundle.tar.gz @/target --tag 1=app";
-    import_from_a_pipe_survives: 200, "import - @/new < @/bundle.tar";
+    import_from_a_pipe_survives: 150, "import - @/new < @/bundle.tar";
     import_of_a_directory_survives: 180, "import @/source @/target --tag 1=app";
     export_to_an_archive_survives: 90, "export @/source -o @/new.tar", then "export @/source -o @/new.tar --force";
     export_to_a_packed_archive_survives:

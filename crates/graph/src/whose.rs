@@ -37,7 +37,7 @@ pub(crate) fn say(graph: &Graph, carried: &Carried, lists: &HashSet<&Digest>, en
             let Entry { descriptor, pair } = entry;
             descriptor.digest == referrer && about(descriptor, pair).is_none() && subject_said(descriptor).is_none()
         };
-        let known = entries.iter().position(|entry| silent(entry));
+        let known = entries.iter().position(silent);
         let at = known.unwrap_or(entries.len());
         if known.is_none() {
             entries.extend(made_entry(graph, &referrer));

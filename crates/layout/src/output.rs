@@ -24,7 +24,7 @@ use crate::medium::{Medium, cannot};
 use crate::place::{self, open, resolved};
 use crate::source::{Blob, Content, Watch};
 use crate::title::Title;
-use crate::transaction::{SYNC_EACH, unique, whole_sync};
+use crate::transaction::{SYNC_EACH, syncs_whole, unique};
 
 /// What the names of our directories in the target start with.
 const OURS: &str = ".ocistow-pull-";
@@ -114,7 +114,7 @@ impl<'a> Output<'a> {
                 }
             };
             return Ok(Self {
-                whole: whole_sync(&staging),
+                whole: directory(&staging).ok().filter(syncs_whole),
                 seen: tree.clone(),
                 root,
                 staging,
