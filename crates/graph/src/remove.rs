@@ -296,20 +296,25 @@ impl<'g> Choice<'g> {
     /// Entries for referrers of what is reached that nothing leads to any more: what goes had listed them.
     fn unlisted(&self, going: &BTreeSet<Digest>, reached: &mut HashSet<Digest>) -> Vec<Edit> {
         let mut edits = Vec::new();
-        loop {
-            let of_reached = self.graph.edges().filter(|edge| reached.contains(&edge.subject));
-            let lost = of_reached.filter(|edge| !reached.contains(&edge.referrer) && !going.contains(&edge.referrer));
-            let lost: BTreeSet<&Digest> =
-                lost.filter(|edge| says_itself(self.graph, edge)).map(|edge| &edge.referrer).collect();
-            if lost.is_empty() {
-                return edits;
-            }
-            for digest in lost {
-                let entry = made_entry(self.graph, digest).expect("what says its subject was read");
+        let mut subjects: Vec<Digest> = reached.iter().cloned().collect();
+        subjects.sort_unstable();
+        while let Some(subject) = subjects.pop() {
+            for edge in self.graph.referrers(&subject).iter().filter(|edge| says_itself(self.graph, edge)) {
+                let referrer = &edge.referrer;
+                if reached.contains(referrer) || going.contains(referrer) {
+                    continue;
+                }
+                let entry = made_entry(self.graph, referrer).expect("what says its subject was read");
                 edits.push(Edit::Add { entry: Box::new(entry.descriptor) });
-                self.reach(vec![digest.clone()], reached);
+                // Others may refer to that in turn, and to what it holds.
+                let mut along = HashSet::new();
+                self.reach(vec![referrer.clone()], &mut along);
+                let before = subjects.len();
+                subjects.extend(along.into_iter().filter(|digest| reached.insert(digest.clone())));
+                subjects[before..].sort_unstable();
             }
         }
+        edits
     }
 
     fn removal(&self, left: BTreeSet<Digest>, going: &BTreeSet<Digest>, referrers: bool) -> Result<Removal> {
