@@ -69,8 +69,11 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
         set(&named, entries, given.contains(pair), &mut import);
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
-    // Last: what has an entry now may lose it to what comes under its name.
-    import.edits.extend(unnamed);
+    // First, for what has a name too may stand beside it without one; and last, where it is needed: what has an entry now
+    // may lose it to what comes under its name.
+    let first = unnamed.iter().filter(|edit| matches!(edit, Edit::Add { .. })).cloned().collect();
+    let named = std::mem::replace(&mut import.edits, first);
+    import.edits.extend(named.into_iter().chain(unnamed));
     // A list may stand under the tag of another subject too, and arrive there as it is.
     let named: BTreeSet<&Digest> = import.edits.iter().filter_map(Edit::entry).map(|entry| &entry.digest).collect();
     import.dropped.retain(|digest| !named.contains(digest));
