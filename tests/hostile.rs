@@ -11,9 +11,11 @@ use crate::run::ocistow_within;
 
 /// The memory that the program may take beside what documents need.
 const ROOM: u64 = 64 << 20;
-/// What it may take for each byte of index.json and manifests: what is understood of a descriptor is larger than its
-/// text, and an import has several of each entry.
-const ROOM_A_BYTE: u64 = 16;
+/// What it may take for each byte of index.json and manifests: what is understood of an entry of index.json is larger
+/// than its text, and an import has several of each.
+const ROOM_A_BYTE: u64 = 8;
+/// The memory for what has few descriptors: the program itself takes most of it.
+const SMALL: u64 = 32 << 20;
 /// The seconds of a processor that a command may take: what grows with the square of a layout takes longer.
 const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
 
@@ -45,12 +47,18 @@ const LINES: [&str; 20] = [
 /// start so end; those that are not there end with 0.
 #[track_caller]
 fn survives(layout: &Memory, codes: &[(&str, i32)]) {
+    survives_in(ROOM, layout, codes);
+}
+
+/// The same in so much memory, beside what documents need.
+#[track_caller]
+fn survives_in(room: u64, layout: &Memory, codes: &[(&str, i32)]) {
     let space = tempfile::tempdir().expect("there is room");
     let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
     to_dir(layout, path("dir")).expect("there is room");
     fs::write(path("tar"), to_tar(layout)).expect("there is room");
     let documents = layout.index.len() + layout.blobs.values().map(Vec::len).sum::<usize>();
-    let memory = ROOM + ROOM_A_BYTE * documents as u64;
+    let memory = room + ROOM_A_BYTE * documents as u64;
     let refused = codes.iter().any(|(start, _)| *start == "export");
     for line in LINES.iter().filter(|line| !refused || line.contains('@') && !line.contains("@ #x.tar -v")) {
         let places: &[&str] = if line.contains('#') { &["dir"] } else { &["dir", "tar"] };
@@ -130,6 +138,19 @@ fn documents_beyond_the_limits_are_refused() {
     survives(&of_depth(64), &[]);
 }
 
+/// Whatever a manifest says, its text is what is kept of it; and of what is not there only so much is told.
+#[test]
+fn what_many_manifests_say_takes_little_more_than_their_text() {
+    survives_in(SMALL, &indexes(30, 1000), &[("resolve @:v1 --platform", 3)]);
+    survives_in(SMALL, &layers(30, 1000), &all(["plan", "export", "import", "fsck"], 5));
+    survives_in(SMALL, &annotations(30, 1000), &[]);
+}
+
+#[test]
+fn a_list_under_many_names_is_read_once() {
+    survives(&one_list(1000, 500), &[]);
+}
+
 #[test]
 fn circles_of_referrers_end() {
     survives(&circle(500), &[]);
@@ -152,6 +173,10 @@ fn all_of_it_at_full_size() {
     survives(&many_lists(10_000), &[]);
     survives(&cut_tags(10_000), &[]);
     survives(&children(100_000), &[("resolve @:v1 --platform", 3)]);
+    survives(&indexes(10, 50_000), &[("resolve @:v1 --platform", 3)]);
+    survives(&layers(10, 99_000), &all(["plan", "export", "import", "fsck"], 5));
+    survives(&annotations(10, 600_000), &[]);
+    survives(&one_list(20_000, 5000), &[]);
     survives(&circle(10_000), &[]);
     survives(&all_of_all(400), &[]);
     survives(&attestations(10_000), &all(["resolve @:v1 --platform", "plan @:v1 --platform", "plan @ --platform"], 3));

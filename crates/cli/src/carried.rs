@@ -48,7 +48,7 @@ impl Carried {
         let node = |root| {
             let node = Node::of(path, root);
             match graph.facts(&root.digest) {
-                Some(facts) => node.typed(facts),
+                Some(facts) => node.typed(&facts),
                 None => node,
             }
         };

@@ -272,9 +272,7 @@ fn swept(layout: &Memory, prune: bool) {
             continue;
         }
         assert!(left.blobs.contains_key(&digest), "{digest} is gone");
-        live.extend(
-            before.facts(&digest).into_iter().flat_map(|facts| &facts.parts).map(|part| part.descriptor.digest.clone()),
-        );
+        live.extend(before.facts(&digest).into_iter().flat_map(|facts| facts.parts).map(|part| part.descriptor.digest));
         let own = before.referrers(&digest).iter().map(|edge| &edge.referrer);
         live.extend(
             own.filter(|referrer| before.facts(referrer).is_some_and(|facts| facts.subject.is_some())).cloned(),
@@ -330,8 +328,8 @@ fn converted(layout: &Memory, graph: &Graph, referrers: bool) {
             if let Some((back, again)) = anew(&other, &there_now, &target, back, false) {
                 let back = Graph::load(&back, LOAD, &Unwatched).unwrap();
                 let content = |graph: &Graph, digest: &Digest| -> Option<Vec<(Digest, u64)>> {
-                    let leaves = graph.facts(digest)?.parts.iter().filter(|part| !part.is_manifest());
-                    Some(leaves.map(|part| (part.descriptor.digest.clone(), part.descriptor.size)).collect())
+                    let leaves = graph.facts(digest)?.parts.into_iter().filter(|part| !part.is_manifest());
+                    Some(leaves.map(|part| (part.descriptor.digest, part.descriptor.size)).collect())
                 };
                 assert_eq!(content(&back, &again), content(&there_now, &new), "there and back");
             }

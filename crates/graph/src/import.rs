@@ -9,6 +9,7 @@ use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source}
 use crate::facts::{Facts, Shape};
 use crate::graph::{self, About, Graph, List, Node};
 use crate::list;
+use crate::manifest::Manifest;
 use crate::plan::{Entry, Plan};
 
 /// A name that comes to stand for something.
@@ -181,17 +182,20 @@ fn merge_lists(
     import: &mut Import,
 ) -> Result<()> {
     let named = named(index);
-    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)));
+    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.manifest(&blob.digest)));
     // What is a list under one entry may be an index that is needed under another.
     let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
     let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
-    let holders = plan.manifests.iter().filter(|blob| !list_digests.contains(&blob.digest));
-    let children = holders.filter_map(|blob| graph.facts(&blob.digest)).flat_map(Facts::children);
-    let needed: BTreeSet<&Digest> = entered
-        .map(|entry| &entry.descriptor.digest)
-        .chain(children.map(|child| &child.digest))
-        .filter(|digest| list_digests.contains(digest))
-        .collect();
+    let entered = entered.map(|entry| &entry.descriptor.digest).filter(|digest| list_digests.contains(digest));
+    let mut needed: BTreeSet<Digest> = entered.cloned().collect();
+    let holders = plan.manifests.iter().filter(|blob| !arriving.is_empty() && !list_digests.contains(&blob.digest));
+    for holder in holders.filter_map(|blob| graph.manifest(&blob.digest)) {
+        holder.children(&mut |child| {
+            if list_digests.contains(&child.digest) {
+                needed.insert(child.digest);
+            }
+        });
+    }
     let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
     for (entry, about) in arriving {
         left.entry(about).or_default().push(entry);
@@ -215,11 +219,10 @@ fn merge_lists(
         for entry in &same {
             // Only what says so itself is a referrer (REFERRERS-15).
             arrived.extend(listed(plan, graph, &entry.descriptor).into_iter().filter(|(digest, _)| {
-                let subject = graph.facts(digest).and_then(|facts| facts.subject.as_ref());
-                subject.is_some_and(|subject| list.about.is(&subject.digest))
+                graph.manifest(digest).and_then(Manifest::about).is_some_and(|subject| list.about.is(subject))
             }));
         }
-        arrived.extend(referrers.iter().map(|facts| (facts.digest.clone(), list::member(facts))));
+        arrived.extend(referrers.iter().map(|referrer| (referrer.digest.clone(), list::member(&referrer.facts()))));
         for (digest, text) in arrived {
             if known.insert(digest.clone()) {
                 members.push((digest, text));
@@ -261,8 +264,8 @@ fn merge_lists(
             by_name.entry(entry.pair.key()).or_default().push((entry, members));
         }
         let referrers = referring.get(&about).into_iter().flatten();
-        let lacking = referrers.filter(|facts| !known.contains(&facts.digest));
-        let mut lacking: Vec<_> = lacking.map(|facts| (facts.digest.clone(), list::member(facts))).collect();
+        let lacking = referrers.filter(|referrer| !known.contains(&referrer.digest));
+        let mut lacking: Vec<_> = lacking.map(|one| (one.digest.clone(), list::member(&one.facts()))).collect();
         for lists in by_name.into_values() {
             let mut entry = lists[0].0.clone();
             if lists.len() > 1 || !lacking.is_empty() {
@@ -288,14 +291,14 @@ fn merge_lists(
 fn members(target: &dyn Source, list: &Descriptor) -> Result<Members> {
     match graph::read_list(target, list).0 {
         Node::Absent => Ok(Vec::new()),
-        node => Ok(texts(node.facts(&list.digest)?)),
+        node => Ok(texts(&node.facts(&list.digest)?)),
     }
 }
 
 /// What an arriving list lists.
 fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Members {
     if let Some(facts) = graph.facts(&list.digest) {
-        return texts(facts);
+        return texts(&facts);
     }
     let made = plan.inline.get(&list.digest);
     made.and_then(|bytes| Facts::read_list(&list.media_type, &list.digest, bytes).ok())

@@ -54,6 +54,7 @@ mod rename;
 pub mod repair;
 pub mod resolve;
 pub mod sweep;
+pub mod tally;
 
 pub use canvas::Canvas;
 pub use closure::config_platform;

@@ -247,8 +247,8 @@ impl<'g> Pen<'g> {
             kind: (state == State::Present).then(|| self.graph.kind(digest).unwrap_or(ManifestKind::Other)),
             state,
         };
-        if let Some(Node::Present(facts)) = node {
-            figure.tell(facts);
+        if let Some(Node::Present(manifest)) = node {
+            figure.tell(&manifest.facts());
         }
         if let Some([tags, names]) = self.names.get(digest) {
             let owned = |texts: &BTreeSet<&str>| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -295,8 +295,8 @@ impl<'g> Pen<'g> {
             }
         }
         for edge in graph.referrers(&digest) {
-            if let Some(facts) = graph.facts(&edge.referrer) {
-                let descriptor = Descriptor::new(facts.form.media_type(), edge.referrer.clone(), facts.size);
+            if let Some(manifest) = graph.manifest(&edge.referrer) {
+                let descriptor = Descriptor::new(manifest.form().media_type(), edge.referrer.clone(), manifest.size());
                 let referrer = self.figure(&descriptor, true, Role::Referrer);
                 self.next.push_back(referrer);
             }
@@ -327,7 +327,7 @@ impl<'g> Pen<'g> {
         for edge in graph.edges() {
             let Some(&from) = self.places.get(&edge.referrer) else { continue };
             let Some(facts) = graph.facts(&edge.referrer) else { continue };
-            let to = self.subject(facts, &edge.subject);
+            let to = self.subject(&facts, &edge.subject);
             let bond = Bond::Refers { dialect: edge.dialect, cosign: edge.cosign };
             self.picture.lines.push(Line { from, to, bond });
             let referrer = &mut self.picture.figures[from];

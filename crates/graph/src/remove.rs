@@ -211,8 +211,8 @@ impl<'g> Choice<'g> {
                 kept.lists.insert(digest.clone());
             }
         }
-        let listed = kept.lists.iter().filter_map(|list| self.graph.facts(list)).flat_map(|facts| &facts.parts);
-        let listed = listed.map(|part| part.descriptor.digest.clone()).filter(|digest| !self.wanted.contains(digest));
+        let listed = kept.lists.iter().filter_map(|list| self.graph.facts(list)).flat_map(|facts| facts.parts);
+        let listed = listed.map(|part| part.descriptor.digest).filter(|digest| !self.wanted.contains(digest));
         self.reach(listed.collect(), &mut kept.reached);
         kept
     }
@@ -223,8 +223,8 @@ impl<'g> Choice<'g> {
             if !reached.insert(digest.clone()) {
                 continue;
             }
-            let parts = self.graph.facts(&digest).into_iter().flat_map(|facts| &facts.parts);
-            stack.extend(parts.map(|part| part.descriptor.digest.clone()));
+            let parts = self.graph.facts(&digest).into_iter().flat_map(|facts| facts.parts);
+            stack.extend(parts.map(|part| part.descriptor.digest));
             // What only lies in `blobs/` stays with its subject.
             let scanned = self.graph.referrers(&digest).iter().filter(|edge| edge.dialect == Dialect::Scan);
             stack.extend(scanned.map(|edge| edge.referrer.clone()).filter(|digest| !self.wanted.contains(digest)));
@@ -311,14 +311,14 @@ impl<'g> Choice<'g> {
         }
         let mut superseded: BTreeMap<usize, &Digest> = BTreeMap::new();
         for lists in self.lists() {
-            let facts: Vec<&Facts> = lists.iter().filter_map(|list| self.graph.facts(&list.digest)).collect();
+            let facts: Vec<Facts> = lists.iter().filter_map(|list| self.graph.facts(&list.digest)).collect();
             // What is no list, or is not there, lists nothing that could be taken out of it.
             if facts.len() < lists.len() || facts.iter().any(|facts| facts.form.shape() != Shape::Index) {
                 continue;
             }
             let (mut changes, mut met) = (false, HashSet::new());
             let mut members: Vec<&Descriptor> = Vec::new();
-            for member in facts.into_iter().flat_map(Facts::children) {
+            for member in facts.iter().flat_map(Facts::children) {
                 match going.contains(&member.digest) {
                     true => changes = true,
                     false if met.insert(&member.digest) => members.push(member),
@@ -358,7 +358,7 @@ impl<'g> Choice<'g> {
         self.reach(stays, &mut reached);
         let lists = superseded.into_values().filter(|list| !reached.contains(*list));
         let removed: BTreeSet<&Digest> = going.iter().chain(lists).collect();
-        let order = wholes_first(&removed, |digest| self.graph.facts(digest));
+        let order = wholes_first(&removed, |digest| self.graph.manifest(digest));
         removal.removed = order.into_iter().cloned().collect();
         removal.left = left.into_iter().collect();
         Ok(removal)
@@ -380,8 +380,8 @@ fn refuse_broken(graph: &Graph, going: &BTreeSet<Digest>) -> Result<()> {
 /// The error for something that others need, and who they are.
 fn held(graph: &Graph, source: &dyn Source, digest: &Digest, kept: &Kept) -> Error {
     let holds = |holder: &Digest| {
-        let parts = graph.facts(holder).into_iter().flat_map(|facts| &facts.parts);
-        parts.map(|part| &part.descriptor.digest).any(|part| part == digest)
+        let parts = graph.facts(holder).into_iter().flat_map(|facts| facts.parts);
+        parts.into_iter().any(|part| part.descriptor.digest == *digest)
     };
     let nodes = graph.nodes();
     let holders: Vec<&Digest> = nodes

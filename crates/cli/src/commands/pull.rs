@@ -73,7 +73,7 @@ impl Args {
                 .because("it is an index")
                 .hint("--platform picks a child of it, PATH@DIGEST any"));
         }
-        let parts = parts(facts)?;
+        let parts = parts(&facts)?;
         let all = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).count();
         if parts.len() < all {
             context.note(&format!(
@@ -99,7 +99,7 @@ impl Args {
             output.publish()?;
         }
         drop(progress);
-        context.answer(&Pulled::of(&location.path, &target.descriptor, facts, &parts, &self.output))?;
+        context.answer(&Pulled::of(&location.path, &target.descriptor, &facts, &parts, &self.output))?;
         Ok(Code::Done)
     }
 }
