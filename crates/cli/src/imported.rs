@@ -52,8 +52,8 @@ impl Imported {
         for Arrival { plan, graph, .. } in arrivals {
             for root in &plan.roots {
                 let node = Node::of(layout, root);
-                roots.push(match graph.facts(&root.digest) {
-                    Some(facts) => node.typed(&facts),
+                roots.push(match graph.manifest(&root.digest) {
+                    Some(manifest) => node.typed(manifest.kind(), manifest.effective_type()),
                     None => node,
                 });
             }

@@ -7,6 +7,7 @@ use ocistow_layout::{Digest, Error, Kind, Result, Source, json};
 use crate::closure::{config_platform, is_attestation};
 use crate::facts::{Facts, ManifestKind, Role};
 use crate::graph::Graph;
+use crate::manifest::Manifest;
 use crate::plan::Plan;
 use crate::platform::Selector;
 
@@ -32,23 +33,23 @@ pub fn docker_manifest(
     let carried: BTreeSet<&Digest> = plan.manifests.iter().map(|blob| &blob.digest).collect();
     let referrers = graph.edges().map(|edge| &edge.referrer);
     let no_root: HashSet<&Digest> = referrers.chain(graph.lists().iter().map(|list| &list.digest)).collect();
-    let mut images: BTreeMap<Digest, (Facts, BTreeSet<String>)> = BTreeMap::new();
-    let mut order: Vec<Digest> = Vec::new();
+    let mut images: BTreeMap<&Digest, (Facts, BTreeSet<String>)> = BTreeMap::new();
+    let mut order: Vec<&Digest> = Vec::new();
     for entry in plan.manifests_named() {
-        let Some(facts) = graph.facts(&entry.descriptor.digest) else { continue };
-        if no_root.contains(&facts.digest) {
+        let Some(root) = graph.manifest(&entry.descriptor.digest) else { continue };
+        if no_root.contains(&root.digest) {
             continue;
         }
-        let Some(image) = the_image(graph, source, facts, &carried, platforms)? else { continue };
-        let (_, names) = images.entry(image.digest.clone()).or_insert_with(|| {
-            order.push(image.digest.clone());
-            (image, BTreeSet::new())
+        let Some(image) = the_image(graph, source, root, &carried, platforms)? else { continue };
+        let (_, names) = images.entry(&image.digest).or_insert_with(|| {
+            order.push(&image.digest);
+            (image.facts(), BTreeSet::new())
         });
         names.extend(entry.pair.key().image);
     }
     let mut elements = Vec::new();
     let mut nameless = 0;
-    for (image, names) in order.iter().map(|digest| &images[digest]) {
+    for (image, names) in order.iter().map(|digest| &images[*digest]) {
         let names: Vec<String> = names.iter().map(|name| json::quote(name)).collect();
         nameless += usize::from(names.is_empty());
         let tags = if names.is_empty() { "null".to_owned() } else { format!("[{}]", names.join(",")) };
@@ -61,34 +62,35 @@ pub fn docker_manifest(
 }
 
 /// The one image a root stands for; `None` for artifacts.
-fn the_image(
-    graph: &Graph,
+fn the_image<'g>(
+    graph: &'g Graph,
     source: &dyn Source,
-    root: Facts,
+    root: &'g Manifest,
     carried: &BTreeSet<&Digest>,
     platforms: &[Selector],
-) -> Result<Option<Facts>> {
-    let named = root.digest.clone();
-    let mut found: Vec<Facts> = Vec::new();
+) -> Result<Option<&'g Manifest>> {
+    let mut found: Vec<&Manifest> = Vec::new();
     let mut met = BTreeSet::new();
     let mut stack = vec![root];
-    while let Some(facts) = stack.pop() {
-        if !met.insert(facts.digest.clone()) || !carried.contains(&facts.digest) {
+    while let Some(manifest) = stack.pop() {
+        if !met.insert(&manifest.digest) || !carried.contains(&manifest.digest) {
             continue;
         }
-        match facts.kind {
-            ManifestKind::Image => found.push(facts),
+        match manifest.kind() {
+            ManifestKind::Image => found.push(manifest),
             ManifestKind::Index => {
-                for child in facts.children().filter(|child| !is_attestation(child)) {
-                    let Some(own) = graph.facts(&child.digest).filter(|_| !met.contains(&child.digest)) else {
+                for child in manifest.facts().children().filter(|child| !is_attestation(child)) {
+                    let Some(own) = graph.manifest(&child.digest).filter(|own| !met.contains(&own.digest)) else {
                         continue;
                     };
-                    let platform = match &child.platform {
-                        Some(platform) => Some((**platform).clone()),
-                        None => config_platform(source, &own)?,
+                    let suits = || -> Result<bool> {
+                        let platform = match &child.platform {
+                            Some(platform) => Some((**platform).clone()),
+                            None => config_platform(source, &own.facts())?,
+                        };
+                        Ok(platform.is_some_and(|it| platforms.iter().any(|selector| selector.matches(&it))))
                     };
-                    let asked = |platform| platforms.iter().any(|selector| selector.matches(platform));
-                    if platforms.is_empty() || own.kind == ManifestKind::Index || platform.as_ref().is_some_and(asked) {
+                    if platforms.is_empty() || own.kind() == ManifestKind::Index || suits()? {
                         stack.push(own);
                     }
                 }
@@ -99,7 +101,7 @@ fn the_image(
     match found.len() {
         0 | 1 => Ok(found.pop()),
         _ => {
-            let what = format!("could not put {named} into manifest.json");
+            let what = format!("could not put {} into manifest.json", root.digest);
             let why = format!("it has {} platforms, and Docker's form holds one", found.len());
             Err(Error::new(Kind::Usage, what).because(why).hint("choose one with --platform"))
         }

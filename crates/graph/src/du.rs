@@ -101,9 +101,16 @@ pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
     let mut unique = vec![Count::default(); roots.len()];
     let [mut total, mut rootless, mut unreachable, mut absent] = [Count::default(); 4];
     let mut blobs = Vec::with_capacity(there.len());
-    for (node, digest) in reached.digests.iter().enumerate() {
+    for (digest, size) in there.into_iter().filter(|(digest, _)| !reached.places.contains_key(digest)) {
+        unreachable.add(size);
+        blobs.push(BlobUsage { digest, size, there: true, reached: false, roots: 0 });
+    }
+    let Reached { digests, needed, places, .. } = reached;
+    // An enemy's indexes name millions.
+    drop(places);
+    for (node, digest) in digests.into_iter().enumerate() {
         let (owners, weight) = (owners[node], weights[node]);
-        match (weight, reached.needed[node]) {
+        match (weight, needed[node]) {
             (Some(size), _) => {
                 total.add(size);
                 match owners.count {
@@ -115,13 +122,8 @@ pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
             (None, Some(size)) => absent.add(size),
             (None, None) => continue,
         }
-        let size = weight.or(reached.needed[node]).unwrap_or_default();
-        let digest = digest.clone();
+        let size = weight.or(needed[node]).unwrap_or_default();
         blobs.push(BlobUsage { digest, size, there: weight.is_some(), reached: true, roots: owners.count });
-    }
-    for (digest, size) in there.into_iter().filter(|(digest, _)| !reached.places.contains_key(digest)) {
-        unreachable.add(size);
-        blobs.push(BlobUsage { digest, size, there: true, reached: false, roots: 0 });
     }
     blobs.sort_unstable_by(|one, other| one.digest.cmp(&other.digest));
     let row = |(place, root): (usize, usize)| RootUsage { place, total: sums[root], unique: unique[root] };

@@ -356,6 +356,11 @@ impl Facts {
         })
     }
 
+    /// Its effective artifact type, and whether it is its own (REFERRERS-5).
+    pub fn effective_type(&self) -> (Option<&str>, bool) {
+        (self.artifact_type.as_deref(), self.declared_type)
+    }
+
     /// The descriptors of its children, for an index.
     pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
         self.parts.iter().filter(|part| part.role == Role::Child).map(|part| &part.descriptor)

@@ -217,7 +217,7 @@ pub fn layers(count: usize, layers: usize) -> Memory {
         let first = n * layers;
         let layer = |n: usize| format!("{{\"mediaType\":\"x/y\",\"digest\":\"a:{n:x}\",\"size\":1}}");
         let layers = (first..first + layers).map(layer).collect::<Vec<_>>().join(",");
-        let config = trap.add(CONFIG, "{}").text().to_owned();
+        let config = trap.add(CONFIG, "{\"architecture\":\"amd64\",\"os\":\"linux\"}").text().to_owned();
         let text =
             format!("{{\"schemaVersion\":2,\"mediaType\":\"{MANIFEST}\",\"config\":{config},\"layers\":[{layers}]}}");
         let image = trap.add(MANIFEST, &text);

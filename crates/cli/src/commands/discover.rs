@@ -207,7 +207,7 @@ fn told(mut node: Node, facts: &Facts, refers: bool) -> Node {
         node.artifact_type = facts.artifact_type.clone();
         return node;
     }
-    node.typed(facts)
+    node.typed(facts.kind, facts.effective_type())
 }
 
 impl Answer for Tree {
