@@ -50,6 +50,11 @@ pub fn program(line: &str, base: &Path, under: Option<Command>) -> Command {
     command
 }
 
+/// How such a line ends.
+pub fn ended(line: &str, base: &Path, under: Option<Command>) -> Ended {
+    Ended::of(&program(line, base, under).output().expect("it can be started"), base)
+}
+
 /// A line that changes something, and what it makes of the stage.
 pub struct Change {
     pub line: &'static str,

@@ -2,6 +2,7 @@
 
 mod bombs;
 mod change;
+mod clock;
 mod crowd;
 mod docker;
 mod guide;
@@ -24,3 +25,4 @@ mod strike;
 mod tidy;
 mod traps;
 mod walk;
+mod workdir;

@@ -124,3 +124,39 @@ fn names_that_stand_twice_are_set_and_removed_as_one_or_not_at_all() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+/// Tools look for referrers under tags that are made of a digest (REFERRERS-13); so does ours.
+#[test]
+fn a_name_under_which_referrers_are_looked_for_is_given_with_a_warning_wherever_names_are_given() {
+    let world = draw("image a:1 = base\nimage b:2 = top");
+    let subject = world.digest("a").to_string().replace(':', "-");
+    for (name, about) in [
+        (subject.clone(), true),
+        (format!("one.example/app:{subject}"), true),
+        (format!("sha512-{}", &subject["sha256-".len()..]), true),
+        (format!("{subject}.sig"), true),
+        (format!("{subject}.att"), true),
+        (format!("{subject}.txt"), false),
+        (subject[..subject.len() - 1].to_owned(), false),
+        (format!("x-{subject}"), false),
+    ] {
+        for line in [
+            "tag lay:2 NAME",
+            "push lay:NAME file",
+            "manifest push lay:NAME manifest.json",
+            "index create lay:NAME 2",
+            "convert lay:2 NAME --to docker",
+            "copy lay:2 other:NAME",
+            "import lay other --tag 2=NAME",
+        ] {
+            let room = tempfile::tempdir().expect("there is room");
+            to_dir(&world.memory, room.path().join("lay")).expect("there is room");
+            std::fs::write(room.path().join("file"), "content").expect("there is room");
+            let manifest = ocistow_in(room.path(), ["show", "--raw", "lay:2"]).ended(0);
+            std::fs::write(room.path().join("manifest.json"), manifest.out).expect("there is room");
+            let ran = ocistow_in(room.path(), line.replace("NAME", &name).split(' ')).ended(0);
+            let said = ran.err.matches("is a tag for what refers to another manifest").count();
+            assert_eq!(said, usize::from(about), "{line}: {ran}");
+        }
+    }
+}

@@ -129,6 +129,13 @@ impl Peer {
         Self::or_skip(allowed.then_some(unshare.0), "nothing can be mounted here")
     }
 
+    /// The same for file systems that are in files.
+    pub fn find_for_disks() -> Option<Self> {
+        let unshare = Self::find_for_mounts()?;
+        let there = Path::new("/dev/loop-control").exists();
+        Self::or_skip(there.then_some(unshare.0), "no file can be mounted here")
+    }
+
     fn or_skip(found: Option<PathBuf>, why: &str) -> Option<Self> {
         if found.is_none() {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");

@@ -99,7 +99,10 @@ impl Strace {
             *loader += usize::from(!itself);
         }
         let mut calls = Vec::new();
-        for name in CALLS {
+        let only = std::env::var("OCISTOW_STRIKE_AT").ok();
+        for name in
+            CALLS.into_iter().filter(|call| only.as_ref().is_none_or(|only| only.split(',').any(|it| it == *call)))
+        {
             let of_name = made.range((name, "")..).take_while(|((is, _), _)| *is == name);
             let (first, last) =
                 of_name.fold((0, 0), |(first, last), (_, (loader, all))| (first.max(*loader), last.max(*all)));
@@ -110,7 +113,8 @@ impl Strace {
     }
 }
 
-/// What is struck at in a test: so many of all points, or as many as `OCISTOW_STRIKE` says, spread over them.
+/// What is struck at in a test: so many of all points, or as many as `OCISTOW_STRIKE` says, spread over them. Where
+/// `OCISTOW_STRIKE_AT` names calls, only those are points.
 fn picked(calls: &[(&'static str, usize)], few: usize) -> Vec<(&'static str, usize, &'static str)> {
     let few = std::env::var("OCISTOW_STRIKE").map_or(few, |text| text.parse().expect("OCISTOW_STRIKE is a number"));
     let all = calls.iter().flat_map(|(call, nth)| BLOWS.map(|blow| (*call, *nth, blow)));

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use ocistow_graph::{Graph, Plan, Request, bundle, plan};
 use ocistow_layout::archive::{Compression, Options, StreamSink};
 use ocistow_layout::carry::carry;
-use ocistow_layout::{Result, Sink, Source, Unwatched};
+use ocistow_layout::memory::Memory;
+use ocistow_layout::{Result, Sink, Source, Unwatched, checked};
 
 use crate::LOAD;
 
@@ -29,6 +30,20 @@ pub fn written(source: &dyn Source, plan: &Plan, compression: Compression) -> Re
     carry(source, writing, &blobs, &plan.inline, 1, &Unwatched)?;
     let bytes = out.0.lock().unwrap();
     Ok(bytes.clone())
+}
+
+/// The bundle, in memory; `None` where something that goes along is not what it should be.
+pub fn in_memory(layout: &Memory, plan: &Plan) -> Option<Memory> {
+    let mut bundle = Memory { index: plan.bundle_index(), ..Memory::default() };
+    for blob in plan.order() {
+        let bytes = match plan.inline.get(&blob.digest) {
+            Some(bytes) => bytes.clone(),
+            None => checked::read(layout, &blob.digest, u64::MAX).ok()?.unwrap(),
+        };
+        assert_eq!(bytes.len() as u64, blob.size);
+        bundle.blobs.insert(blob.digest.clone(), bytes);
+    }
+    Some(bundle)
 }
 
 /// Bytes that a writer of its own thread and we both have.

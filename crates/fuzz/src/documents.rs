@@ -14,17 +14,6 @@ use serde_json::Value;
 
 use crate::{LOAD, carried};
 
-/// Media types of all forms, and of none.
-const FORMS: [Form; 7] = [
-    Form::OciManifest,
-    Form::OciIndex,
-    Form::DockerManifest,
-    Form::DockerList,
-    Form::OrasArtifact,
-    Form::OciArtifact,
-    Form::DockerSchema1,
-];
-
 /// The body.
 pub fn run(bytes: &[u8]) {
     if bytes.len() > 64 << 10 {
@@ -79,7 +68,8 @@ fn descriptor(text: &str, value: Option<&Value>) {
 /// Read at a glance and read whole, a manifest is the same; and a layout of it holds together.
 fn manifests(bytes: &[u8]) {
     let digest = Digest::of(bytes);
-    let types = FORMS.iter().map(|form| form.media_type()).chain([""]);
+    // Media types of all forms, and of none.
+    let types = Form::ALL.iter().map(|form| form.media_type()).chain([""]);
     let mut known: Vec<Facts> = Vec::new();
     for media_type in types {
         match (Manifest::read(media_type, &digest, bytes.to_vec()), Facts::read(media_type, &digest, bytes)) {

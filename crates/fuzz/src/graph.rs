@@ -8,7 +8,7 @@ use ocistow_graph::convert::{Family, convert};
 use ocistow_graph::fsck::{self, Problem, Severity};
 use ocistow_graph::resolve::{Asked, resolve_in};
 use ocistow_graph::sweep::{self, sweep};
-use ocistow_graph::{Graph, Keeper, Load, Reach, Request, import, plan};
+use ocistow_graph::{Dialect, Graph, Keeper, Load, Reach, Request, import, plan};
 use ocistow_layout::archive::Compression;
 use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::edit::apply;
@@ -22,7 +22,7 @@ use crate::kept::tree;
 use crate::{LOAD, carried, scratch};
 
 /// The most lines drawn: what takes more to go wrong takes too long to be found.
-const MAX_STEPS: usize = 20;
+pub const MAX_STEPS: usize = 20;
 
 /// The body: one byte of flags, then three for each line of the drawing.
 pub fn run(bytes: &[u8]) {
@@ -54,7 +54,7 @@ pub fn run(bytes: &[u8]) {
 
 /// Lines about what stands above them: images and indexes of both families, artifacts, referrers in every dialect;
 /// hidden, absent and damaged ones.
-fn drawing(steps: &[[u8; 3]]) -> String {
+pub fn drawing(steps: &[[u8; 3]]) -> String {
     let mut text = String::from("image m0:t0 = base [linux/amd64]\n");
     let (mut signed, mut spoiled) = (BTreeSet::new(), BTreeSet::new());
     for (n, [what, one, other]) in steps.iter().enumerate().map(|(n, step)| (n + 1, step)) {
@@ -136,10 +136,12 @@ fn near(layout: &Memory, whole: &Graph) {
     }
 }
 
+/// How layouts are examined.
+pub const EXAMINED: fsck::Options = fsck::Options { threads: 1, archive: false, complete: false, allow_missing: false };
+
 /// Errors that examining a layout finds.
-fn errors(layout: &dyn Source) -> BTreeSet<Problem> {
-    let options = fsck::Options { threads: 1, archive: false, complete: false, allow_missing: false };
-    let report = fsck::examine(layout, options, &Unwatched).unwrap().report();
+pub fn errors(layout: &dyn Source) -> BTreeSet<Problem> {
+    let report = fsck::examine(layout, EXAMINED, &Unwatched).unwrap().report();
     assert!(report.unread.is_empty());
     report.problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect()
 }
@@ -162,7 +164,7 @@ fn crosses(layout: &Memory, graph: &Graph) {
     let bundle = ocistow_layout::open(&path, &Unwatched).unwrap();
     carried::settled(layout, &plan, &*bundle);
     let arriving = carried::planned(&*bundle).unwrap();
-    let target = entered(&*bundle, &arriving, &Memory::default());
+    let target = entered(&*bundle, &arriving, &Memory::default(), &[]);
 
     // The same entries, but for lists of referrers, which are made new where they were not complete.
     let list = |graph: &Graph, at: usize| {
@@ -184,11 +186,6 @@ fn crosses(layout: &Memory, graph: &Graph) {
     let digests = |entries: &BTreeSet<(_, Digest)>| entries.iter().map(|(_, digest)| digest.clone()).collect();
     let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(&before), digests(&after));
     assert_eq!(before, after, "entries");
-    // Who refers to whom, wherever the referrer is there.
-    let edges = |graph: &Graph| -> BTreeSet<_> {
-        let there = graph.edges().filter(|edge| graph.facts(&edge.referrer).is_some());
-        there.map(|edge| (edge.subject.clone(), edge.referrer.clone())).collect()
-    };
     assert_eq!(edges(graph), edges(&there), "edges");
     for (digest, bytes) in &target.blobs {
         assert!(layout.blobs.get(digest).is_none_or(|own| own == bytes), "{digest} has changed");
@@ -198,13 +195,24 @@ fn crosses(layout: &Memory, graph: &Graph) {
         panic!("{new:?} is new");
     }
     // What is there already changes nothing.
-    assert_eq!(entered(&*bundle, &arriving, &target), target, "once more");
+    assert_eq!(entered(&*bundle, &arriving, &target, &[]), target, "once more");
 }
 
-/// A layout with a bundle in it.
-fn entered(bundle: &dyn Source, plan: &ocistow_graph::Plan, target: &Memory) -> Memory {
+/// Who refers to whom, wherever the referrer is there: the subject first.
+pub fn edges(graph: &Graph) -> BTreeSet<(Digest, Digest)> {
+    let there = graph.edges().filter(|edge| graph.facts(&edge.referrer).is_some());
+    there.map(|edge| (edge.subject.clone(), edge.referrer.clone())).collect()
+}
+
+/// A layout with a bundle in it, some of it under other names.
+pub fn entered(
+    bundle: &dyn Source,
+    plan: &ocistow_graph::Plan,
+    target: &Memory,
+    renames: &[(String, String)],
+) -> Memory {
     let graph = Graph::load(bundle, LOAD, &Unwatched).unwrap();
-    let import = import(plan, &graph, target, &[]).unwrap();
+    let import = import(plan, &graph, target, renames).unwrap();
     let mut target = target.clone();
     for blob in plan.outline_into(&import).blobs {
         let made = import.inline.get(&blob.digest).or(plan.inline.get(&blob.digest));
@@ -226,18 +234,7 @@ fn part(layout: &Memory, graph: &Graph, request: &Request) {
     if plan.verdict(true, false).is_err() {
         return;
     }
-    let mut bundle = Memory { index: plan.bundle_index(), ..Memory::default() };
-    for blob in plan.order() {
-        let bytes = match plan.inline.get(&blob.digest) {
-            Some(bytes) => bytes.clone(),
-            None => match checked::read(layout, &blob.digest, u64::MAX) {
-                Ok(bytes) => bytes.unwrap(),
-                Err(_) => return,
-            },
-        };
-        assert_eq!(bytes.len() as u64, blob.size);
-        bundle.blobs.insert(blob.digest.clone(), bytes);
-    }
+    let Some(bundle) = carried::in_memory(layout, &plan) else { return };
     let again = carried::planned(&bundle).unwrap();
     assert_eq!(again.bundle(), plan.bundle(), "a bundle makes itself again");
     let after = Graph::load(&bundle, LOAD, &Unwatched).unwrap();
@@ -273,10 +270,12 @@ fn swept(layout: &Memory, prune: bool) {
         }
         assert!(left.blobs.contains_key(&digest), "{digest} is gone");
         live.extend(before.facts(&digest).into_iter().flat_map(|facts| facts.parts).map(|part| part.descriptor.digest));
-        let own = before.referrers(&digest).iter().map(|edge| &edge.referrer);
-        live.extend(
-            own.filter(|referrer| before.facts(referrer).is_some_and(|facts| facts.subject.is_some())).cloned(),
-        );
+        // An attestation is the matter of the index that says whose it is, unless it says so itself.
+        let own = before.referrers(&digest).iter().filter(|edge| {
+            let itself = before.facts(&edge.referrer).is_some_and(|facts| facts.subject.is_some());
+            itself || edge.dialect != Dialect::Attestation
+        });
+        live.extend(own.map(|edge| edge.referrer.clone()));
     }
     let known = errors(layout);
     if let Some(new) = errors(&left).difference(&known).next() {

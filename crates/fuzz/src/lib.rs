@@ -9,6 +9,7 @@
 
 pub mod archive;
 pub mod carried;
+pub mod changes;
 pub mod documents;
 pub mod graph;
 pub mod kept;
@@ -23,13 +24,14 @@ pub mod words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("archive", archive::run),
     ("members", members::run),
     ("documents", documents::run),
     ("words", words::run),
     ("kept", kept::run),
     ("graph", graph::run),
+    ("changes", changes::run),
     ("output", output::run),
 ];
 

@@ -113,8 +113,9 @@ pub fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
             seeds.extend(WORDS.iter().enumerate().map(|(n, word)| (format!("word-{n}"), word.as_bytes().to_vec())));
         }
         // Drawn from numbers: a few of each sort of step.
-        "members" => seeds.extend(drawn(24, &[2, 6])),
-        "graph" => seeds.extend(drawn(32, &[0x01, 0x3f, 0xff])),
+        "members" => seeds.extend(drawn(24, &[&[2], &[6]])),
+        "graph" => seeds.extend(drawn(32, &[&[0x01], &[0x3f], &[0xff]])),
+        "changes" => seeds.extend(drawn(32, &[&[0x01, 4], &[0x10, 5], &[0x02, 1], &[0x0e, 3], &[0x83, 2], &[0x0f, 1]])),
         "output" => {
             for there in 0..10 {
                 for (n, members) in DIRECTORIES.iter().enumerate() {
@@ -136,17 +137,17 @@ pub fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Steps of three bytes: of each kind a few.
-fn drawn(kinds: u8, fronts: &[u8]) -> BTreeMap<String, Vec<u8>> {
+fn drawn(kinds: u8, fronts: &[&[u8]]) -> BTreeMap<String, Vec<u8>> {
     let mut seeds = BTreeMap::new();
-    for front in fronts {
+    for (at, front) in fronts.iter().enumerate() {
         for kind in 0..kinds {
             let steps = [[0, 10, 0], [0, 11, 0], [0, 1, 0], [kind, 0, 1], [kind, 2, 0x90]].concat();
-            seeds.insert(format!("kind-{front}-{kind}"), [&[*front], &steps[..]].concat());
+            seeds.insert(format!("kind-{at}-{kind}"), [*front, &steps[..]].concat());
         }
         for first in (0..kinds).step_by(6) {
             let step = |n: u8| [(first + n * 7) % kinds, n.wrapping_mul(5).wrapping_add(1), n.wrapping_mul(0x33)];
             let steps: Vec<u8> = (0..12).flat_map(step).collect();
-            seeds.insert(format!("many-{front}-{first}"), [&[*front], &steps[..]].concat());
+            seeds.insert(format!("many-{at}-{first}"), [*front, &steps[..]].concat());
         }
     }
     seeds

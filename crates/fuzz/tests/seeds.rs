@@ -39,6 +39,11 @@ fn drawn_layouts_cross_as_they_were() {
 }
 
 #[test]
+fn changes_of_drawn_layouts_lose_nothing() {
+    all_of("changes");
+}
+
+#[test]
 fn artifacts_are_written_nowhere_but_below_their_directory() {
     all_of("output");
 }

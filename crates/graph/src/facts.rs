@@ -51,6 +51,17 @@ pub enum Shape {
 }
 
 impl Form {
+    /// All of them, in an order that is kept: what is persisted counts in it.
+    pub const ALL: [Self; 7] = [
+        Self::OciManifest,
+        Self::OciIndex,
+        Self::DockerManifest,
+        Self::DockerList,
+        Self::OrasArtifact,
+        Self::OciArtifact,
+        Self::DockerSchema1,
+    ];
+
     /// The form a media type names; `None` for everything that is no manifest: such content is opaque.
     pub fn of(media_type: &str) -> Option<Self> {
         Some(match media_type {

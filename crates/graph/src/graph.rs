@@ -449,6 +449,11 @@ pub(crate) fn cosign(pair: &Pair) -> Option<(Digest, &'static str)> {
     Some((name::fallback_subject(stem)?, suffix))
 }
 
+/// Whether whatever has this name is taken for a list of referrers, or for one that cosign made.
+pub fn is_for_referrers(pair: &Pair) -> bool {
+    tag(pair).is_some_and(name::is_fallback_tag) || cosign(pair).is_some()
+}
+
 /// What an entry is a list about, if it is one.
 pub(crate) fn about(descriptor: &Descriptor, pair: &Pair) -> Option<About> {
     if let Some(tag) = tag(pair).filter(|tag| name::is_fallback_tag(tag)) {

@@ -11,6 +11,7 @@ use crate::graph::{self, About, Graph, List, Node};
 use crate::list;
 use crate::manifest::Manifest;
 use crate::plan::{Entry, Plan};
+use crate::whose;
 
 /// A name that comes to stand for something.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -46,52 +47,103 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     let mut import = Import::default();
     let renamed = renamed(plan, renames)?;
     let lists = graph::lists(&index);
-    let named = named(&index);
+    let (named, mut said) = (named(&index), said(&index, plan));
     let mut arriving: Vec<(&Entry, About)> = Vec::new();
+    let mut unnamed: Vec<Edit> = Vec::new();
     let mut names: BTreeMap<Pair, Vec<&Entry>> = BTreeMap::new();
+    let mut given: BTreeSet<Pair> = BTreeSet::new();
     for (at, entry) in plan.entries.iter().enumerate() {
-        if let Some(references) = renamed.get(&at) {
+        if let Some(references) = renamed.to.get(&at) {
             for reference in references {
                 name_as(&index, entry, reference, &mut import)?;
             }
         } else if let Some(about) = graph::about(&entry.descriptor, &entry.pair) {
             arriving.push((entry, about));
         } else if entry.pair.is_empty() {
-            import.edits.push(Edit::Add { entry: Box::new(entry.descriptor.clone()) });
+            unnamed.push(untagged(&entry.descriptor, &mut said));
         } else {
+            given.extend(renamed.already.contains(&at).then(|| entry.pair.key()));
             names.entry(entry.pair.key()).or_default().push(entry);
         }
     }
-    for entries in names.values() {
-        set(&named, entries, &mut import);
+    for (pair, entries) in &names {
+        set(&named, entries, given.contains(pair), &mut import);
     }
     merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
+    // Last: what has an entry now may lose it to what comes under its name.
+    import.edits.extend(unnamed);
     // A list may stand under the tag of another subject too, and arrive there as it is.
     let named: BTreeSet<&Digest> = import.edits.iter().filter_map(Edit::entry).map(|entry| &entry.digest).collect();
     import.dropped.retain(|digest| !named.contains(digest));
     Ok(import)
 }
 
-/// Which entries of the plan get other names.
-fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<HashMap<usize, Vec<&'r str>>> {
-    let mut renamed: HashMap<usize, Vec<&str>> = HashMap::new();
+/// What the entries of each digest say of whose it is: each what it says, or nothing.
+type Said<'e> = BTreeMap<&'e Digest, BTreeSet<Option<Digest>>>;
+
+/// What the target's entries, and those that arrive under names, say of what arrives without one and says whose it is.
+fn said<'p>(index: &IndexFile, plan: &'p Plan) -> Said<'p> {
+    let arriving = plan.entries.iter().filter(|entry| entry.pair.is_empty());
+    let saying = arriving.filter(|entry| whose::subject_said(&entry.descriptor).is_some());
+    let mut said: Said<'_> = saying.map(|entry| (&entry.descriptor.digest, BTreeSet::new())).collect();
+    if !said.is_empty() {
+        let there = index.entries().iter().filter_map(|known| Some((known.descriptor.as_ref().ok()?, &known.pair)));
+        let named = plan.entries.iter().filter(|entry| !entry.pair.is_empty());
+        for (descriptor, pair) in there.chain(named.map(|entry| (&entry.descriptor, &entry.pair))) {
+            if let Some(said) = said.get_mut(&descriptor.digest) {
+                let list = graph::about(descriptor, pair).is_some();
+                said.insert(whose::subject_said(descriptor).filter(|_| !list));
+            }
+        }
+    }
+    said
+}
+
+/// Enters what has no name, unless it is entered already; beside that, where nothing of it says whose it is.
+fn untagged(entry: &Descriptor, said: &mut Said<'_>) -> Edit {
+    let (own, pair) = (Box::new(entry.clone()), Pair::default());
+    let Some(said) = said.get_mut(&entry.digest) else { return Edit::Add { entry: own } };
+    let subject = whose::subject_said(entry);
+    let beside = subject.is_some() && !said.is_empty() && !said.contains(&subject);
+    said.insert(subject);
+    if beside { Edit::Beside { entry: own, pair } } else { Edit::Add { entry: own } }
+}
+
+/// Which entries of the plan get other names, and which have one of those names already.
+#[derive(Default)]
+struct Renamed<'r> {
+    to: HashMap<usize, Vec<&'r str>>,
+    already: BTreeSet<usize>,
+}
+
+fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<Renamed<'r>> {
+    let mut renamed = Renamed::default();
     if renames.is_empty() {
         return Ok(renamed);
     }
     // The bundle's index has the plan's entries in the plan's order.
     let bundle = IndexFile::parse(plan.bundle_index())?;
+    let digest = |at: usize| &plan.entries[at].descriptor.digest;
+    let mut given: BTreeMap<&str, &Digest> = BTreeMap::new();
+    let twice = |old: &str, new: &str| {
+        let why = format!("something else that arrives gets or has the name {new}");
+        Error::new(Kind::Usage, format!("could not rename {old} to {new}")).because(why)
+    };
     for (old, new) in renames {
         let what = || format!("could not rename {old} to {new}");
         if new.is_empty() {
             return Err(Error::new(Kind::Usage, what()).because("the new name is empty"));
         }
         let places = name::look_up(&bundle, old, Steps::Find);
-        let digests: BTreeSet<&Digest> = places.iter().map(|at| &plan.entries[*at].descriptor.digest).collect();
+        let digests: BTreeSet<&Digest> = places.iter().map(|at| digest(*at)).collect();
         match (digests.len(), places.first()) {
             (1, Some(first)) => {
-                renamed.entry(*first).or_default().push(new);
+                if given.insert(new, digest(*first)).is_some_and(|other| other != digest(*first)) {
+                    return Err(twice(old, new));
+                }
+                renamed.to.entry(*first).or_default().push(new);
                 for place in &places[1..] {
-                    renamed.entry(*place).or_default();
+                    renamed.to.entry(*place).or_default();
                 }
             }
             (0, _) => return Err(Error::new(Kind::NotFound, what()).because(format!("nothing arrives as {old}"))),
@@ -99,6 +151,14 @@ fn renamed<'r>(plan: &Plan, renames: &'r [(String, String)]) -> Result<HashMap<u
                 let why = format!("{old} names {several} different digests of what arrives");
                 return Err(Error::new(Kind::Usage, what()).because(why));
             }
+        }
+    }
+    for (old, new) in renames {
+        for place in name::look_up(&bundle, new, Steps::Exact) {
+            if !renamed.to.contains_key(&place) && digest(place) != given[&**new] {
+                return Err(twice(old, new).hint("another --tag gives that another name"));
+            }
+            renamed.already.insert(place);
         }
     }
     Ok(renamed)
@@ -140,8 +200,9 @@ fn named(index: &IndexFile) -> Named {
 }
 
 /// Enters what arrives under one name, in the place of what has exactly that name. A name that stands for several
-/// digests, as some tools leave it, goes on to do so.
-fn set(named: &Named, entries: &[&Entry], import: &mut Import) {
+/// digests, as some tools leave it, goes on to do so. Where it was `given` to the same just before, it stands no more for
+/// what it stood for.
+fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
     let Some((first, rest)) = entries.split_first() else { return };
     let to = &first.descriptor.digest;
     let mut come: BTreeSet<&Digest> = BTreeSet::from([to]);
@@ -157,8 +218,8 @@ fn set(named: &Named, entries: &[&Entry], import: &mut Import) {
     // Neither several digests under one name nor an entry that has none are states an expectation can be written
     // for: all become what arrives.
     let expect = match there[..] {
-        [] => Some(None),
-        [Some(one)] => Some(Some(one.clone())),
+        [] if !given => Some(None),
+        [Some(one)] if !given => Some(Some(one.clone())),
         _ => None,
     };
     let pair = first.pair.clone();
@@ -200,21 +261,18 @@ fn merge_lists(
     for (entry, about) in arriving {
         left.entry(about).or_default().push(entry);
     }
-    let mut done: BTreeSet<&About> = BTreeSet::new();
+    let mut of: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
+    lists.iter().for_each(|list| of.entry(&list.about).or_default().push(list));
     for list in lists {
         // A second list about the same is the first one's business.
-        if !done.insert(&list.about) {
-            continue;
-        }
-        let old = index.entries()[list.place].descriptor(list.place)?;
+        let Some(beside) = of.remove(&list.about) else { continue };
         let same = left.remove(&list.about).unwrap_or_default();
         let referrers = referring.get(&list.about).map_or(&[][..], Vec::as_slice);
         if referrers.is_empty() && same.is_empty() {
             continue;
         }
-        let mut members = members(target, old)?;
-        let before = members.len();
-        let mut known: BTreeSet<Digest> = members.iter().map(|(digest, _)| digest.clone()).collect();
+        let Stored { old, twice, mut members, mut known } = stored(target, index, &beside)?;
+        let (before, any) = (members.len(), !known.is_empty());
         let mut arrived: Members = Vec::new();
         for entry in &same {
             // Only what says so itself is a referrer (REFERRERS-15).
@@ -228,7 +286,7 @@ fn merge_lists(
                 members.push((digest, text));
             }
         }
-        let unchanged = members.len() == before && (before > 0 || same.is_empty());
+        let unchanged = members.len() == before && (any || same.is_empty());
         let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
         let entry = list::entry(old, &bytes);
         for superseded in &same {
@@ -248,7 +306,7 @@ fn merge_lists(
                 import.edits.push(Edit::Add { entry: Box::new(entry.clone()) });
             }
             false => {
-                let expect = Some(Some(old.digest.clone()));
+                let expect = (!twice).then(|| Some(old.digest.clone()));
                 import.edits.push(Edit::Set { entry: Box::new(entry.clone()), pair, expect });
             }
         }
@@ -280,11 +338,45 @@ fn merge_lists(
             }
             match entry.pair.is_empty() {
                 true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor) }),
-                false => set(&named, &[&entry], import),
+                false => set(&named, &[&entry], false, import),
             }
         }
     }
     Ok(())
+}
+
+/// The lists that the target has about one subject.
+struct Stored<'i> {
+    /// The first of them, which takes what arrives.
+    old: &'i Descriptor,
+    /// Whether others have its name, and become one with it.
+    twice: bool,
+    /// What those list.
+    members: Members,
+    /// What any of them lists.
+    known: BTreeSet<Digest>,
+}
+
+/// Reads them. Integrity where one that would be made anew is broken.
+fn stored<'i>(target: &dyn Source, index: &'i IndexFile, lists: &[&List]) -> Result<Stored<'i>> {
+    let entry = |list: &List| index.entries()[list.place].descriptor(list.place);
+    let name = |list: &List| Some(index.entries()[list.place].pair.key()).filter(|pair| !pair.is_empty());
+    let (first, mut twice, mut merged) = (lists[0], false, members(target, entry(lists[0])?)?);
+    let mut met: BTreeSet<Digest> = merged.iter().map(|(digest, _)| digest.clone()).collect();
+    let mut known = met.clone();
+    for list in &lists[1..] {
+        let same = name(list).is_some() && name(list) == name(first);
+        let more = match members(target, entry(list)?) {
+            Err(why) if why.kind() == Kind::Integrity && !same => continue,
+            more => more?,
+        };
+        known.extend(more.iter().map(|(digest, _)| digest.clone()));
+        if same {
+            twice = true;
+            merged.extend(more.into_iter().filter(|(digest, _)| met.insert(digest.clone())));
+        }
+    }
+    Ok(Stored { old: entry(first)?, twice, members: merged, known })
 }
 
 /// What the target's own list lists; nothing where it is absent.

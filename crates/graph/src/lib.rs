@@ -55,6 +55,7 @@ pub mod repair;
 pub mod resolve;
 pub mod sweep;
 pub mod tally;
+mod whose;
 
 pub use canvas::Canvas;
 pub use closure::config_platform;

@@ -16,7 +16,8 @@ use ocistow_layout::{Blob, Descriptor, Digest, Error, IndexFile, Kind, Result, S
 use crate::closure::config_platform;
 use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG};
 use crate::graph::{
-    ATTESTATION, ATTESTED, CONTAINERD_SUBJECT, COSIGN_KIND, COSIGN_KINDS, Graph, Load, OLAREG_SUBJECT, PROPOSED_SUBJECT,
+    ATTESTATION, ATTESTED, CONTAINERD_SUBJECT, COSIGN_KIND, COSIGN_KINDS, Graph, Load, OLAREG_SUBJECT,
+    PROPOSED_SUBJECT, about,
 };
 use crate::import::{Import, import};
 use crate::list;
@@ -127,6 +128,10 @@ fn object(annotations: &BTreeMap<String, String>) -> Option<String> {
 /// A JSON string as Go writes it: safe to be put into HTML.
 fn quote(text: &str) -> String {
     let plain = json::quote(text);
+    // The first byte of U+2028 and U+2029.
+    if !plain.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
+        return plain;
+    }
     let mut quoted = String::with_capacity(plain.len());
     for c in plain.chars() {
         match c {
@@ -274,11 +279,16 @@ impl Made {
         names: &[(String, String)],
         target: &dyn Source,
     ) -> Result<Import> {
-        let texts: Vec<&str> = entries.iter().map(|entry| entry.descriptor.text()).collect();
-        let index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", texts.join(","));
-        let mut alone = Memory { index: index.into_bytes(), ..Memory::default() };
-        alone.blobs.insert(self.facts.digest.clone(), self.bytes.clone());
-        alone.blobs.extend(lists.clone());
+        let mut alone = Memory::default();
+        let listed =
+            self.facts.subject.is_some() || entries.iter().any(|entry| about(&entry.descriptor, &entry.pair).is_some());
+        // Else no list of referrers has to do with it, and nobody will ask for more.
+        if listed {
+            let texts: Vec<&str> = entries.iter().map(|entry| entry.descriptor.text()).collect();
+            alone.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", texts.join(",")).into_bytes();
+            alone.blobs.insert(self.facts.digest.clone(), self.bytes.clone());
+            alone.blobs.extend(lists.clone());
+        }
         let graph = Graph::load(&alone, Load { threads: 1, scan_blobs: false }, &Unwatched)?;
         let plan = Plan { entries, manifests: vec![self.blob()], inline: lists, ..Plan::default() };
         import(&plan, &graph, target, names)

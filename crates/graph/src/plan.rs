@@ -9,11 +9,12 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
 use crate::facts::{Facts, Form, Shape};
-use crate::graph::{About, Broken, CONTAINERD_SUBJECT, Dialect, Graph, List, Node, Standing, about, cosign, more};
+use crate::graph::{About, Broken, Graph, List, Node, Standing, about, cosign, more};
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
 use crate::resolve::Target;
+use crate::whose;
 
 /// What to carry.
 #[derive(Debug, Clone, Default)]
@@ -390,6 +391,8 @@ fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -
         entries.push(Entry { descriptor: list.entry.clone(), pair: index.entries()[list.place].pair.clone() });
     }
     entries.extend(places.into_iter().filter_map(as_it_is));
+    let listed: HashSet<&Digest> = lists.iter().map(|list| &list.entry.digest).collect();
+    whose::say(graph, carried, &listed, &mut entries);
     reach_all(graph, carried, lists, &mut entries);
     Ok(entries)
 }
@@ -413,8 +416,6 @@ fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Ve
             stack.extend(facts.children().map(|child| child.digest.clone()));
         }
     }
-    let attestations = graph.edges().filter(|edge| edge.dialect == Dialect::Attestation);
-    let attested: HashMap<&Digest, &Digest> = attestations.map(|edge| (&edge.referrer, &edge.subject)).collect();
     let mut rest = carried.along.iter();
     loop {
         while let Some(digest) = stack.pop() {
@@ -430,24 +431,18 @@ fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Ve
             }
         }
         let Some(digest) = rest.find(|digest| !reached.contains(*digest)) else { return };
-        if let Some(entry) = made_entry(graph, digest, attested.get(digest).copied()) {
-            entries.push(entry);
-        }
+        entries.extend(made_entry(graph, digest));
         stack.push(digest.clone());
     }
 }
 
-/// An untagged entry for a manifest that has none: as oras writes it. An attestation that does not say its
-/// subject itself says it as containerd does.
-fn made_entry(graph: &Graph, digest: &Digest, attested: Option<&Digest>) -> Option<Entry> {
+/// An untagged entry for a manifest that has none: as oras writes it.
+pub(crate) fn made_entry(graph: &Graph, digest: &Digest) -> Option<Entry> {
     let facts = graph.facts(digest)?;
     let plain = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
     let mut text = plain.text().trim_end_matches('}').to_owned();
     if let Some(artifact_type) = facts.artifact_type.as_ref().filter(|_| facts.declared_type) {
         text.push_str(&format!(",\"artifactType\":{}", ocistow_layout::json::quote(artifact_type)));
-    }
-    if let Some(subject) = attested.filter(|_| facts.subject.is_none()) {
-        text.push_str(&format!(",\"annotations\":{{\"{CONTAINERD_SUBJECT}\":\"{subject}\"}}"));
     }
     text.push('}');
     let descriptor = Descriptor::parse(&text).expect("text made of valid parts is a descriptor");

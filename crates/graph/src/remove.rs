@@ -10,8 +10,9 @@ use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source}
 use crate::facts::{Facts, Shape};
 use crate::graph::{Dialect, Graph, List, Node, Standing, cosign};
 use crate::list;
+use crate::plan::made_entry;
 use crate::resolve::{Asked, shortest};
-use crate::sweep::{unreadable, wholes_first};
+use crate::sweep::{says_itself, unreadable, wholes_first};
 
 /// How many holders an error names.
 const MOST_NAMED: usize = 10;
@@ -292,6 +293,30 @@ impl<'g> Choice<'g> {
         lists
     }
 
+    /// Entries for referrers of what is reached that nothing leads to any more: what goes had listed them.
+    fn unlisted(&self, going: &BTreeSet<Digest>, reached: &mut HashSet<Digest>) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let mut subjects: Vec<Digest> = reached.iter().cloned().collect();
+        subjects.sort_unstable();
+        while let Some(subject) = subjects.pop() {
+            for edge in self.graph.referrers(&subject).iter().filter(|edge| says_itself(self.graph, edge)) {
+                let referrer = &edge.referrer;
+                if reached.contains(referrer) || going.contains(referrer) {
+                    continue;
+                }
+                let entry = made_entry(self.graph, referrer).expect("what says its subject was read");
+                edits.push(Edit::Add { entry: Box::new(entry.descriptor) });
+                // Others may refer to that in turn, and to what it holds.
+                let mut along = HashSet::new();
+                self.reach(vec![referrer.clone()], &mut along);
+                let before = subjects.len();
+                subjects.extend(along.into_iter().filter(|digest| reached.insert(digest.clone())));
+                subjects[before..].sort_unstable();
+            }
+        }
+        edits
+    }
+
     fn removal(&self, left: BTreeSet<Digest>, going: &BTreeSet<Digest>, referrers: bool) -> Result<Removal> {
         let index = self.graph.index();
         let mut removal = Removal::default();
@@ -356,6 +381,7 @@ impl<'g> Choice<'g> {
         stays.extend(entries);
         let mut reached = HashSet::new();
         self.reach(stays, &mut reached);
+        removal.edits.extend(self.unlisted(going, &mut reached));
         let lists = superseded.into_values().filter(|list| !reached.contains(*list));
         let removed: BTreeSet<&Digest> = going.iter().chain(lists).collect();
         let order = wholes_first(&removed, |digest| self.graph.manifest(digest));

@@ -368,7 +368,7 @@ impl<'g> Mark<'g> {
 }
 
 /// Whether a referrer names its subject itself.
-fn says_itself(graph: &Graph, edge: &Edge) -> bool {
+pub(crate) fn says_itself(graph: &Graph, edge: &Edge) -> bool {
     match graph.node(&edge.referrer) {
         Some(Node::Present(manifest)) => manifest.about() == Some(&edge.subject),
         _ => false,

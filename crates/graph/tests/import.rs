@@ -103,6 +103,53 @@ fn an_untagged_referrer_arrives_once() {
 
 /// The target's own list is rewritten with what arrives, whatever dialect that came in.
 #[test]
+fn a_new_name_is_not_given_to_two_things() {
+    let source = draw("image one:1 = base\nimage two:2 = base\ntag one as same");
+    let target = draw("image old:same = base");
+    let kind = |renames: &[(&str, &str)]| arrive(&source.memory, &target.memory, renames).unwrap_err().kind();
+    assert_eq!(kind(&[("1", "2")]), Kind::Usage);
+    assert_eq!(kind(&[("1", "x"), ("2", "x")]), Kind::Usage);
+    for (renames, expected) in [
+        // What has the name anyway may get it, and two may change theirs.
+        (&[("1", "same")][..], &[("2", "two"), ("same", "one")][..]),
+        (&[("1", "2"), ("2", "1")], &[("1", "two"), ("2", "one"), ("same", "one")]),
+        (&[("1", "x"), ("same", "x")], &[("2", "two"), ("same", "old"), ("x", "one")]),
+    ] {
+        let (_, after) = arrive(&source.memory, &target.memory, renames).unwrap();
+        let word = |digest| if target.digest("old") == digest { "old".into() } else { source.word(&digest) };
+        let mut found: Vec<_> = names(&after).into_iter().map(|(name, digest)| (name, word(digest))).collect();
+        found.sort();
+        let expected: Vec<_> = expected.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect();
+        assert_eq!(found, expected, "{renames:?}");
+    }
+}
+
+/// The name that somebody else had moves in the target, and with it went the only entry of what arrives without a name.
+#[test]
+fn what_arrives_has_an_entry_also_where_its_name_comes_to_stand_for_something_else() {
+    let source = draw("image app:1 = base\nrefer sig -> app : application/x.sig");
+    let target = draw("image app = base\nrefer sig:1 -> app : application/x.sig");
+    let (_, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+    let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+    assert_eq!(names(&after), [("1".to_owned(), source.digest("app"))]);
+    assert_eq!(source.words(graph.referrers(&source.digest("app")).iter().map(|edge| &edge.referrer)), "sig");
+}
+
+#[test]
+fn an_entry_that_says_its_subject_arrives_beside_one_that_does_not() {
+    let source = draw("image app:1 = base\ncontainerd sig -> app : application/x.sig");
+    let target = draw("artifact sig:s = sig.file : application/x.sig");
+    assert_eq!(source.digest("sig"), target.digest("sig"));
+    let (_, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+    let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+    let referrers = graph.referrers(&source.digest("app")).iter().map(|edge| source.word(&edge.referrer));
+    assert_eq!(referrers.collect::<Vec<_>>(), ["sig"]);
+    assert_eq!(names(&after).len(), 2);
+    let (_, again) = arrive(&source.memory, &after, &[]).unwrap();
+    assert_eq!(again.index, after.index);
+}
+
+#[test]
 fn lists_the_target_has_are_kept_true() {
     let app = "image app:1 = base\nrefer one -> app : application/x.one\nrefer two -> app : application/x.two\n";
     for list in ["fallback", "olareg"] {
@@ -130,6 +177,35 @@ fn a_list_the_target_lacks_arrives_as_it_is() {
     assert!(import.inline.is_empty() && import.dropped.is_empty());
     assert!(after.blobs.contains_key(&source.digest("app.fallback")));
     assert_eq!(Graph::load(&after, PLAIN, &Unwatched).unwrap().lists().len(), 1);
+}
+
+/// Of several lists about one subject, what one of them lists, none lacks: but those of one name become one.
+#[test]
+fn of_several_lists_that_the_target_has_one_takes_what_arrives() {
+    let source = draw("image app:1 = base\nrefer new -> app : application/x.sig {new=1}");
+    let world = "image app:1 = base
+         refer one -> app : application/x.sig {one=1}
+         refer two -> app : application/x.sig {two=1}\n";
+    for (lists, expected) in [
+        ("fallback app = one\nfallback app = two", &["one two new"][..]),
+        ("fallback app = one, two\nfallback app = two", &["one two new"]),
+        ("olareg app = one\nolareg app = two", &["two", "one new"]),
+        ("fallback app = one\nolareg app = two", &["one new", "two new"]),
+    ] {
+        let target = draw(&format!("{world}{lists}"));
+        let (import, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+        assert!(import.moved.is_empty());
+        let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+        let word = |digest: &Digest| match source.word(digest) {
+            word if word.starts_with("sha256:") => target.word(digest),
+            word => word,
+        };
+        let members = |list: &Digest| graph.facts(list).unwrap().into_children().map(|child| word(&child.digest));
+        let listed = graph.lists().iter().map(|list| members(&list.digest).collect::<Vec<_>>().join(" "));
+        assert_eq!(listed.collect::<Vec<_>>(), expected, "{lists}");
+        let (_, again) = arrive(&source.memory, &after, &[]).unwrap();
+        assert_eq!(again, after, "{lists}");
+    }
 }
 
 #[test]

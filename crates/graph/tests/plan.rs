@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use ocistow_graph::bundle::carries_mismatch;
 use ocistow_graph::docker::docker_manifest;
+use ocistow_graph::graph::CONTAINERD_SUBJECT;
 use ocistow_graph::resolve::{Asked, resolve};
 use ocistow_graph::{Graph, Load, Plan, Request, plan};
 use ocistow_layout::index::CARRIES;
@@ -163,6 +164,35 @@ fn a_child_named_alone_brings_what_only_its_index_knew() {
     let bundle = sound(&world.memory, &plan);
     let graph = Graph::load(&bundle, PLAIN, &Unwatched).unwrap();
     assert!(graph.referrers(&world.digest("amd")).iter().any(|edge| edge.referrer == world.digest("amdprov")));
+}
+
+/// Only an index that stays behind knew whose it is, and the attestation has entries of its own.
+#[test]
+fn an_attestation_says_whose_it_is_where_its_index_stays_behind() {
+    let world = "image app:1 = base\nattest prov -> app\nindex all:2 = app, prov\n";
+    let of_app = |bundle: &Memory, world: &Drawing| {
+        let graph = Graph::load(bundle, PLAIN, &Unwatched).unwrap();
+        let referrers = graph.referrers(&world.digest("app")).iter().map(|edge| world.word(&edge.referrer));
+        referrers.collect::<Vec<_>>()
+    };
+    for (more, asked, entries) in [
+        ("tag prov as p", &["1"][..], &[None, Some("1")][..]),
+        ("tag prov as p\ntag prov as q", &["1"], &[None, Some("1")]),
+        ("tag prov as p", &["1", "p"], &[Some("1"), Some("p")]),
+        ("entry prov", &["1"], &[None, Some("1")]),
+        ("entry prov\ntag prov as p", &["1", "p"], &[None, Some("1"), Some("p")]),
+        // The index goes along, and says so itself.
+        ("tag prov as p", &["2"], &[None, Some("2")]),
+    ] {
+        let world = draw(&format!("{world}{more}"));
+        let plan = export(&world.memory, &of(&world, asked)).unwrap();
+        let bundle = sound(&world.memory, &plan);
+        assert_eq!(of_app(&bundle, &world), ["prov"], "{more}, {asked:?}");
+        let names: Vec<Option<&str>> = plan.entries.iter().map(|entry| entry.pair.tag()).collect();
+        assert_eq!(names, entries, "{more}, {asked:?}");
+        let said = plan.entries.iter().filter(|entry| entry.descriptor.annotation(CONTAINERD_SUBJECT).is_some());
+        assert_eq!(said.count(), usize::from(asked != ["2"]), "{more}, {asked:?}");
+    }
 }
 
 /// C-FALLBACK: the list travels with unchanged bytes where nothing is left out, and is made new where something is.

@@ -74,6 +74,17 @@ fn refused(text: &str, names: &[&str]) -> (Kind, String) {
     (why.kind(), why.chain())
 }
 
+/// Referrers of what stays that only the index listed: gc keeps them, but who looks for them would find them no more.
+#[test]
+fn referrers_stay_where_they_are_found_when_an_index_goes_that_listed_them() {
+    let text = "image app:1 = base\nimage other = base
+                refer sig -> app : application/x.sig\nrefer note -> sig : application/x.note
+                refer stale -> other : application/x.sig
+                index all:2 = other, sig, note, stale";
+    expect(text, &["2"], false, "all", "app=1 sig= note=");
+    expect(text, &["2"], true, "all", "app=1 sig= note=");
+}
+
 #[test]
 fn a_manifest_goes_with_its_last_name() {
     let text = "image app:1 = base\ntag app as 1.0\nimage other:2 = base";
@@ -235,7 +246,8 @@ fn a_list_can_be_removed_by_its_tag() {
     let tag = world.digest("app").fallback_tag();
     let removal = removal(&world, &[&tag], false).unwrap();
     assert_eq!(world.words(&removal.removed), "app.fallback");
-    assert_eq!(entries(&world, &after(&world, &removal)), "app=1");
+    // What it listed was not named, and is still found.
+    assert_eq!(entries(&world, &after(&world, &removal)), "app=1 sig=");
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub enum Edit {
         /// Conflict: the change was decided on that.
         expect: Option<Option<Digest>>,
     },
-    /// One more entry of this pair of names, beside those that have it: the name then stands for several digests.
-    /// Made behind a [`Set`](Edit::Set) of the same pair.
+    /// One more entry of this pair of names, beside those that have it. Behind a [`Set`](Edit::Set) of the same pair the
+    /// name then stands for several digests; an untagged one says something of its digest that no other entry does.
     Beside {
         /// The entry; its own names are replaced by the pair's.
         entry: Box<Descriptor>,

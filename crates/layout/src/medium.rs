@@ -3,17 +3,18 @@
 //! A test puts another [`Medium`] in its place and stops after every call, makes one fail, or records
 //! what was synced and drops the rest.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, symlinkat, unlinkat,
 };
 
-use crate::place::{Place, directory};
+use crate::place::{Place, directory, open_in};
 
 /// What can be changed on a disk. Paths are absolute or relative to the working directory. None of the calls follows a
 /// link, neither in the last name of a path nor on the way there: who was given a path resolves it first.
@@ -54,6 +55,48 @@ pub trait Medium: Send + Sync {
     fn unlink(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// [`create`](Self::create) in a directory that is held open.
+    fn create_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<File> {
+        self.create(&dir.path.join(name))
+    }
+    /// [`link`](Self::link) from one directory that is held open to another.
+    fn link_in(&self, from: (&OpenDir, &OsStr), to: (&OpenDir, &OsStr)) -> io::Result<()> {
+        self.link(&from.0.path.join(from.1), &to.0.path.join(to.1))
+    }
+    /// [`unlink`](Self::unlink) in a directory that is held open.
+    fn unlink_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<()> {
+        self.unlink(&dir.path.join(name))
+    }
+}
+
+/// A directory that is held open: for whoever does something with many names in it, and would look for it each time.
+#[derive(Debug)]
+pub struct OpenDir {
+    path: PathBuf,
+    file: File,
+}
+
+impl OpenDir {
+    /// Opens the directory at `path`. An error where it is a link, or one on the way to it is.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: directory(path, OFlags::RDONLY)?.into(), path: path.to_owned() })
+    }
+
+    /// Where it was when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a regular file in it for reading. An error where it is anything else.
+    pub(crate) fn read(&self, name: &OsStr) -> io::Result<File> {
+        open_in(&self.file, name, OFlags::RDONLY)
+    }
+
+    /// The directory itself, to be synced.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
 }
 
 /// The real disk.
@@ -68,8 +111,7 @@ impl Medium for Disk {
 
     fn create(&self, path: &Path) -> io::Result<File> {
         let at = Place::of(path)?;
-        let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(openat(&at.dir, at.name, how, Mode::from_raw_mode(0o666))?.into())
+        create(&at.dir, at.name)
     }
 
     fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -154,6 +196,23 @@ impl Medium for Disk {
         let at = Place::of(path)?;
         Ok(unlinkat(&at.dir, at.name, AtFlags::REMOVEDIR)?)
     }
+
+    fn create_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<File> {
+        create(&dir.file, name)
+    }
+
+    fn link_in(&self, from: (&OpenDir, &OsStr), to: (&OpenDir, &OsStr)) -> io::Result<()> {
+        Ok(linkat(&from.0.file, from.1, &to.0.file, to.1, AtFlags::empty())?)
+    }
+
+    fn unlink_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&dir.file, name, AtFlags::empty())?)
+    }
+}
+
+fn create(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(dir, name, how, Mode::from_raw_mode(0o666))?.into())
 }
 
 /// Whether an error of [`Medium::exchange`], [`Medium::link`] or [`Medium::share`] says that the file system

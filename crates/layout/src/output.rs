@@ -1,7 +1,8 @@
 //! Files of artifacts, written back to a user's disk: below one directory, through no link, all of them or none.
 //!
 //! Everything is first written to a directory of its own in the target, in the same shape, then held against what is
-//! there, and moved only if nothing is in the way. What was moved goes back if a later move fails.
+//! there, and moved only if nothing is in the way. What was moved goes back if a later move fails. A target that is not
+//! there yet is written beside its place, and moved as a whole.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,13 +18,13 @@ use crate::archive::tree::{Branch, Sort, members};
 use crate::archive::{Existing, sniff};
 use crate::checked::{CHUNK, fill, pump, verify, wrong_digest};
 use crate::digest::{Digest, Hasher};
-use crate::directory::is_directory;
+use crate::directory::{is_directory, is_there};
 use crate::error::{Error, Kind, Result};
 use crate::medium::{Medium, cannot};
 use crate::place::{self, open, resolved};
 use crate::source::{Blob, Content, Watch};
 use crate::title::Title;
-use crate::transaction::{SYNC_EACH, unique, whole_sync};
+use crate::transaction::{SYNC_EACH, syncs_whole, unique};
 
 /// What the names of our directories in the target start with.
 const OURS: &str = ".ocistow-pull-";
@@ -41,9 +42,8 @@ pub struct Options<'a> {
 
 /// Files being written back. Dropped before [`publish`](Self::publish), nothing of it remains.
 pub struct Output<'a> {
+    /// The target, which need not be there yet.
     root: PathBuf,
-    /// Whether the target directory was made for this.
-    made: bool,
     /// Ours, and as long as this is open nobody else's to clear.
     staging: PathBuf,
     _held: File,
@@ -65,38 +65,31 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// Starts writing to the directory `dir`, which is made if its parent is there.
+    /// Starts writing to the directory `dir`, or to a new one of that name if its parent is there.
     pub fn begin(dir: &Path, options: Options<'a>) -> Result<Self> {
-        let medium = options.medium;
         let failed = |why| Error::io("write to", dir, why);
         let place = resolved(dir).map_err(failed)?;
-        let made = match medium.make_dir(&place) {
-            Ok(()) => true,
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(why) => return Err(failed(why)),
-        };
-        let begun = Self::begin_in(dir, made, options);
-        if begun.is_err() && made {
-            let _ = medium.remove_dir(&place);
+        if !is_there(&place)? {
+            let around = resolved(place.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
+            return Self::staged(&around, place, options);
         }
-        begun
-    }
-
-    fn begin_in(dir: &Path, made: bool, options: Options<'a>) -> Result<Self> {
-        let root = dir.canonicalize().map_err(|why| Error::io("write to", dir, why))?;
+        let root = dir.canonicalize().map_err(failed)?;
         if !is_directory(&root)? {
             return Err(
                 Error::new(Kind::Failed, format!("could not write to {}", dir.display())).because("it is no directory")
             );
         }
-        clear_litter(&root, options.medium);
-        Self::staged(root, made, options)
+        // What was left by one that had just made it new lies beside it.
+        root.parent().into_iter().for_each(|around| clear_litter(around, options.medium));
+        Self::staged(&root.clone(), root, options)
     }
 
-    fn staged(root: PathBuf, made: bool, options: Options<'a>) -> Result<Self> {
+    /// Starts writing to a directory of ours in `around`.
+    fn staged(around: &Path, root: PathBuf, options: Options<'a>) -> Result<Self> {
+        clear_litter(around, options.medium);
         let medium = options.medium;
         loop {
-            let staging = root.join(format!("{OURS}{}", unique()));
+            let staging = around.join(format!("{OURS}{}", unique()));
             let failed = |why| Error::io("write to", &root, why).of_kind(Kind::Failed);
             medium.make_dir(&staging).map_err(failed)?;
             let tree = staging.join("tree");
@@ -121,10 +114,9 @@ impl<'a> Output<'a> {
                 }
             };
             return Ok(Self {
-                whole: whole_sync(&staging),
+                whole: directory(&staging).ok().filter(syncs_whole),
                 seen: tree.clone(),
                 root,
-                made,
                 staging,
                 _held: held,
                 tree,
@@ -394,7 +386,7 @@ impl<'a> Output<'a> {
     /// Moves everything to where it belongs, once it is on the disk. Failed where a link, or anything that cannot be
     /// replaced by what comes, is in the way, or a file that is to be kept. On `Err` the target is what it was, as
     /// far as the file system lets it.
-    pub fn publish(mut self) -> Result<()> {
+    pub fn publish(self) -> Result<()> {
         self.wait_for_disk()?;
         let moves = self.moves()?;
         let mut done = Vec::new();
@@ -403,13 +395,11 @@ impl<'a> Output<'a> {
             for step in done.iter().rev() {
                 self.take_back(step);
             }
-            return published;
         }
-        self.made = false;
-        Ok(())
+        published
     }
 
-    fn wait_for_disk(&mut self) -> Result<()> {
+    fn wait_for_disk(&self) -> Result<()> {
         let medium = self.options.medium;
         let failed = |why| Error::io("sync", &self.root, why).of_kind(Kind::Failed);
         if let Some(whole) = self.whole.as_ref().filter(|_| self.files + self.directories > SYNC_EACH) {
@@ -429,6 +419,9 @@ impl<'a> Output<'a> {
 
     /// What has to be moved: the outermost that is not there yet, and each file that is.
     fn moves(&self) -> Result<Vec<Move>> {
+        if !is_there(&self.root)? {
+            return Ok(vec![Move { from: self.tree.clone(), to: self.root.clone(), over: false }]);
+        }
         let failed = |path: &Path, why| Error::io("look at", path, why).of_kind(Kind::Failed);
         let mut moves = Vec::new();
         let mut stack = vec![PathBuf::new()];
@@ -520,8 +513,6 @@ impl<'a> Output<'a> {
             }
         }
         let mut parents: Vec<&Path> = moves.iter().filter_map(|step| step.to.parent()).collect();
-        // Where the target is new, it is its parent that knows of it.
-        parents.extend(self.root.parent().filter(|_| self.made));
         parents.sort_unstable();
         parents.dedup();
         for parent in parents {
@@ -546,9 +537,6 @@ impl<'a> Output<'a> {
 impl Drop for Output<'_> {
     fn drop(&mut self) {
         sweep(&self.staging, self.options.medium);
-        if self.made {
-            let _ = self.options.medium.remove_dir(&self.root);
-        }
     }
 }
 

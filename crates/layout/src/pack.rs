@@ -29,9 +29,15 @@ use crate::transaction::{Transaction, Unnamed};
 /// Stages the file at `path`. NotFound where there is none, Failed where it is no regular file, or changes while it
 /// is read: then nothing of it is staged. Safe to call from several threads.
 pub fn stage_file(transaction: &Transaction<'_>, path: &Path, watch: &dyn Watch) -> Result<Blob> {
+    stage_in(transaction, path, &mut Vec::new(), watch)
+}
+
+/// The same, with room for what is read at once.
+fn stage_in(transaction: &Transaction<'_>, path: &Path, room: &mut Vec<u8>, watch: &dyn Watch) -> Result<Blob> {
     let file = Steady::open(path, true)?;
     if file.size() <= CHUNK as u64 {
-        return transaction.put_bytes(&file.whole(watch)?);
+        file.whole_in(room, watch)?;
+        return transaction.put_bytes(room);
     }
     let mut unnamed = transaction.unnamed()?;
     file.read(watch, &mut |piece| unnamed.write(piece))?;
@@ -76,10 +82,11 @@ pub fn stage_files(
     let next = AtomicUsize::new(0);
     let slots: Mutex<Vec<Option<Result<Blob>>>> = Mutex::new(paths.iter().map(|_| None).collect());
     let work = || {
+        let mut room = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = paths.get(at) else { return };
-            let staged = stage_file(transaction, path, watch);
+            let staged = stage_in(transaction, path, &mut room, watch);
             if staged.is_err() {
                 // Nobody needs those behind it any more.
                 next.store(paths.len(), Ordering::Relaxed);
@@ -123,13 +130,15 @@ pub struct Packed {
 /// Stages the directory at `path`, whose members will be called `title` and what is behind that.
 ///
 /// Links stay links; Failed where one may lead out of the directory, where something is neither file, directory nor
-/// link, or where anything changes while it is read: then nothing of it is staged.
+/// link, or where anything changes while it is read: then nothing of it is staged. NotFound where it was removed.
 pub fn stage_directory(
     transaction: &Transaction<'_>,
     path: &Path,
     title: &Title,
     packing: Packing<'_>,
 ) -> Result<Packed> {
+    // A working directory that was removed can still be opened, and is empty.
+    path.canonicalize().map_err(|why| Error::io("read", path, why))?;
     let mut tar = Tar::begin(transaction, packing)?;
     let mut open: Vec<(PathBuf, Stamp)> = Vec::new();
     for step in walkdir::WalkDir::new(path).sort_by_file_name() {

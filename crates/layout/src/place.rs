@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -68,8 +68,13 @@ fn step_by_step(path: &Path, how: OFlags) -> io::Result<OwnedFd> {
 /// it or a directory on the way is a link. Nobody is waited for.
 pub(crate) fn open(path: &Path, how: OFlags) -> io::Result<File> {
     let Place { dir, name } = Place::of(path)?;
+    open_in(dir, name, how)
+}
+
+/// The same in a directory that is open.
+pub(crate) fn open_in(dir: impl AsFd, name: &OsStr, how: OFlags) -> io::Result<File> {
     let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = openat(&dir, name, how | careful, Mode::empty())?;
+    let file = openat(dir, name, how | careful, Mode::empty())?;
     match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
         FileType::RegularFile => Ok(file.into()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
@@ -79,6 +84,7 @@ pub(crate) fn open(path: &Path, how: OFlags) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::medium::OpenDir;
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -102,5 +108,7 @@ mod tests {
         assert_eq!(resolved(&space.join("l/..")).unwrap(), space);
         assert_eq!(Place::of(Path::new("/")).unwrap().name, ".");
         assert!(directory(Path::new(""), OFlags::RDONLY).is_ok());
+        assert!(OpenDir::open(&space.join("a/b")).is_ok());
+        assert!(OpenDir::open(&space.join("l/b")).is_err());
     }
 }

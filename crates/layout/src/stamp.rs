@@ -124,7 +124,7 @@ impl Imprint {
     /// the clock had gone on since it was changed. Where it is not settled, only comparing its content tells.
     pub fn settled(&self, now: &Stamp) -> bool {
         let margin = match (self.is_local(), now.dev == self.stamp.dev) {
-            // The same clock, as coarse as it may be, never goes back.
+            // The same clock, as coarse as it may be: one that is put back does not meet the same nanosecond again.
             (true, true) => Duration::ZERO,
             (true, false) => TICK,
             (false, _) => COARSE_TICK,

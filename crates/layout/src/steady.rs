@@ -1,7 +1,7 @@
 //! Files of users, read so that a change meanwhile is noticed.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -73,41 +73,57 @@ impl Steady {
     /// Reads all of it and hands out each piece. `Ok` means that the pieces are what the file was all the time;
     /// Failed where it changed.
     pub fn read(mut self, watch: &dyn Watch, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let room = usize::try_from(self.size()).unwrap_or(CHUNK).clamp(1, CHUNK);
+        let room = usize::try_from(self.size()).unwrap_or(CHUNK).min(CHUNK);
         let mut buffer = vec![0; room];
         let mut left = self.size();
         while left > 0 {
-            if watch.stop() {
-                return Err(Error::new(Kind::Interrupted, "interrupted"));
-            }
-            let want = usize::try_from(left).unwrap_or(room).min(room);
-            let got = crate::checked::fill(&mut self.file, &mut buffer[..want]);
-            let got = got.map_err(|why| Error::io("read", &self.path, why))?;
-            if got == 0 {
-                return Err(changed(&self.path));
-            }
-            each(&buffer[..got])?;
-            watch.bytes(got as u64);
-            left -= got as u64;
+            let piece = &mut buffer[..usize::try_from(left).unwrap_or(room).min(room)];
+            self.next(piece, watch)?;
+            each(piece)?;
+            watch.bytes(piece.len() as u64);
+            left -= piece.len() as u64;
         }
+        self.unchanged()
+    }
+
+    /// The same, with all of it in memory.
+    pub fn whole(self, watch: &dyn Watch) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.whole_in(&mut bytes, watch)?;
+        Ok(bytes)
+    }
+
+    /// The same, in room that was used before.
+    pub fn whole_in(mut self, bytes: &mut Vec<u8>, watch: &dyn Watch) -> Result<()> {
+        bytes.resize(usize::try_from(self.size()).unwrap_or(usize::MAX), 0);
+        for piece in bytes.chunks_mut(CHUNK) {
+            self.next(piece, watch)?;
+            watch.bytes(piece.len() as u64);
+        }
+        self.unchanged()
+    }
+
+    /// Reads as much as there is room for.
+    fn next(&mut self, piece: &mut [u8], watch: &dyn Watch) -> Result<()> {
+        if watch.stop() {
+            return Err(Error::new(Kind::Interrupted, "interrupted"));
+        }
+        self.file.read_exact(piece).map_err(|why| match why.kind() {
+            io::ErrorKind::UnexpectedEof => changed(&self.path),
+            _ => Error::io("read", &self.path, why),
+        })
+    }
+
+    /// Fails if the file is not what it was when it was opened.
+    fn unchanged(mut self) -> Result<()> {
         let failed = |why| Error::io("read", &self.path, why);
         // What is in /proc has content and no size.
-        if self.size() == 0 && self.file.read(&mut buffer).map_err(failed)? > 0 {
+        if self.size() == 0 && self.file.read(&mut [0]).map_err(failed)? > 0 {
             let what = format!("could not read {}", self.path.display());
             return Err(Error::new(Kind::Failed, what).because("it has content, but no size").hint("copy it first"));
         }
         // A file that grew has another stamp: it need not be read to its end to see that.
         let after = Stamp::of(&self.file.metadata().map_err(failed)?);
         if after == self.before { Ok(()) } else { Err(changed(&self.path)) }
-    }
-
-    /// The same, with all of it in memory.
-    pub fn whole(self, watch: &dyn Watch) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or(0).min(1 << 20));
-        self.read(watch, &mut |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
-        Ok(bytes)
     }
 }

@@ -8,14 +8,17 @@
 
 mod unnamed;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -27,8 +30,8 @@ use crate::error::{Error, Kind, Result};
 use crate::holdings::TRASH_BESIDE;
 use crate::index::{EMPTY_INDEX, IndexFile};
 use crate::lock::{Held, Locks};
-use crate::medium::{Disk, Medium, cannot};
-use crate::place::{directory, open, resolved};
+use crate::medium::{Disk, Medium, OpenDir, cannot};
+use crate::place::{open, resolved};
 use crate::source::{
     Access, Blob, Content, Done, Found, IndexChange, Marker, OCI_LAYOUT, Outline, Sink, Source, Unwatched, Watch,
     Writing,
@@ -42,7 +45,7 @@ pub const SYNC_EACH: usize = 64;
 /// How much of the large blobs that were staged stays in memory once it was sent to the disk: what is imported
 /// is often read next.
 const KEPT: u64 = 256 << 20;
-/// Shorter blobs are left to the sync at the end: each that is sent keeps a file open for a while.
+/// Shorter blobs stay in memory when they were sent to the disk: each that does not keeps a file open for a while.
 const WORTH_SENDING: u64 = 4 << 20;
 /// How often a change of index.json that somebody else wrote over is made again.
 pub const REPLAYS: usize = 100;
@@ -157,26 +160,22 @@ pub struct Transaction<'a> {
     _content: Held,
 }
 
-/// What a blob is called while it is staged.
-fn staged_name(blob: &Blob) -> String {
-    format!("{}-{}", blob.digest.algorithm(), blob.digest.encoded())
-}
-
 /// Directories for staged files.
 #[derive(Default)]
 struct Stagings {
-    /// By the directory they were made in.
-    made: BTreeMap<PathBuf, Staging>,
+    /// All that were made.
+    made: Vec<PathBuf>,
     /// That of each algorithm whose blobs were staged: on the file system they will lie on.
     of: BTreeMap<String, Staging>,
 }
 
+/// A directory of staged blobs of one algorithm, which have the names there that they will have.
 #[derive(Clone)]
 struct Staging {
-    at: PathBuf,
-    /// A handle from before the first write, for a sync of the whole file system that sees every error;
-    /// `None` where such a sync cannot be trusted.
-    whole: Option<Arc<File>>,
+    /// Open since before the first write: a sync of the whole file system through it sees every error.
+    dir: Arc<OpenDir>,
+    /// Whether such a sync can be trusted; if not, each file is synced as it is staged.
+    whole: bool,
 }
 
 #[derive(Default)]
@@ -192,8 +191,8 @@ struct Staged {
 enum Is {
     /// Somebody is at it.
     Coming,
-    /// It lies there, and what it replaces in the end.
-    At(PathBuf, u64, Over),
+    /// It is staged there, and what it replaces in the end.
+    At(Arc<OpenDir>, u64, Over),
     /// The layout has it, and it is right.
     Present(u64),
 }
@@ -238,7 +237,7 @@ impl<'a> Transaction<'a> {
                 }
             }
         };
-        begun.stage_below(&mut locked(&begun.stagings), &begun.root.join(OURS).join("staging"))?;
+        begun.make_usual()?;
         Ok(begun)
     }
 
@@ -266,7 +265,7 @@ impl<'a> Transaction<'a> {
         let old = existing(path, false)?.ok_or_else(none)?;
         clear(litter(&root), options.medium);
         let begun = Self::with(root, Some(old), false, options, locks, content);
-        begun.stage_below(&mut locked(&begun.stagings), &begun.root.join(OURS).join("staging"))?;
+        begun.make_usual()?;
         Ok(begun)
     }
 
@@ -371,13 +370,15 @@ impl<'a> Transaction<'a> {
             self.check(blob, content)?;
             return Ok((Is::Present(blob.size), None));
         };
-        let Staging { at, whole } = self.staging(blob.digest.algorithm())?;
-        let path = at.join(staged_name(blob));
-        let file = self.fill(&path, blob, content).inspect_err(|_| drop(self.options.medium.unlink(&path)))?;
-        if whole.is_none() {
-            self.options.medium.sync_file(&file).map_err(|why| Error::io("sync", &path, why))?;
+        let medium = self.options.medium;
+        let Staging { dir, whole } = self.staging(blob.digest.algorithm())?;
+        let name = blob.digest.encoded();
+        let name = OsStr::new(&name);
+        let file = self.fill(&dir, name, blob, content).inspect_err(|_| drop(medium.unlink_in(&dir, name)))?;
+        if !whole {
+            medium.sync_file(&file).map_err(|why| Error::io("sync", dir.path().join(name), why))?;
         }
-        Ok((Is::At(path, blob.size, over), self.keeps_open(whole.is_none()).then_some(file)))
+        Ok((Is::At(dir, blob.size, over), self.keeps_open(!whole).then_some(file)))
     }
 
     /// Whether a staged file is kept open to be synced by itself in the end.
@@ -405,8 +406,9 @@ impl<'a> Transaction<'a> {
     }
 
     /// Makes the staged file.
-    fn fill(&self, path: &Path, blob: &Blob, content: Content<'_>) -> Result<Arc<File>> {
+    fn fill(&self, dir: &OpenDir, name: &OsStr, blob: &Blob, content: Content<'_>) -> Result<Arc<File>> {
         let medium = self.options.medium;
+        let path = &dir.path().join(name);
         let failed = |why| Error::io("write", path, why).of_kind(Kind::Failed);
         if content.len() != blob.size {
             return Err(wrong_size(&blob.digest, blob.size, &content.len().to_string()));
@@ -424,7 +426,7 @@ impl<'a> Transaction<'a> {
                     Err(why) => return Err(failed(why)),
                 }
             }
-            let file = Arc::new(medium.create(path).map_err(failed)?);
+            let file = Arc::new(medium.create_in(dir, name).map_err(failed)?);
             if blob.size > 0 && !self.no_share.load(Ordering::Relaxed) {
                 match medium.share(from, &file) {
                     Ok(()) => return self.adopted(blob, file),
@@ -434,7 +436,7 @@ impl<'a> Transaction<'a> {
             }
             return self.copied(file, path, blob, content);
         }
-        let file = Arc::new(medium.create(path).map_err(failed)?);
+        let file = Arc::new(medium.create_in(dir, name).map_err(failed)?);
         self.copied(file, path, blob, content)
     }
 
@@ -469,10 +471,17 @@ impl<'a> Transaction<'a> {
         } else {
             pump(blob, content, self.options.watch, &mut write)?;
         }
-        if blob.size >= WORTH_SENDING && blob.size > sent {
-            self.writeback.send(&file, sent, blob.size - sent);
-        }
+        self.send_rest(&file, sent, blob.size);
         Ok(file)
+    }
+
+    /// Starts to bring what was not sent yet of a staged file to the disk.
+    fn send_rest(&self, file: &Arc<File>, sent: u64, size: u64) {
+        match size >= WORTH_SENDING {
+            true if size > sent => self.writeback.send(file, sent, size - sent),
+            true => {}
+            false => self.writeback.send_short(file, size),
+        }
     }
 
     /// Checks a file that shares its content with another one.
@@ -485,7 +494,7 @@ impl<'a> Transaction<'a> {
 
     /// A new, empty file on the file system that blobs of an algorithm lie on.
     pub(crate) fn touch(&self, algorithm: &str) -> Result<File> {
-        let path = self.staging(algorithm)?.at.join(format!("touched-{}", unique()));
+        let path = self.staging(algorithm)?.dir.path().join(format!("touched-{}", unique()));
         self.options.medium.create(&path).map_err(|why| Error::io("write", &path, why).of_kind(Kind::Failed))
     }
 
@@ -495,16 +504,16 @@ impl<'a> Transaction<'a> {
         if let Some(staging) = stagings.of.get(algorithm) {
             return Ok(staging.clone());
         }
-        let mut staging = stagings.made[&self.root.join(OURS).join("staging")].clone();
         let blobs = self.root.join("blobs");
+        let mut staging = self.make_staging(&mut stagings, &self.root.join(OURS).join("staging"), algorithm)?;
         let own = blobs.join(algorithm);
         // A name is moved to where the blobs will be moved: a mount in between says so now.
         for dir in [blobs, own] {
             if !is_dir(&dir)? {
                 break;
             }
-            if !self.can_move(&staging.at, &dir)? {
-                staging = self.stage_below(&mut stagings, &dir)?;
+            if !self.can_move(staging.dir.path(), &dir)? {
+                staging = self.make_staging(&mut stagings, &dir, algorithm)?;
             }
         }
         stagings.of.insert(algorithm.to_owned(), staging.clone());
@@ -533,25 +542,35 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The directory for staged files in `dir`, made where it is not there yet.
-    fn stage_below(&self, stagings: &mut Stagings, dir: &Path) -> Result<Staging> {
-        if let Some(staging) = stagings.made.get(dir) {
-            return Ok(staging.clone());
-        }
+    /// Makes a directory for staged blobs of an algorithm in `dir`.
+    fn make_staging(&self, stagings: &mut Stagings, dir: &Path, algorithm: &str) -> Result<Staging> {
+        let at = match dir.starts_with(self.root.join(OURS)) {
+            true => dir.join(format!("{}-{algorithm}", self.id)),
+            false => dir.join(format!(".ocistow-{}-{algorithm}", self.id)),
+        };
+        let failed = |why| Error::io("make", &at, why).of_kind(Kind::Failed);
+        self.options.medium.make_dir(&at).map_err(failed)?;
+        stagings.made.push(at.clone());
+        let dir = OpenDir::open(&at).map_err(failed)?;
+        Ok(Staging { whole: syncs_whole(dir.file()), dir: Arc::new(dir) })
+    }
+
+    /// Makes the directory for everything staged that is no blob.
+    fn make_usual(&self) -> Result<()> {
         let medium = self.options.medium;
+        let usual = self.usual();
         let failed = |path: &Path, why| Error::io("make", path, why).of_kind(Kind::Failed);
-        let ours = dir.starts_with(self.root.join(OURS));
-        if ours && !is_dir(dir)? {
-            match medium.make_dir(dir) {
-                Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(failed(dir, why)),
+        if let Some(staging) = usual.parent()
+            && !is_dir(staging)?
+        {
+            match medium.make_dir(staging) {
+                Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(failed(staging, why)),
                 _ => {}
             }
         }
-        let at = if ours { dir.join(&self.id) } else { dir.join(format!(".ocistow-{}", self.id)) };
-        medium.make_dir(&at).map_err(|why| failed(&at, why))?;
-        let staging = Staging { whole: whole_sync(&at).map(Arc::new), at };
-        stagings.made.insert(dir.to_owned(), staging.clone());
-        Ok(staging)
+        medium.make_dir(&usual).map_err(|why| failed(&usual, why))?;
+        locked(&self.stagings).made.push(usual);
+        Ok(())
     }
 
     /// What was put, as a source with this index.json: for planning on what came out of a pipe.
@@ -668,12 +687,12 @@ impl<'a> Transaction<'a> {
         let mut done = Done::default();
         for blob in order.iter().rev() {
             match staged.blobs.get(&blob.digest) {
-                Some(Is::At(path, size, over)) => {
+                Some(Is::At(dir, size, over)) => {
                     match over {
                         Over::Nothing => done.new.add(*size),
                         Over::Wrong => done.repaired.add(*size),
                     }
-                    coming.push((blob, path.as_path(), *over));
+                    coming.push((blob, &**dir, *over));
                 }
                 Some(Is::Present(size)) => done.present.add(*size),
                 _ => return Err(Error::new(Kind::Failed, format!("blob {} was never written", blob.digest))),
@@ -700,24 +719,28 @@ impl<'a> Transaction<'a> {
         if self.old.is_none() && self.made_root {
             self.sync_dir(self.root.parent().unwrap_or(Path::new("/")))?;
         }
-        let (file, as_decided) = match new {
-            Some((new, file)) => {
-                let (out, as_decided) = self.swap(new, &before, &after, change)?;
-                self.swapped = Some(out);
-                (Some(file), as_decided)
-            }
-            None => (None, true),
-        };
+        // What was put there in the place of `after`, if somebody else wrote in between.
+        let mut instead = None;
+        let mut file = None;
+        if let Some((new, written)) = new {
+            let (out, other) = self.swap(new, &before, &after, change)?;
+            (self.swapped, instead, file) = (Some(out), other, Some(written));
+        }
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
         self.unmade = false;
-        let swept: Vec<_> = coming.iter().filter(|(blob, ..)| self.exact(blob).is_none()).copied().collect();
-        if !swept.is_empty() {
-            for dir in self.place(&swept)? {
-                self.sync_dir(&dir)?;
-            }
+        // Nobody can have swept a layout that was not there.
+        let known = !matches!(self.swapped, Some(Out::None));
+        let swept: Vec<_> = coming.iter().filter(|(blob, ..)| known && self.exact(blob).is_none()).copied().collect();
+        let again = match swept.is_empty() {
+            true => Ok(BTreeSet::new()),
+            false => self.place(&swept),
+        };
+        if let Err(why) = again.and_then(|touched| touched.iter().try_for_each(|dir| self.sync_dir(dir))) {
+            self.unpublish(instead.as_ref().unwrap_or(&after.bytes));
+            return Err(why);
         }
-        if let (Some(stamp), true) = (stamp, as_decided) {
+        if let (Some(stamp), None) = (stamp, instead) {
             self.tell(stamp, &before, &after, file, &coming);
         }
         Ok(done)
@@ -730,7 +753,7 @@ impl<'a> Transaction<'a> {
         before: &IndexFile,
         after: &Edited,
         file: Option<File>,
-        coming: &[(&Blob, &Path, Over)],
+        coming: &[(&Blob, &OpenDir, Over)],
     ) {
         let (Some(follow), Some(layout)) = (self.options.follow, &self.old) else { return };
         let imprint = match file {
@@ -763,9 +786,10 @@ impl<'a> Transaction<'a> {
             }
         } else {
             let stagings = locked(&self.stagings);
-            let used: BTreeMap<&Path, &Staging> = stagings.of.values().map(|staging| (&*staging.at, staging)).collect();
-            for whole in used.values().filter_map(|staging| staging.whole.as_deref()) {
-                medium.sync_all(whole).map_err(failed)?;
+            let used: BTreeMap<&Path, &Staging> =
+                stagings.of.values().map(|staging| (staging.dir.path(), staging)).collect();
+            for staging in used.values().filter(|staging| staging.whole) {
+                medium.sync_all(staging.dir.file()).map_err(failed)?;
             }
         }
         self.barrier.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -808,35 +832,48 @@ impl<'a> Transaction<'a> {
     }
 
     /// Gives staged blobs their names, in this order; gives back the directories that have to be synced.
-    fn place(&self, coming: &[(&Blob, &Path, Over)]) -> Result<BTreeSet<PathBuf>> {
+    fn place(&self, coming: &[(&Blob, &OpenDir, Over)]) -> Result<BTreeSet<PathBuf>> {
         let medium = self.options.medium;
         let mut touched = BTreeSet::new();
         let blobs = self.root.join("blobs");
         if self.old.is_none() || !coming.is_empty() {
             self.directory(&blobs, &mut touched)?;
         }
+        let mut moved = BTreeSet::new();
         if self.old.is_none() {
+            moved = self.place_whole(coming, &mut touched)?;
             self.directory(&blobs.join("sha256"), &mut touched)?;
         }
-        for (blob, path, over) in coming {
-            let dir = blobs.join(blob.digest.algorithm());
-            if !touched.contains(&dir) {
-                self.directory(&dir, &mut touched)?;
-                touched.insert(dir.clone());
+        let mut open: BTreeMap<&str, OpenDir> = BTreeMap::new();
+        for (blob, staged, over) in coming {
+            let algorithm = blob.digest.algorithm();
+            if moved.contains(algorithm) {
+                continue;
             }
-            let to = dir.join(blob.digest.encoded());
+            let dir = match open.entry(algorithm) {
+                Entry::Occupied(open) => open.into_mut(),
+                Entry::Vacant(new) => {
+                    let dir = blobs.join(algorithm);
+                    self.directory(&dir, &mut touched)?;
+                    let opened =
+                        OpenDir::open(&dir).map_err(|why| Error::io("open", &dir, why).of_kind(Kind::Failed))?;
+                    touched.insert(dir);
+                    new.insert(opened)
+                }
+            };
+            let name = blob.digest.encoded();
+            let name = OsStr::new(&name);
+            let (path, to) = (&staged.path().join(name), dir.path().join(name));
             let failed = |why| Error::io("write", &to, why).of_kind(Kind::Failed);
             let linked = match over {
-                Over::Nothing => medium.link(path, &to),
+                Over::Nothing => medium.link_in((staged, name), (dir, name)),
                 // A wrong blob is replaced in one step, so that a name never stands for nothing.
-                Over::Wrong => medium.rename(path, &to).or_else(|why| {
-                    // Moved by an earlier try.
-                    let moved = why.kind() == io::ErrorKind::NotFound && self.exact(blob) == Some(blob.size);
-                    if moved { Ok(()) } else { Err(why) }
-                }),
+                Over::Wrong => medium.rename(path, &to),
             };
             match linked {
                 Ok(()) => self.note(&to),
+                // Moved by an earlier try.
+                Err(why) if why.kind() == io::ErrorKind::NotFound && self.exact(blob) == Some(blob.size) => {}
                 // Another writer was faster: every writer verifies, foreign ones may not have.
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
                     if self.exact(blob) != Some(blob.size) {
@@ -854,6 +891,36 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(touched)
+    }
+
+    /// Moves whole directories of staged blobs to where none is yet, which takes no longer for many blobs than for one;
+    /// gives back the algorithms for which that could be done.
+    fn place_whole<'c>(
+        &self,
+        coming: &[(&'c Blob, &OpenDir, Over)],
+        touched: &mut BTreeSet<PathBuf>,
+    ) -> Result<BTreeSet<&'c str>> {
+        let mut moved = BTreeSet::new();
+        let stagings: BTreeMap<&str, &OpenDir> =
+            coming.iter().map(|(blob, staged, _)| (blob.digest.algorithm(), *staged)).collect();
+        for (algorithm, staged) in stagings {
+            let own = || coming.iter().filter(|(blob, ..)| blob.digest.algorithm() == algorithm);
+            let to = self.root.join("blobs").join(algorithm);
+            // What was staged and is not published has no business there.
+            if is_there(&to)? || children(staged.path()).count() != own().count() {
+                continue;
+            }
+            match self.options.medium.rename_new(staged.path(), &to) {
+                Ok(()) => {}
+                Err(why) if cannot(&why) || why.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(why) => return Err(Error::io("write", &to, why).of_kind(Kind::Failed)),
+            }
+            self.note(&to);
+            own().for_each(|(blob, ..)| self.note(&to.join(blob.digest.encoded())));
+            touched.extend([to, self.root.join("blobs")]);
+            moved.insert(algorithm);
+        }
+        Ok(moved)
     }
 
     /// Makes a directory of the layout where it is not there. Failed where it is a link: nothing is
@@ -898,20 +965,20 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Puts the new index.json in the place of the old one, and waits until that is on the disk. `false` where
-    /// another one than `after` had to be put there in the end. On `Err` the old one is back in its place, as far
-    /// as the file system lets it.
+    /// Puts the new index.json in the place of the old one, and waits until that is on the disk. Gives what came out,
+    /// and what was put there if that had to be something else than `after` in the end. On `Err` the old one is back
+    /// in its place, as far as the file system lets it.
     fn swap(
         &self,
         new: PathBuf,
         before: &IndexFile,
         after: &Edited,
         change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
-    ) -> Result<(Out, bool)> {
+    ) -> Result<(Out, Option<Vec<u8>>)> {
         let mut out = Out::Nothing;
         let swapped = self.swap_and_look(new, before, after, change, &mut out);
-        match swapped.and_then(|as_decided| self.sync_dir(&self.root).map(|()| as_decided)) {
-            Ok(as_decided) => Ok((out, as_decided)),
+        match swapped.and_then(|instead| self.sync_dir(&self.root).map(|()| instead)) {
+            Ok(instead) => Ok((out, instead)),
             Err(why) => {
                 self.take_back(&out);
                 Err(why)
@@ -928,7 +995,7 @@ impl<'a> Transaction<'a> {
         decided: &Edited,
         change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
         out: &mut Out,
-    ) -> Result<bool> {
+    ) -> Result<Option<Vec<u8>>> {
         let at = self.root.join("index.json");
         let failed = |why: io::Error| match why.kind() {
             io::ErrorKind::CrossesDevices => Error::new(Kind::Failed, format!("could not write {}", at.display()))
@@ -940,7 +1007,7 @@ impl<'a> Transaction<'a> {
             match self.options.medium.rename_new(&new, &at) {
                 Ok(()) => {
                     *out = Out::None;
-                    return Ok(true);
+                    return Ok(None);
                 }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(why) => return Err(failed(why)),
@@ -952,7 +1019,7 @@ impl<'a> Transaction<'a> {
             let came_out = self.exchange(&new, &at, out).map_err(failed)?;
             let there = again.as_ref().map_or(first, |(there, ..)| there);
             if holds(&came_out, there.bytes()).map_err(failed)? {
-                return Ok(again.is_none());
+                return Ok(again.map(|(_, ours, _)| ours));
             }
             let afresh = || (first.clone(), decided.bytes.clone(), first.clone());
             let (there, ours, mut theirs) = again.take().unwrap_or_else(afresh);
@@ -1066,8 +1133,8 @@ impl Drop for Transaction<'_> {
     /// Takes the staged files away, and a directory that was made for nothing.
     fn drop(&mut self) {
         let medium = self.options.medium;
-        for staging in locked(&self.stagings).made.values() {
-            empty(&staging.at, medium);
+        for staging in &locked(&self.stagings).made {
+            empty(staging, medium);
         }
         if self.unmade && existing(&self.root, false).is_ok_and(|old| old.is_none()) {
             // Only if nobody else has come to use it meanwhile; our own hold on it has to go first.
@@ -1081,8 +1148,10 @@ impl Drop for Transaction<'_> {
 
 /// Removes a directory and the files in it, as far as that goes.
 fn empty(dir: &Path, medium: &dyn Medium) {
-    for file in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let _ = medium.unlink(&file.path());
+    if let (Ok(open), Ok(files)) = (OpenDir::open(dir), fs::read_dir(dir)) {
+        for file in files.flatten() {
+            let _ = medium.unlink_in(&open, &file.file_name());
+        }
     }
     let _ = medium.remove_dir(dir);
 }
@@ -1233,25 +1302,25 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
     }
 }
 
-/// A handle for syncing the whole file system, where such a sync reports every error (Linux 5.8 on file
-/// systems that are known to).
-pub(crate) fn whole_sync(at: &Path) -> Option<File> {
+/// Whether a sync of the whole file system that a file is on reports every error (Linux 5.8 on file systems that are
+/// known to).
+pub(crate) fn syncs_whole(file: &File) -> bool {
     const TRUSTED: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630];
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let Ok(release) = fs::read_to_string("/proc/sys/kernel/osrelease") else { return false };
     let mut numbers = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());
-    let version = (numbers.next()?, numbers.next()?);
-    let file = File::from(directory(at, OFlags::RDONLY).ok()?);
-    let stat = rustix::fs::fstatfs(&file).ok()?;
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
+    let Ok(stat) = rustix::fs::fstatfs(file) else { return false };
     let kind = u64::from_ne_bytes(stat.f_type.to_ne_bytes()) & 0xFFFF_FFFF;
-    (version >= (5, 8) && TRUSTED.contains(&kind)).then_some(file)
+    (major, minor) >= (5, 8) && TRUSTED.contains(&kind)
 }
 
-/// A name nobody else uses: who, when, and a number.
+/// A name nobody else uses: who, by chance, and a number. Containers that write to one layout may all be process 1, and
+/// their clocks need not run.
 pub(crate) fn unique() -> String {
+    static CHANCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{:x}-{count}", std::process::id(), now.as_nanos())
+    format!("{}-{:x}-{count}", std::process::id(), *CHANCE)
 }
 
 /// Somebody who may stop the work but counts nothing.
@@ -1300,9 +1369,10 @@ impl Source for View<'_, '_> {
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
         let is = locked(&self.transaction.staged).blobs.get(digest).cloned();
         match is {
-            Some(Is::At(path, size, _)) => {
-                let file = open(&path, OFlags::RDONLY).map_err(|why| Error::io("read", &path, why))?;
-                Ok(Some(Content::Owned(file, size)))
+            Some(Is::At(dir, size, _)) => {
+                let file = dir.read(digest.encoded().as_ref());
+                let failed = |why| Error::io("read", dir.path().join(digest.encoded()), why);
+                Ok(Some(Content::Owned(file.map_err(failed)?, size)))
             }
             Some(Is::Present(_)) => self.transaction.old.as_ref().map_or(Ok(None), |old| old.open(digest)),
             _ => Ok(None),

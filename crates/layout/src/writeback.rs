@@ -33,6 +33,12 @@ impl Writeback {
         Self { keep, sent: Mutex::default() }
     }
 
+    /// Starts to bring a short file to the disk and does not wait for it: sent by whoever wrote them, many of them are
+    /// there sooner than by the sync at the end.
+    pub fn send_short(&self, file: &File, len: u64) {
+        unneeded(file, 0, len);
+    }
+
     /// Starts to bring a stretch to the disk and does not wait for it. Changes nothing that can be read, so
     /// it is no call of the [`Medium`](crate::medium::Medium); where it is not possible nothing happens.
     pub fn send(&self, file: &Arc<File>, at: u64, len: u64) {

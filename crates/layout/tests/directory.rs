@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ocistow_layout::directory::Directory;
@@ -41,6 +41,8 @@ fn greet(path: &Path, options: Options<'_>) -> Result<()> {
     transaction.put(&hello(), Content::Bytes(b"hello"))?;
     transaction.publish(&[hello()], &[name("hello", &hello().digest)]).map(drop)
 }
+
+const EMPTY: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 fn refused<T>(result: Result<T>) -> Kind {
     match result {
@@ -570,6 +572,68 @@ fn more_files_than_are_synced_one_by_one_are_published_too() {
 }
 
 /// LAYOUT-5, LAYOUT-18, 4.9.
+/// A directory of blobs is moved to where none is; what was staged besides is not published with it.
+#[test]
+fn blobs_of_a_new_layout_are_given_their_names_all_at_once() {
+    for (besides, links) in [(None, 0), (Some(b"besides"), 20)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app");
+        let linked = AtomicUsize::new(0);
+        let medium = Told(|call: &str, _: &[&Path]| {
+            linked.fetch_add(usize::from(call == "link"), Ordering::SeqCst);
+            Ok(())
+        });
+        let mut transaction = Transaction::begin(&path, Options { medium: &medium, ..Options::default() }).unwrap();
+        let blobs: Vec<Blob> = (0..20_u8).map(|n| transaction.put_bytes(&[n]).unwrap()).collect();
+        let besides = besides.map(|bytes| transaction.put_bytes(bytes).unwrap());
+        transaction.publish(&blobs, &[name("all", &blobs[0].digest)]).unwrap();
+        drop(transaction);
+        let layout = Directory::open(&path).unwrap();
+        assert!(blobs.iter().all(|blob| layout.size(&blob.digest).unwrap() == Some(1)));
+        assert!(besides.is_none_or(|blob| layout.size(&blob.digest).unwrap().is_none()));
+        assert_eq!(linked.into_inner(), links);
+        assert_eq!(fs::read_dir(path.join(".ocistow/staging")).unwrap().count(), 0);
+    }
+}
+
+/// Then nothing of ours is staged any more that could be put back.
+#[test]
+fn who_makes_a_layout_while_ours_is_made_keeps_his() {
+    for sweeps in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app");
+        let theirs = EMPTY.replace("[]", r#"[{"mediaType":"a/b","digest":"DIGEST","size":5,"annotations":{"org.opencontainers.image.ref.name":"theirs"}}]"#);
+        let theirs = theirs.replace("DIGEST", &hello().digest.to_string());
+        let made = AtomicBool::new(false);
+        let medium = Told(|call: &str, paths: &[&Path]| {
+            if call == "rename_new" && paths[1].ends_with("index.json") && !made.swap(true, Ordering::SeqCst) {
+                fs::write(paths[1], &theirs)?;
+                if sweeps {
+                    fs::remove_file(path.join(hello().digest.path()))?;
+                }
+            }
+            Ok(())
+        });
+        let options = Options { medium: &medium, ..Options::default() };
+        if sweeps {
+            assert_eq!(refused(greet(&path, options)), Kind::Failed);
+            assert_eq!(fs::read_to_string(path.join("index.json")).unwrap(), theirs);
+            continue;
+        }
+        let mut transaction = Transaction::begin(&path, options).unwrap();
+        transaction.put(&hello(), Content::Bytes(b"hello")).unwrap();
+        assert_eq!(refused(transaction.publish_new(&[hello()], EMPTY.into())), Kind::Conflict);
+        assert_eq!(fs::read_to_string(path.join("index.json")).unwrap(), theirs);
+        // What was put is still there to be published otherwise.
+        let view = transaction.view("it", Directory::open(&path).unwrap().index().unwrap(), Marker::Right);
+        assert!(matches!(view.open(&hello().digest), Ok(Some(Content::Owned(_, 5)))));
+        transaction.publish(&[hello()], &[name("ours", &hello().digest)]).unwrap();
+        drop(transaction);
+        assert_eq!(tags(&path), ["theirs", "ours"]);
+        assert_eq!(fs::read(path.join(hello().digest.path())).unwrap(), b"hello");
+    }
+}
+
 #[test]
 fn what_other_tools_leave_is_no_stray_file() {
     let (_dir, path, _) = drawn("image app:1 = base");

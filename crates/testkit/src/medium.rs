@@ -2,7 +2,7 @@
 //! refuses a call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ocistow_layout::medium::{Disk, Medium};
+use ocistow_layout::medium::{Disk, Medium, OpenDir};
 use rustix::io::Errno;
 
 /// The real disk for so many changing calls; after that the process is as good as killed: nothing it
@@ -91,6 +91,15 @@ impl Medium for Counting {
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.alive()?.remove_dir(path)
     }
+    fn create_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<File> {
+        self.alive()?.create_in(dir, name)
+    }
+    fn link_in(&self, from: (&OpenDir, &OsStr), to: (&OpenDir, &OsStr)) -> io::Result<()> {
+        self.alive()?.link_in(from, to)
+    }
+    fn unlink_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<()> {
+        self.alive()?.unlink_in(dir, name)
+    }
 }
 
 /// The real disk, but that some calls fail: which, and with what error, is decided by their number and name.
@@ -168,6 +177,15 @@ impl<F: Fn(usize, &str) -> Option<Errno> + Send + Sync> Medium for Failing<F> {
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.call("remove_dir")?.remove_dir(path)
+    }
+    fn create_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<File> {
+        self.call("create")?.create_in(dir, name)
+    }
+    fn link_in(&self, from: (&OpenDir, &OsStr), to: (&OpenDir, &OsStr)) -> io::Result<()> {
+        self.call("link")?.link_in(from, to)
+    }
+    fn unlink_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<()> {
+        self.call("unlink")?.unlink_in(dir, name)
     }
 }
 
@@ -539,5 +557,14 @@ impl<F: Fn(&str, &[&Path]) -> io::Result<()> + Send + Sync> Medium for Told<F> {
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.call("remove_dir", &[path])?.remove_dir(path)
+    }
+    fn create_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<File> {
+        self.call("create", &[&dir.path().join(name)])?.create_in(dir, name)
+    }
+    fn link_in(&self, from: (&OpenDir, &OsStr), to: (&OpenDir, &OsStr)) -> io::Result<()> {
+        self.call("link", &[&from.0.path().join(from.1), &to.0.path().join(to.1)])?.link_in(from, to)
+    }
+    fn unlink_in(&self, dir: &OpenDir, name: &OsStr) -> io::Result<()> {
+        self.call("unlink", &[&dir.path().join(name)])?.unlink_in(dir, name)
     }
 }

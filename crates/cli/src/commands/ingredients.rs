@@ -130,8 +130,15 @@ impl Ingredients {
         let mut layers: Vec<Layer> = Vec::new();
         let mut used = BTreeSet::new();
         for argument in &self.files {
-            let (path, media_type) = file(argument)?;
-            let meta = fs::metadata(&path).map_err(|why| Error::io("open", &path, why))?;
+            let (path, media_type, meta) = match fs::metadata(argument) {
+                // Nearly always: one look is enough.
+                Ok(meta) => (PathBuf::from(argument), None, meta),
+                Err(_) => {
+                    let (path, media_type) = file(argument)?;
+                    let meta = fs::metadata(&path).map_err(|why| Error::io("open", &path, why))?;
+                    (path, media_type, meta)
+                }
+            };
             if !meta.is_file() && !meta.is_dir() {
                 return Err(Error::new(Kind::Usage, format!("could not use {}", path.display()))
                     .because("it is neither a file nor a directory"));

@@ -24,7 +24,11 @@ use crate::speak::{Answer, Context};
 /// Write an artifact's files back to the disk, by their titles
 ///
 /// Nothing is written outside of the directory, or through a link in it; all files appear, or none. Directories that
-/// push packed are unpacked. A file that is there is replaced in one step.
+/// push packed are unpacked.
+///
+/// A new directory appears with all that is in it. In one that is there, files are replaced one after the other once all
+/// that is new is on the disk: a pull that is killed just then, or loses its power, leaves some of them old and some
+/// new, each of them whole; pulling again makes all of them new.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:

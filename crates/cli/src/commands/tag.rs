@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::Facts;
+use ocistow_graph::graph::is_for_referrers;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::lock::Held;
 use ocistow_layout::name::{Pair, is_ref_name, is_tag};
@@ -71,7 +72,7 @@ pub fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
     Ok(Descriptor::new(facts.form.media_type(), digest.clone(), facts.size))
 }
 
-/// Refuses names that fit no grammar, and warns of those that not everybody takes (4.18).
+/// Refuses names that fit no grammar, and warns of those that not everybody takes (4.18), or takes for something else.
 pub fn judge(context: &Context<'_>, name: &str) -> Result<()> {
     let pair = Pair::written(name);
     let written = pair.reference.as_deref().unwrap_or_default();
@@ -84,6 +85,10 @@ pub fn judge(context: &Context<'_>, name: &str) -> Result<()> {
                 .because("it is neither a tag nor a name of an image layout")
                 .hint("a tag has letters, digits, '_', '.' and '-', and starts with none of the last two"));
         }
+    }
+    if is_for_referrers(&pair) {
+        let taken = "is a tag for what refers to another manifest: whatever has it is listed and carried as that";
+        context.warn(&format!("{written:?} {taken}"));
     }
     Ok(())
 }

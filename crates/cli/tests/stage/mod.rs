@@ -142,9 +142,9 @@ pub fn start(line: &str) -> TempDir {
     dir
 }
 
-/// An artifact of a directory, and a directory in which an older one lies.
+/// An artifact of a directory and a file, and a directory in which an older one lies.
 fn pulled(base: &Path) {
-    let files = [("kit/a", "a"), ("kit/in/b", "b"), ("kit/in/deep/c", "c"), ("kit/tool", "run")];
+    let files = [("kit/a", "a"), ("kit/in/b", "b"), ("kit/in/deep/c", "c"), ("kit/tool", "run"), ("note", "n")];
     for (dir, added) in [("files", ""), ("out-old", " of before")] {
         for (name, text) in files {
             // One of them is new.
@@ -157,6 +157,13 @@ fn pulled(base: &Path) {
     }
     fs::set_permissions(base.join("files/kit/tool"), fs::Permissions::from_mode(0o755)).unwrap();
     done("push @/target:kit @/files/kit --title kit", base);
+    let mut manifest: serde_json::Value = serde_json::from_str(&done("show --raw @/target:kit", base)).unwrap();
+    let note = done("blob push -q @/target @/files/note", base);
+    let titled = serde_json::json!({"org.opencontainers.image.title": "note"});
+    let layer = serde_json::json!({"mediaType": "text/plain", "digest": note.trim(), "size": 1, "annotations": titled});
+    manifest["layers"].as_array_mut().unwrap().push(layer);
+    fs::write(base.join("bundle.kit.json"), manifest.to_string()).unwrap();
+    done("manifest push @/target:kit @/bundle.kit.json", base);
 }
 
 pub fn clone(from: &Path, to: &Path) {

@@ -132,15 +132,6 @@ pub struct Child {
 /// The longest artifact type that is kept.
 pub const MAX_TYPE: usize = 128;
 
-const FORMS: [Form; 7] = [
-    Form::OciManifest,
-    Form::OciIndex,
-    Form::DockerManifest,
-    Form::DockerList,
-    Form::OrasArtifact,
-    Form::OciArtifact,
-    Form::DockerSchema1,
-];
 const KINDS: [ManifestKind; 4] =
     [ManifestKind::Image, ManifestKind::Index, ManifestKind::Artifact, ManifestKind::Other];
 const SHOWN: [Shown; 4] = [Shown::Root, Shown::Referrer, Shown::List, Shown::Cosign];
@@ -246,7 +237,7 @@ impl Gist {
         };
         let flags =
             known | u8::from(declared) << 1 | u8::from(text.is_some()) << 2 | u8::from(self.subject.is_some()) << 3;
-        out.extend([code(&FORMS, &self.form), code(&KINDS, &self.kind), flags]);
+        out.extend([code(&Form::ALL, &self.form), code(&KINDS, &self.kind), flags]);
         write_number(self.size, out);
         if let Some(text) = text {
             write_text(text, out);
@@ -256,7 +247,7 @@ impl Gist {
         }
         write_number(self.children.len() as u64, out);
         for child in &self.children {
-            out.extend([code(&FORMS, &child.form), u8::from(child.attests.is_some())]);
+            out.extend([code(&Form::ALL, &child.form), u8::from(child.attests.is_some())]);
             write_digest(&child.digest, out);
             if let Some(attests) = &child.attests {
                 write_digest(attests, out);
@@ -265,7 +256,7 @@ impl Gist {
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let form = *FORMS.get(usize::from(byte(bytes)?))?;
+        let form = *Form::ALL.get(usize::from(byte(bytes)?))?;
         let kind = *KINDS.get(usize::from(byte(bytes)?))?;
         let flags = byte(bytes)?;
         let flag = |at: u8| flags >> at & 1 == 1;
@@ -275,7 +266,7 @@ impl Gist {
         let subject = if flag(3) { Some(read_digest(bytes)?) } else { None };
         let mut children = Vec::new();
         for _ in 0..read_number(bytes)? {
-            let form = *FORMS.get(usize::from(byte(bytes)?))?;
+            let form = *Form::ALL.get(usize::from(byte(bytes)?))?;
             let attests = byte(bytes)? == 1;
             let digest = read_digest(bytes)?;
             let attests = if attests { Some(read_digest(bytes)?) } else { None };

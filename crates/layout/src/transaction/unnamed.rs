@@ -1,10 +1,11 @@
 //! Content that is staged before anybody knows its digest.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Is, Transaction, WORTH_SENDING, staged_name, unique};
+use super::{Is, Staging, Transaction, unique};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::Blob;
@@ -15,9 +16,8 @@ use crate::writeback::STRETCH;
 pub struct Unnamed<'t, 'a> {
     transaction: &'t Transaction<'a>,
     path: PathBuf,
+    staging: Staging,
     file: Arc<File>,
-    /// Whether it is synced by itself: the file system as a whole cannot be.
-    alone: bool,
     hasher: Hasher,
     size: u64,
     sent: u64,
@@ -29,11 +29,10 @@ impl<'a> Transaction<'a> {
     pub fn unnamed(&self) -> Result<Unnamed<'_, 'a>> {
         let hasher = Hasher::Sha256(Default::default());
         let staging = self.staging("sha256")?;
-        let path = staging.at.join(format!("unnamed-{}", unique()));
+        let path = staging.dir.path().join(format!("unnamed-{}", unique()));
         let created = self.options.medium.create(&path);
         let file = Arc::new(created.map_err(|why| Error::io("write", &path, why).of_kind(Kind::Failed))?);
-        let alone = staging.whole.is_none();
-        Ok(Unnamed { transaction: self, path, file, alone, hasher, size: 0, sent: 0, staged: false })
+        Ok(Unnamed { transaction: self, path, staging, file, hasher, size: 0, sent: 0, staged: false })
     }
 
     /// Stages bytes, and gives the blob they are.
@@ -50,21 +49,22 @@ impl<'a> Transaction<'a> {
     /// Stages bytes whose digest was just made of them.
     fn stage_bytes(&self, blob: &Blob, bytes: &[u8]) -> Result<(Is, Option<Arc<File>>)> {
         let Some(over) = self.replaces(blob)? else { return Ok((Is::Present(blob.size), None)) };
-        let Transaction { options, .. } = self;
-        let staging = self.staging("sha256")?;
-        let path = staging.at.join(staged_name(blob));
-        let failed = |why| Error::io("write", &path, why).of_kind(Kind::Failed);
-        let file = Arc::new(options.medium.create(&path).map_err(failed)?);
-        let alone = staging.whole.is_none();
-        let written = options.medium.write_at(&file, bytes, 0).and_then(|()| match alone {
-            true => options.medium.sync_file(&file),
-            false => Ok(()),
+        let medium = self.options.medium;
+        let Staging { dir, whole } = self.staging("sha256")?;
+        let name = blob.digest.encoded();
+        let name = OsStr::new(&name);
+        let failed = |why| Error::io("write", dir.path().join(name), why).of_kind(Kind::Failed);
+        let file = Arc::new(medium.create_in(&dir, name).map_err(failed)?);
+        let written = medium.write_at(&file, bytes, 0).and_then(|()| match whole {
+            true => Ok(()),
+            false => medium.sync_file(&file),
         });
         if let Err(why) = written {
-            let _ = options.medium.unlink(&path);
+            let _ = medium.unlink_in(&dir, name);
             return Err(failed(why));
         }
-        Ok((Is::At(path, blob.size, over), self.keeps_open(alone).then_some(file)))
+        self.send_rest(&file, 0, blob.size);
+        Ok((Is::At(dir, blob.size, over), self.keeps_open(!whole).then_some(file)))
     }
 }
 
@@ -99,20 +99,18 @@ impl Unnamed<'_, '_> {
     }
 
     fn named(&mut self, blob: &Blob) -> Result<(Is, Option<Arc<File>>)> {
-        let Transaction { options, writeback, .. } = self.transaction;
+        let Transaction { options, .. } = self.transaction;
         let Some(over) = self.transaction.replaces(blob)? else { return Ok((Is::Present(blob.size), None)) };
-        if self.size >= WORTH_SENDING && self.size > self.sent {
-            writeback.send(&self.file, self.sent, self.size - self.sent);
-        }
+        self.transaction.send_rest(&self.file, self.sent, self.size);
         let failed = |why| Error::io("write", &self.path, why).of_kind(Kind::Failed);
-        if self.alone {
+        if !self.staging.whole {
             options.medium.sync_file(&self.file).map_err(failed)?;
         }
-        let path = self.path.with_file_name(staged_name(blob));
+        let path = self.path.with_file_name(blob.digest.encoded());
         options.medium.rename(&self.path, &path).map_err(failed)?;
         self.staged = true;
-        let keep = self.transaction.keeps_open(self.alone);
-        Ok((Is::At(path, blob.size, over), keep.then(|| self.file.clone())))
+        let keep = self.transaction.keeps_open(!self.staging.whole);
+        Ok((Is::At(self.staging.dir.clone(), blob.size, over), keep.then(|| self.file.clone())))
     }
 }
 
