@@ -54,7 +54,7 @@ pub(crate) fn subject_said(entry: &Descriptor) -> Option<Digest> {
 }
 
 /// The entry with its subject in its annotations; everything else of its text stays as it is, but for white space.
-fn saying(entry: &Descriptor, subject: &Digest) -> Descriptor {
+pub(crate) fn saying(entry: &Descriptor, subject: &Digest) -> Descriptor {
     let text = json::compact(entry.text());
     let object: Object = json::parse(&text).expect("a descriptor's text is an object");
     let own = object.get("annotations").map_or("{}", |annotations| annotations.get());
