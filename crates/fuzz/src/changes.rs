@@ -124,7 +124,7 @@ fn removed(layout: &Memory, which: usize, by_digest: bool, referrers: bool) {
         Some(name) if !by_digest => Asked::Name(name.into(), None),
         _ => Asked::Digest(descriptor.digest.clone()),
     };
-    let removal = match remove(&graph, layout, &[asked.clone()], referrers) {
+    let removal = match remove(&graph, layout, std::slice::from_ref(&asked), referrers) {
         Ok(removal) => removal,
         Err(why) => return assert_ne!(why.kind(), Kind::NotFound, "{asked:?}: {}", why.chain()),
     };

@@ -77,7 +77,7 @@ pub fn drawing(steps: &[[u8; 3]]) -> String {
             6 => format!("{sha}artifact m{n}{tag} : application/x.{n}"),
             7 | 8 => format!("{sha}refer m{n}{tag} -> {one} : application/x.{n} {{k={n}}}"),
             9 => format!("{sha}refer m{n} -> {one} : application/x.{n}\nhidden m{n}"),
-            10 => format!("containerd m{n} -> {one} : application/x.{n}"),
+            10 => format!("containerd m{n}{tag} -> {one} : application/x.{n}"),
             11 => format!("attest m{n} -> {one}\nindex i{n}{tag} = {one}, m{n}"),
             12 => format!("refer m{n} -> {one} : application/x.sig {{k={n}}}\nfallback {one} = m{n}"),
             13 => format!("refer m{n} -> {one} : application/x.sig {{k={n}}}\nolareg {one} = m{n}"),

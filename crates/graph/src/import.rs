@@ -187,27 +187,30 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
 }
 
 /// What each name stands for, by the pair it is compared by: usually one digest; none where an entry is no
-/// descriptor.
-type Named = HashMap<Pair, BTreeSet<Option<Digest>>>;
+/// descriptor. And what its entry says of whose that is.
+type Named = HashMap<Pair, BTreeMap<Option<Digest>, Option<Digest>>>;
 
 fn named(index: &IndexFile) -> Named {
     let mut named = Named::new();
     for known in index.entries().iter().filter(|known| known.tagged()) {
-        let digest = known.descriptor.as_ref().ok().map(|descriptor| descriptor.digest.clone());
-        named.entry(known.pair.key()).or_default().insert(digest);
+        let descriptor = known.descriptor.as_ref().ok();
+        let digest = descriptor.map(|descriptor| descriptor.digest.clone());
+        let said = named.entry(known.pair.key()).or_default().entry(digest).or_default();
+        *said = said.take().or(descriptor.and_then(whose::subject_said));
     }
     named
 }
 
 /// Enters what arrives under one name, in the place of what has exactly that name. A name that stands for several
-/// digests, as some tools leave it, goes on to do so. Where it was `given` to the same just before, it stands no more for
-/// what it stood for.
+/// digests, as some tools leave it, goes on to do so; and one that said whose its digest is goes on to say that. Where it
+/// was `given` to the same just before, it stands no more for what it stood for.
 fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
     let Some((first, rest)) = entries.split_first() else { return };
     let to = &first.descriptor.digest;
     let mut come: BTreeSet<&Digest> = BTreeSet::from([to]);
     let beside: Vec<&&Entry> = rest.iter().filter(|entry| come.insert(&entry.descriptor.digest)).collect();
-    let there: Vec<Option<&Digest>> = named.get(&first.pair.key()).into_iter().flatten().map(Option::as_ref).collect();
+    let known = named.get(&first.pair.key());
+    let there: Vec<Option<&Digest>> = known.into_iter().flat_map(BTreeMap::keys).map(Option::as_ref).collect();
     if !beside.is_empty() && there.iter().copied().eq(come.iter().map(|digest| Some(*digest))) {
         return;
     }
@@ -222,10 +225,16 @@ fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
         [Some(one)] if !given => Some(Some(one.clone())),
         _ => None,
     };
-    let pair = first.pair.clone();
-    import.edits.push(Edit::Set { entry: Box::new(first.descriptor.clone()), pair, expect });
+    let own = |entry: &Entry| {
+        let said = known.and_then(|known| known.get(&Some(entry.descriptor.digest.clone()))?.as_ref());
+        Box::new(match (said, whose::subject_said(&entry.descriptor)) {
+            (Some(subject), None) => whose::saying(&entry.descriptor, subject),
+            _ => entry.descriptor.clone(),
+        })
+    };
+    import.edits.push(Edit::Set { entry: own(first), pair: first.pair.clone(), expect });
     for entry in beside {
-        import.edits.push(Edit::Beside { entry: Box::new(entry.descriptor.clone()), pair: entry.pair.clone() });
+        import.edits.push(Edit::Beside { entry: own(entry), pair: entry.pair.clone() });
     }
 }
 

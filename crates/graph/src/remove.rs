@@ -218,8 +218,9 @@ impl<'g> Choice<'g> {
         kept
     }
 
-    /// Adds everything that these lead to.
-    fn reach(&self, mut stack: Vec<Digest>, reached: &mut HashSet<Digest>) {
+    /// Adds everything that these lead to. What of it is new.
+    fn reach(&self, mut stack: Vec<Digest>, reached: &mut HashSet<Digest>) -> Vec<Digest> {
+        let mut new = Vec::new();
         while let Some(digest) = stack.pop() {
             if !reached.insert(digest.clone()) {
                 continue;
@@ -229,7 +230,9 @@ impl<'g> Choice<'g> {
             // What only lies in `blobs/` stays with its subject.
             let scanned = self.graph.referrers(&digest).iter().filter(|edge| edge.dialect == Dialect::Scan);
             stack.extend(scanned.map(|edge| edge.referrer.clone()).filter(|digest| !self.wanted.contains(digest)));
+            new.push(digest);
         }
+        new
     }
 
     fn going(&self, kept: &Kept) -> BTreeSet<Digest> {
@@ -296,22 +299,17 @@ impl<'g> Choice<'g> {
     /// Entries for referrers of what is reached that nothing leads to any more: what goes had listed them.
     fn unlisted(&self, going: &BTreeSet<Digest>, reached: &mut HashSet<Digest>) -> Vec<Edit> {
         let mut edits = Vec::new();
+        // In order, so that the same layout is always changed alike.
         let mut subjects: Vec<Digest> = reached.iter().cloned().collect();
         subjects.sort_unstable();
         while let Some(subject) = subjects.pop() {
             for edge in self.graph.referrers(&subject).iter().filter(|edge| says_itself(self.graph, edge)) {
-                let referrer = &edge.referrer;
-                if reached.contains(referrer) || going.contains(referrer) {
+                if reached.contains(&edge.referrer) || going.contains(&edge.referrer) {
                     continue;
                 }
-                let entry = made_entry(self.graph, referrer).expect("what says its subject was read");
+                let entry = made_entry(self.graph, &edge.referrer).expect("what says its subject was read");
                 edits.push(Edit::Add { entry: Box::new(entry.descriptor) });
-                // Others may refer to that in turn, and to what it holds.
-                let mut along = HashSet::new();
-                self.reach(vec![referrer.clone()], &mut along);
-                let before = subjects.len();
-                subjects.extend(along.into_iter().filter(|digest| reached.insert(digest.clone())));
-                subjects[before..].sort_unstable();
+                subjects.extend(self.reach(vec![edge.referrer.clone()], reached));
             }
         }
         edits

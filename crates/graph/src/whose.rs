@@ -1,6 +1,6 @@
 //! Whose an attestation is, where the index that said so stays behind: its entry says it, as containerd does.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::json::{self, Object};
 use ocistow_layout::{Descriptor, Digest};
@@ -29,19 +29,19 @@ pub(crate) fn say(graph: &Graph, carried: &Carried, lists: &HashSet<&Digest>, en
             }
         });
     }
-    for entry in entries.iter().filter(|entry| about(&entry.descriptor, &entry.pair).is_none()) {
-        if let Some(subject) = subject_said(&entry.descriptor) {
-            unsaid.remove(&(entry.descriptor.digest.clone(), subject));
+    // Entries that could say it, and do not.
+    let mut silent: HashMap<Digest, usize> = HashMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let digest = &entry.descriptor.digest;
+        match subject_said(&entry.descriptor) {
+            _ if about(&entry.descriptor, &entry.pair).is_some() => {}
+            Some(subject) => drop(unsaid.remove(&(digest.clone(), subject))),
+            None => drop(silent.entry(digest.clone()).or_insert(at)),
         }
     }
     for (referrer, subject) in unsaid {
-        let silent = |entry: &Entry| {
-            let Entry { descriptor, pair } = entry;
-            descriptor.digest == referrer && about(descriptor, pair).is_none() && subject_said(descriptor).is_none()
-        };
-        let known = entries.iter().position(silent);
-        let at = known.unwrap_or(entries.len());
-        if known.is_none() {
+        let at = silent.remove(&referrer).unwrap_or(entries.len());
+        if at == entries.len() {
             entries.extend(made_entry(graph, &referrer));
         }
         if let Some(entry) = entries.get_mut(at) {
@@ -56,7 +56,7 @@ pub(crate) fn subject_said(entry: &Descriptor) -> Option<Digest> {
 }
 
 /// The entry with its subject in its annotations; everything else of its text stays as it is, but for white space.
-fn saying(entry: &Descriptor, subject: &Digest) -> Descriptor {
+pub(crate) fn saying(entry: &Descriptor, subject: &Digest) -> Descriptor {
     let text = json::compact(entry.text());
     let object: Object = json::parse(&text).expect("a descriptor's text is an object");
     let own = object.get("annotations").map_or("{}", |annotations| annotations.get());
