@@ -11,9 +11,9 @@ use crate::run::ocistow_within;
 
 /// The memory that the program may take beside what documents need.
 const ROOM: u64 = 64 << 20;
-/// What it may take for each byte of index.json and manifests: what is understood of a descriptor is larger than its
-/// text, and an import has several of each entry.
-const ROOM_A_BYTE: u64 = 16;
+/// What it may take for each byte of index.json and manifests: what is understood of an entry of index.json is larger
+/// than its text, and an import has several of each.
+const ROOM_A_BYTE: u64 = 8;
 /// The seconds of a processor that a command may take: what grows with the square of a layout takes longer.
 const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
 
@@ -130,6 +130,29 @@ fn documents_beyond_the_limits_are_refused() {
     survives(&of_depth(64), &[]);
 }
 
+/// Whatever a manifest says, its text is what is kept of it; and of what is not there only so much is told.
+#[test]
+fn what_many_manifests_say_takes_little_more_than_their_text() {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = space.path().join("tar");
+    for (layout, code) in [(indexes(10, 8000), 0), (layers(10, 20_000), 5)] {
+        fs::write(&path, to_tar(&layout)).expect("there is room");
+        let documents = layout.index.len() + layout.blobs.values().map(Vec::len).sum::<usize>();
+        // Less than all commands may take: the program itself, and what is understood of one manifest.
+        let memory = (ROOM >> 1) + (ROOM_A_BYTE >> 1) * documents as u64;
+        for (command, code) in [("ls", 0), ("fsck", code)] {
+            let words = [command.as_ref(), path.as_os_str()];
+            let ran = ocistow_within(memory, SECONDS, words);
+            assert_eq!(ran.code, code, "{command}, {documents} bytes: {}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn a_list_under_many_names_is_read_once() {
+    survives(&one_list(1000, 500), &[]);
+}
+
 #[test]
 fn circles_of_referrers_end() {
     survives(&circle(500), &[]);
@@ -152,6 +175,10 @@ fn all_of_it_at_full_size() {
     survives(&many_lists(10_000), &[]);
     survives(&cut_tags(10_000), &[]);
     survives(&children(100_000), &[("resolve @:v1 --platform", 3)]);
+    survives(&indexes(10, 50_000), &[("resolve @:v1 --platform", 3)]);
+    survives(&layers(10, 99_000), &all(["plan", "export", "import", "fsck"], 5));
+    survives(&annotations(10, 600_000), &[]);
+    survives(&one_list(20_000, 5000), &[]);
     survives(&circle(10_000), &[]);
     survives(&all_of_all(400), &[]);
     survives(&attestations(10_000), &all(["resolve @:v1 --platform", "plan @:v1 --platform", "plan @ --platform"], 3));

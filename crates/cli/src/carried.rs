@@ -47,8 +47,8 @@ impl Carried {
         let Count { blobs, bytes } = plan.count();
         let node = |root| {
             let node = Node::of(path, root);
-            match graph.facts(&root.digest) {
-                Some(facts) => node.typed(facts),
+            match graph.manifest(&root.digest) {
+                Some(manifest) => node.typed(manifest.kind(), manifest.effective_type()),
                 None => node,
             }
         };

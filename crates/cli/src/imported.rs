@@ -52,7 +52,10 @@ impl Imported {
         for Arrival { plan, graph, .. } in arrivals {
             for root in &plan.roots {
                 let node = Node::of(layout, root);
-                roots.push(graph.facts(&root.digest).map_or_else(|| node.clone(), |facts| node.clone().typed(facts)));
+                roots.push(match graph.manifest(&root.digest) {
+                    Some(manifest) => node.typed(manifest.kind(), manifest.effective_type()),
+                    None => node,
+                });
             }
         }
         let missing: BTreeSet<Digest> = arrivals.iter().flat_map(|arrival| arrival.plan.missing.clone()).collect();

@@ -49,9 +49,9 @@ impl Node {
     }
 
     /// With the type that the manifest itself gives: an image's is told only where it is declared.
-    pub fn typed(mut self, facts: &Facts) -> Self {
-        if facts.declared_type || facts.kind != ManifestKind::Image {
-            self.artifact_type = facts.artifact_type.clone().or(self.artifact_type);
+    pub fn typed(mut self, kind: ManifestKind, (effective, declared): (Option<&str>, bool)) -> Self {
+        if declared || kind != ManifestKind::Image {
+            self.artifact_type = effective.map(str::to_owned).or(self.artifact_type);
         }
         self
     }

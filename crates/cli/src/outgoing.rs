@@ -12,6 +12,9 @@ use crate::commands::along::Along;
 use crate::commands::at;
 use crate::speak::Context;
 
+/// The most warnings of one kind.
+const MOST_WARNED: usize = 1_000;
+
 /// What leaves, decided and not yet carried.
 pub struct Outgoing {
     /// Where it is, as the user said it.
@@ -76,6 +79,16 @@ fn warn_of_unreadable(context: &Context<'_>, graph: &Graph, plan: &Plan) {
     }
 }
 
+/// Says the same of many, as far as anybody would read it.
+fn warn_of(context: &Context<'_>, kind: &str, digests: &[Digest], what: &str) {
+    for digest in digests.iter().take(MOST_WARNED) {
+        context.warn(&format!("{kind}: {digest} {what}"));
+    }
+    if digests.len() > MOST_WARNED {
+        context.warn(&format!("{kind}: {} more like this", digests.len() - MOST_WARNED));
+    }
+}
+
 /// Tells of manifests that nobody made before us, each once (ARCHIVE-18).
 pub fn tell_of_generated(context: &Context<'_>, source: &dyn Source, plan: &Plan) {
     let images: BTreeSet<&Digest> = plan.roots.iter().map(|root| &root.digest).collect();
@@ -111,12 +124,8 @@ impl Along {
         if let Some(why) = self.refuses(plan) {
             return Err(why);
         }
-        for digest in &plan.missing {
-            context.warn(&format!("missing-blob: {digest} is needed and not there"));
-        }
-        for digest in &plan.absent_children {
-            context.warn(&format!("absent-child: {digest} is listed by an index and was not carried here"));
-        }
+        warn_of(context, "missing-blob", &plan.missing, "is needed and not there");
+        warn_of(context, "absent-child", &plan.absent_children, "is listed by an index and was not carried here");
         Ok(())
     }
 }

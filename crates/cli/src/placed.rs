@@ -38,7 +38,11 @@ impl Placed {
     ) -> Self {
         let node = Node::of(path, descriptor);
         let subject = facts.and_then(|facts| Subject::after(facts, source, path));
-        Self { node: facts.map_or_else(|| node.clone(), |facts| node.clone().typed(facts)), tags, subject, told }
+        let node = match facts {
+            Some(facts) => node.typed(facts.kind, facts.effective_type()),
+            None => node,
+        };
+        Self { node, tags, subject, told }
     }
 }
 

@@ -124,7 +124,7 @@ fn removed(layout: &Memory, which: usize, by_digest: bool, referrers: bool) {
         Some(name) if !by_digest => Asked::Name(name.into(), None),
         _ => Asked::Digest(descriptor.digest.clone()),
     };
-    let removal = match remove(&graph, layout, &[asked.clone()], referrers) {
+    let removal = match remove(&graph, layout, std::slice::from_ref(&asked), referrers) {
         Ok(removal) => removal,
         Err(why) => return assert_ne!(why.kind(), Kind::NotFound, "{asked:?}: {}", why.chain()),
     };
@@ -135,8 +135,8 @@ fn removed(layout: &Memory, which: usize, by_digest: bool, referrers: bool) {
     let there = loaded(&after, false);
     let gone: BTreeSet<&Digest> = removal.removed.iter().collect();
     for (holder, _) in there.nodes() {
-        let parts = there.facts(holder).into_iter().flat_map(|facts| &facts.parts);
-        let mut held = parts.map(|part| &part.descriptor.digest).filter(|part| gone.contains(part));
+        let parts = there.facts(holder).into_iter().flat_map(|facts| facts.parts);
+        let mut held = parts.map(|part| part.descriptor.digest).filter(|part| gone.contains(part));
         assert_eq!(held.next(), None, "{holder} needs it");
     }
     // Whoever says whose he is and is still here is still found.

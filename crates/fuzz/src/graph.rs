@@ -77,7 +77,7 @@ pub fn drawing(steps: &[[u8; 3]]) -> String {
             6 => format!("{sha}artifact m{n}{tag} : application/x.{n}"),
             7 | 8 => format!("{sha}refer m{n}{tag} -> {one} : application/x.{n} {{k={n}}}"),
             9 => format!("{sha}refer m{n} -> {one} : application/x.{n}\nhidden m{n}"),
-            10 => format!("containerd m{n} -> {one} : application/x.{n}"),
+            10 => format!("containerd m{n}{tag} -> {one} : application/x.{n}"),
             11 => format!("attest m{n} -> {one}\nindex i{n}{tag} = {one}, m{n}"),
             12 => format!("refer m{n} -> {one} : application/x.sig {{k={n}}}\nfallback {one} = m{n}"),
             13 => format!("refer m{n} -> {one} : application/x.sig {{k={n}}}\nolareg {one} = m{n}"),
@@ -269,9 +269,7 @@ fn swept(layout: &Memory, prune: bool) {
             continue;
         }
         assert!(left.blobs.contains_key(&digest), "{digest} is gone");
-        live.extend(
-            before.facts(&digest).into_iter().flat_map(|facts| &facts.parts).map(|part| part.descriptor.digest.clone()),
-        );
+        live.extend(before.facts(&digest).into_iter().flat_map(|facts| facts.parts).map(|part| part.descriptor.digest));
         // An attestation is the matter of the index that says whose it is, unless it says so itself.
         let own = before.referrers(&digest).iter().filter(|edge| {
             let itself = before.facts(&edge.referrer).is_some_and(|facts| facts.subject.is_some());
@@ -329,8 +327,8 @@ fn converted(layout: &Memory, graph: &Graph, referrers: bool) {
             if let Some((back, again)) = anew(&other, &there_now, &target, back, false) {
                 let back = Graph::load(&back, LOAD, &Unwatched).unwrap();
                 let content = |graph: &Graph, digest: &Digest| -> Option<Vec<(Digest, u64)>> {
-                    let leaves = graph.facts(digest)?.parts.iter().filter(|part| !part.is_manifest());
-                    Some(leaves.map(|part| (part.descriptor.digest.clone(), part.descriptor.size)).collect())
+                    let leaves = graph.facts(digest)?.parts.into_iter().filter(|part| !part.is_manifest());
+                    Some(leaves.map(|part| (part.descriptor.digest, part.descriptor.size)).collect())
                 };
                 assert_eq!(content(&back, &again), content(&there_now, &new), "there and back");
             }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
+use ocistow_layout::sizes::Sizes;
 use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
 
 use crate::facts::{DOCKER_CONFIG, Facts, Form, ManifestKind, OCI_CONFIG, Part, Role};
 use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
+use crate::manifest::Manifest;
 use crate::platform::Selector;
 
 /// How far a walk goes.
@@ -73,18 +75,21 @@ impl Carried {
 pub(crate) struct Closure<'g> {
     graph: &'g Graph,
     source: &'g dyn Source,
+    sizes: Sizes<'g>,
     reach: Reach<'g>,
     seen: HashMap<Digest, Extent>,
     next: Vec<(Digest, Extent)>,
     /// Of indexes that were looked into: whether anything in them is of the platforms asked for.
-    suiting: HashMap<&'g Digest, bool>,
+    suiting: HashMap<Digest, bool>,
+    /// Of what is no index: the platform that its config says. Many may hold the same.
+    platforms: HashMap<Digest, Option<Platform>>,
     pub carried: Carried,
 }
 
 impl<'g> Closure<'g> {
     pub fn new(graph: &'g Graph, source: &'g dyn Source, reach: Reach<'g>) -> Self {
-        let (seen, next, suiting, carried) = Default::default();
-        Self { graph, source, reach, seen, next, suiting, carried }
+        let (seen, next, suiting, platforms, carried) = Default::default();
+        Self { graph, source, sizes: Sizes::of(source), reach, seen, next, suiting, platforms, carried }
     }
 
     /// Takes a root: an entry of index.json or what was named by digest. `false` where nothing in it is of
@@ -132,7 +137,7 @@ impl<'g> Closure<'g> {
             let Some(facts) = graph.facts(&digest) else { continue };
             let chosen = match extent {
                 Extent::Whole => None,
-                Extent::Chosen => self.chosen(facts)?,
+                Extent::Chosen => self.chosen(&facts)?,
             };
             for (at, part) in facts.parts.iter().enumerate() {
                 if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&at)) {
@@ -151,7 +156,7 @@ impl<'g> Closure<'g> {
             }
             if self.reach.subjects
                 && let Some(subject) = &facts.subject
-                && graph.facts(&subject.digest).is_some()
+                && graph.manifest(&subject.digest).is_some()
             {
                 self.along(&subject.digest, Extent::Chosen);
             }
@@ -161,8 +166,8 @@ impl<'g> Closure<'g> {
 
     /// Takes a manifest that is there, by an edge.
     fn along(&mut self, digest: &Digest, extent: Extent) {
-        if let Some(facts) = self.graph.facts(digest) {
-            let descriptor = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
+        if let Some(manifest) = self.graph.manifest(digest) {
+            let descriptor = Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size());
             self.carried.along.insert(digest.clone());
             self.manifest(&descriptor, extent, false);
         }
@@ -173,8 +178,8 @@ impl<'g> Closure<'g> {
         let digest = &descriptor.digest;
         let node = self.graph.node(digest);
         match node {
-            Some(Node::Present(facts)) if facts.size != descriptor.size => {
-                self.wrong_size(descriptor, facts.size);
+            Some(Node::Present(manifest)) if manifest.size() != descriptor.size => {
+                self.wrong_size(descriptor, manifest.size());
                 return;
             }
             Some(Node::Broken(why)) => {
@@ -212,7 +217,7 @@ impl<'g> Closure<'g> {
         if group.get(digest) == Some(&descriptor.size) {
             return;
         }
-        match self.source.size(digest) {
+        match self.sizes.size(digest) {
             Ok(Some(size)) if size == descriptor.size => {
                 group.insert(digest.clone(), size);
             }
@@ -235,7 +240,7 @@ impl<'g> Closure<'g> {
 
     /// Takes a layer that need not be there, if it is.
     fn nondistributable(&mut self, part: &Part) {
-        let there = !matches!(self.source.size(&part.descriptor.digest), Ok(None));
+        let there = !matches!(self.sizes.size(&part.descriptor.digest), Ok(None));
         if there || embedded(&part.descriptor).is_some() {
             self.blob(part.role, &part.descriptor, false);
         }
@@ -247,7 +252,7 @@ impl<'g> Closure<'g> {
     }
 
     /// The places of the children taken of an index; `None` for all parts of anything else.
-    fn chosen(&mut self, facts: &'g Facts) -> Result<Option<BTreeSet<usize>>> {
+    fn chosen(&mut self, facts: &Facts) -> Result<Option<BTreeSet<usize>>> {
         if self.reach.platforms.is_empty() || facts.kind != ManifestKind::Index {
             return Ok(None);
         }
@@ -281,18 +286,21 @@ impl<'g> Closure<'g> {
     }
 
     /// The same of what is no index without a platform of its own; `None` of what has to be looked into.
-    fn suits_itself(&self, descriptor: &Descriptor) -> Result<Option<bool>> {
-        let platform = match &descriptor.platform {
-            Some(platform) => Some((**platform).clone()),
-            None => match self.graph.facts(&descriptor.digest) {
-                Some(facts) if facts.kind == ManifestKind::Index => return Ok(None),
-                Some(facts) => config_platform(self.source, facts)?,
-                None => None,
-            },
-        };
-        let asked = |platform| self.reach.platforms.iter().any(|asked| asked.matches(platform));
+    fn suits_itself(&mut self, descriptor: &Descriptor) -> Result<Option<bool>> {
+        let asked = |platform: &Platform| self.reach.platforms.iter().any(|asked| asked.matches(platform));
+        if let Some(platform) = &descriptor.platform {
+            return Ok(Some(asked(platform)));
+        }
+        let Some(manifest) = self.graph.manifest(&descriptor.digest) else { return Ok(Some(true)) };
+        if manifest.kind() == ManifestKind::Index {
+            return Ok(None);
+        }
+        if !self.platforms.contains_key(&descriptor.digest) {
+            let platform = config_platform(self.source, &manifest.facts())?;
+            self.platforms.insert(descriptor.digest.clone(), platform);
+        }
         // What has no platform is carried always.
-        Ok(Some(platform.as_ref().is_none_or(asked)))
+        Ok(Some(self.platforms[&descriptor.digest].as_ref().is_none_or(asked)))
     }
 
     /// Finds out of an index and those in it whether they suit. Each is looked into once, however many hold it
@@ -302,29 +310,32 @@ impl<'g> Closure<'g> {
         let mut met: HashSet<&Digest> = HashSet::new();
         let mut holders: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
         let mut good: Vec<&Digest> = Vec::new();
-        let mut stack: Vec<&Facts> = graph.facts(index).into_iter().collect();
-        while let Some(facts) = stack.pop() {
-            if self.suiting.contains_key(&facts.digest) || !met.insert(&facts.digest) {
+        let mut stack: Vec<&Manifest> = graph.manifest(index).into_iter().collect();
+        while let Some(manifest) = stack.pop() {
+            if self.suiting.contains_key(&manifest.digest) || !met.insert(&manifest.digest) {
                 continue;
             }
-            for child in facts.children().filter(|child| !is_attestation(child)) {
+            for child in manifest.facts().children().filter(|child| !is_attestation(child)) {
                 let known = self.suits_itself(child)?.or(self.suiting.get(&child.digest).copied());
                 match known {
                     Some(true) => {
-                        good.push(&facts.digest);
+                        good.push(&manifest.digest);
                         break;
                     }
                     Some(false) => {}
                     None => {
-                        holders.entry(&child.digest).or_default().push(&facts.digest);
-                        stack.extend(graph.facts(&child.digest));
+                        let nested = graph.manifest(&child.digest);
+                        stack.extend(nested);
+                        if let Some(nested) = nested {
+                            holders.entry(&nested.digest).or_default().push(&manifest.digest);
+                        }
                     }
                 }
             }
         }
-        self.suiting.extend(met.into_iter().map(|index| (index, false)));
+        self.suiting.extend(met.into_iter().map(|index| (index.clone(), false)));
         while let Some(index) = good.pop() {
-            if self.suiting.insert(index, true) == Some(false) {
+            if self.suiting.insert(index.clone(), true) == Some(false) {
                 good.extend(holders.remove(index).into_iter().flatten());
             }
         }

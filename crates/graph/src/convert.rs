@@ -18,6 +18,7 @@ use crate::graph::{ATTESTED, About, Dialect, Graph, Load, Node, OLAREG_SUBJECT, 
 use crate::import::{Import, import};
 use crate::list;
 use crate::made::{EMPTY_CONTENT, Made, UNKNOWN_ARTIFACT, empty_blob, empty_descriptor};
+use crate::manifest::Manifest;
 use crate::plan::{Entry, Plan};
 use crate::resolve::Target;
 
@@ -335,10 +336,10 @@ impl<'g> Work<'g> {
             let (node, bytes) = match self.graph.inline(digest) {
                 // It is there only in some other descriptor.
                 Some(bytes) => {
-                    let facts = Facts::read(&descriptor.media_type, digest, bytes);
+                    let manifest = Manifest::read(&descriptor.media_type, digest, bytes.to_vec());
                     let broken =
                         |why| Error::new(Kind::Integrity, format!("could not read manifest {digest}")).because(why);
-                    (Node::Present(facts.map_err(broken)?.into()), bytes.to_vec())
+                    (Node::Present(Box::new(manifest.map_err(broken)?)), bytes.to_vec())
                 }
                 None => read(self.source, &descriptor),
             };
@@ -346,7 +347,7 @@ impl<'g> Work<'g> {
                 self.absent.insert(digest.clone());
                 continue;
             }
-            let facts = node.facts(digest)?.clone();
+            let facts = node.facts(digest)?;
             stack.extend(
                 facts.parts.iter().filter(|part| part.is_manifest()).map(|part| (part.descriptor.clone(), false)),
             );
@@ -581,12 +582,12 @@ impl<'g> Work<'g> {
 
     /// A subject with what OCI asks of descriptors, as far as anybody knows it.
     fn whole_subject(&self, facts: &Facts, text: &str) -> String {
-        let there = facts.subject.as_ref().and_then(|said| self.graph.facts(&said.digest));
+        let there = facts.subject.as_ref().and_then(|said| self.graph.manifest(&said.digest));
         match there {
             Some(there) if Descriptor::parse(text).is_err() => {
                 let mut subject = Members::of(text);
-                subject.set("mediaType", json::quote(there.form.media_type()));
-                subject.set("size", there.size.to_string());
+                subject.set("mediaType", json::quote(there.form().media_type()));
+                subject.set("size", there.size().to_string());
                 subject.text()
             }
             _ => json::compact(text),

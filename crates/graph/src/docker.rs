@@ -7,6 +7,7 @@ use ocistow_layout::{Digest, Error, Kind, Result, Source, json};
 use crate::closure::{config_platform, is_attestation};
 use crate::facts::{Facts, ManifestKind, Role};
 use crate::graph::Graph;
+use crate::manifest::Manifest;
 use crate::plan::Plan;
 use crate::platform::Selector;
 
@@ -32,17 +33,17 @@ pub fn docker_manifest(
     let carried: BTreeSet<&Digest> = plan.manifests.iter().map(|blob| &blob.digest).collect();
     let referrers = graph.edges().map(|edge| &edge.referrer);
     let no_root: HashSet<&Digest> = referrers.chain(graph.lists().iter().map(|list| &list.digest)).collect();
-    let mut images: BTreeMap<&Digest, (&Facts, BTreeSet<String>)> = BTreeMap::new();
+    let mut images: BTreeMap<&Digest, (Facts, BTreeSet<String>)> = BTreeMap::new();
     let mut order: Vec<&Digest> = Vec::new();
     for entry in plan.manifests_named() {
-        let Some(facts) = graph.facts(&entry.descriptor.digest) else { continue };
-        if no_root.contains(&facts.digest) {
+        let Some(root) = graph.manifest(&entry.descriptor.digest) else { continue };
+        if no_root.contains(&root.digest) {
             continue;
         }
-        let Some(image) = the_image(graph, source, facts, &carried, platforms)? else { continue };
+        let Some(image) = the_image(graph, source, root, &carried, platforms)? else { continue };
         let (_, names) = images.entry(&image.digest).or_insert_with(|| {
             order.push(&image.digest);
-            (image, BTreeSet::new())
+            (image.facts(), BTreeSet::new())
         });
         names.extend(entry.pair.key().image);
     }
@@ -64,28 +65,32 @@ pub fn docker_manifest(
 fn the_image<'g>(
     graph: &'g Graph,
     source: &dyn Source,
-    root: &'g Facts,
+    root: &'g Manifest,
     carried: &BTreeSet<&Digest>,
     platforms: &[Selector],
-) -> Result<Option<&'g Facts>> {
-    let mut found: Vec<&Facts> = Vec::new();
+) -> Result<Option<&'g Manifest>> {
+    let mut found: Vec<&Manifest> = Vec::new();
     let mut met = BTreeSet::new();
     let mut stack = vec![root];
-    while let Some(facts) = stack.pop() {
-        if !met.insert(&facts.digest) || !carried.contains(&facts.digest) {
+    while let Some(manifest) = stack.pop() {
+        if !met.insert(&manifest.digest) || !carried.contains(&manifest.digest) {
             continue;
         }
-        match facts.kind {
-            ManifestKind::Image => found.push(facts),
+        match manifest.kind() {
+            ManifestKind::Image => found.push(manifest),
             ManifestKind::Index => {
-                for child in facts.children().filter(|child| !is_attestation(child)) {
-                    let Some(own) = graph.facts(&child.digest) else { continue };
-                    let platform = match &child.platform {
-                        Some(platform) => Some((**platform).clone()),
-                        None => config_platform(source, own)?,
+                for child in manifest.facts().children().filter(|child| !is_attestation(child)) {
+                    let Some(own) = graph.manifest(&child.digest).filter(|own| !met.contains(&own.digest)) else {
+                        continue;
                     };
-                    let asked = |platform| platforms.iter().any(|selector| selector.matches(platform));
-                    if platforms.is_empty() || own.kind == ManifestKind::Index || platform.as_ref().is_some_and(asked) {
+                    let suits = || -> Result<bool> {
+                        let platform = match &child.platform {
+                            Some(platform) => Some((**platform).clone()),
+                            None => config_platform(source, &own.facts())?,
+                        };
+                        Ok(platform.is_some_and(|it| platforms.iter().any(|selector| selector.matches(&it))))
+                    };
+                    if platforms.is_empty() || own.kind() == ManifestKind::Index || suits()? {
                         stack.push(own);
                     }
                 }
@@ -93,9 +98,8 @@ fn the_image<'g>(
             ManifestKind::Artifact | ManifestKind::Other => {}
         }
     }
-    match found[..] {
-        [] => Ok(None),
-        [one] => Ok(Some(one)),
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
         _ => {
             let what = format!("could not put {} into manifest.json", root.digest);
             let why = format!("it has {} platforms, and Docker's form holds one", found.len());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use ocistow_layout::{Count, Descriptor, Digest, Kind, Result, Source};
 
 use crate::graph::{About, Graph, Node, Standing, embedded};
+use crate::manifest::Manifest;
 use crate::owners::{Edges, Owned, owned};
 
 /// What a layout takes. Every blob is counted once in each sum, by its length in the source.
@@ -82,7 +83,7 @@ pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
         }
     }
     let reached = Reached::of(graph);
-    let weights: Vec<Option<u64>> = reached.digests.iter().map(|digest| there.get(*digest).copied()).collect();
+    let weights: Vec<Option<u64>> = reached.digests.iter().map(|digest| there.get(digest).copied()).collect();
     let mut rows = Vec::new();
     let (mut roots, mut places) = (Vec::new(), HashMap::new());
     for place in graph.roots() {
@@ -100,9 +101,16 @@ pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
     let mut unique = vec![Count::default(); roots.len()];
     let [mut total, mut rootless, mut unreachable, mut absent] = [Count::default(); 4];
     let mut blobs = Vec::with_capacity(there.len());
-    for (node, digest) in reached.digests.iter().enumerate() {
+    for (digest, size) in there.into_iter().filter(|(digest, _)| !reached.places.contains_key(digest)) {
+        unreachable.add(size);
+        blobs.push(BlobUsage { digest, size, there: true, reached: false, roots: 0 });
+    }
+    let Reached { digests, needed, places, .. } = reached;
+    // An enemy's indexes name millions.
+    drop(places);
+    for (node, digest) in digests.into_iter().enumerate() {
         let (owners, weight) = (owners[node], weights[node]);
-        match (weight, reached.needed[node]) {
+        match (weight, needed[node]) {
             (Some(size), _) => {
                 total.add(size);
                 match owners.count {
@@ -114,13 +122,8 @@ pub fn usage(graph: &Graph, source: &dyn Source) -> Result<Usage> {
             (None, Some(size)) => absent.add(size),
             (None, None) => continue,
         }
-        let size = weight.or(reached.needed[node]).unwrap_or_default();
-        let digest = (*digest).clone();
+        let size = weight.or(needed[node]).unwrap_or_default();
         blobs.push(BlobUsage { digest, size, there: weight.is_some(), reached: true, roots: owners.count });
-    }
-    for (digest, size) in there.into_iter().filter(|(digest, _)| !reached.places.contains_key(digest)) {
-        unreachable.add(size);
-        blobs.push(BlobUsage { digest, size, there: true, reached: false, roots: 0 });
     }
     blobs.sort_unstable_by(|one, other| one.digest.cmp(&other.digest));
     let row = |(place, root): (usize, usize)| RootUsage { place, total: sums[root], unique: unique[root] };
@@ -143,8 +146,8 @@ pub(crate) fn there(source: &dyn Source, broken: &mut BTreeMap<Digest, String>) 
 
 /// What the entries of index.json lead to, there or not, each with a number.
 struct Reached<'g> {
-    digests: Vec<&'g Digest>,
-    places: HashMap<&'g Digest, u32>,
+    digests: Vec<Digest>,
+    places: HashMap<Digest, u32>,
     /// What descriptors say of the length of that which is missed where it is not there.
     needed: Vec<Option<u64>>,
     /// Lists of referrers that are nothing else.
@@ -167,10 +170,10 @@ impl<'g> Reached<'g> {
         }
         // What is met grows while it is walked through.
         let mut next = 0;
-        while let Some(&digest) = reached.digests.get(next) {
+        while let Some(digest) = reached.digests.get(next) {
             next += 1;
             let listing = lists.contains(digest);
-            for part in graph.facts(digest).map_or(&[][..], |facts| &facts.parts) {
+            for part in graph.facts(digest).into_iter().flat_map(|facts| facts.parts) {
                 // That a list names what is not there is the list's own trouble.
                 reached.meet(&part.descriptor, !listing && !part.is_nondistributable(), &mut brought);
                 if !listing {
@@ -186,11 +189,11 @@ impl<'g> Reached<'g> {
     }
 
     /// Numbers what a descriptor points to. `needed`: whether it is missed where it is not there.
-    fn meet(&mut self, descriptor: &'g Descriptor, needed: bool, brought: &mut Vec<u32>) {
+    fn meet(&mut self, descriptor: &Descriptor, needed: bool, brought: &mut Vec<u32>) {
         let number = u32::try_from(self.digests.len()).expect("so many digests fit no memory");
-        let place = *self.places.entry(&descriptor.digest).or_insert(number);
+        let place = *self.places.entry(descriptor.digest.clone()).or_insert(number);
         if place == number {
-            self.digests.push(&descriptor.digest);
+            self.digests.push(descriptor.digest.clone());
             self.needed.push(None);
         }
         if embedded(descriptor).is_some() {
@@ -214,9 +217,9 @@ impl<'g> Reached<'g> {
             lists.push(self.places[&list.digest]);
         }
         let mut edges = Edges::default();
-        for digest in self.digests.iter().copied() {
-            let facts = graph.facts(digest).filter(|_| !self.lists.contains(digest));
-            let parts = facts.into_iter().flat_map(|facts| &facts.parts).map(|part| &part.descriptor.digest);
+        for digest in &self.digests {
+            let facts = graph.manifest(digest).filter(|_| !self.lists.contains(digest)).map(Manifest::facts);
+            let parts = facts.iter().flat_map(|facts| &facts.parts).map(|part| &part.descriptor.digest);
             let referrers = graph.referrers(digest).iter().map(|edge| &edge.referrer);
             let along = parts.chain(referrers).filter_map(|digest| self.places.get(digest));
             let tagged = if by_tag.is_empty() { None } else { by_tag.get(&*digest.fallback_tag()) };

@@ -280,7 +280,8 @@ impl Facts {
         Self::read_any(media_type, digest, &document(bytes)?)
     }
 
-    fn read_any(media_type: &str, digest: &Digest, text: &Arc<String>) -> Result<Self, FactsError> {
+    /// The same, with as many descriptors as there are.
+    pub(crate) fn read_any(media_type: &str, digest: &Digest, text: &Arc<String>) -> Result<Self, FactsError> {
         let object: Object = json::parse(text).map_err(FactsError::Json)?;
         let mut notes = Vec::new();
         let mut faults = Vec::new();
@@ -366,9 +367,19 @@ impl Facts {
         })
     }
 
+    /// Its effective artifact type, and whether it is its own (REFERRERS-5).
+    pub fn effective_type(&self) -> (Option<&str>, bool) {
+        (self.artifact_type.as_deref(), self.declared_type)
+    }
+
     /// The descriptors of its children, for an index.
     pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
         self.parts.iter().filter(|part| part.role == Role::Child).map(|part| &part.descriptor)
+    }
+
+    /// The same, of facts that nobody needs any more.
+    pub fn into_children(self) -> impl Iterator<Item = Descriptor> {
+        self.parts.into_iter().filter(|part| part.role == Role::Child).map(|part| part.descriptor)
     }
 
     /// The descriptor of its config.

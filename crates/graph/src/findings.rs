@@ -1,22 +1,26 @@
 //! What lies in a layout held against what its manifests say: the findings of the contract.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use ocistow_layout::annotations::Annotations;
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
 use crate::evidence::Evidence;
 use crate::facts::{Facts, Fault, Form, ManifestKind, Shape};
-use crate::fsck::{Examination, Options, Problem, ProblemKind, Severity};
-use crate::graph::{About, Broken, Dialect, Graph, List, Node};
+use crate::fsck::{Examination, Options, Pointer, Problem, ProblemKind, Severity};
+use crate::graph::{About, Broken, Dialect, Graph, Node};
 use crate::held::Held;
+use crate::list;
 use crate::manifest::Manifest;
+use crate::tally::Tally;
 
 /// Everything that is wrong with what was examined, sorted.
 pub(crate) fn all(examination: &Examination) -> Vec<Problem> {
     let Examination { options, marker, graph, evidence } = examination;
-    let mut findings = Findings { options: *options, evidence, problems: BTreeSet::new() };
+    let mut findings = Findings { options: *options, evidence, tally: Tally::default() };
     findings.files(marker);
     match graph {
         Ok(graph) => {
@@ -27,19 +31,19 @@ pub(crate) fn all(examination: &Examination) -> Vec<Problem> {
         Err(why) if why.kind() == Kind::Failed => {}
         Err(why) => drop(findings.error(ProblemKind::BadIndex, None, why.chain()).path("index.json")),
     }
-    findings.problems.into_iter().collect()
+    findings.tally.all()
 }
 
 /// Findings in the making.
 struct Findings<'e> {
     options: Options,
     evidence: &'e Evidence,
-    problems: BTreeSet<Problem>,
+    tally: Tally,
 }
 
 /// A problem that is entered when it goes out of scope, so that what is known can be added before.
 struct Entering<'e> {
-    problems: &'e mut BTreeSet<Problem>,
+    tally: &'e mut Tally,
     problem: Option<Problem>,
 }
 
@@ -51,9 +55,9 @@ impl Entering<'_> {
         self
     }
 
-    fn from(mut self, from: &str) -> Self {
+    fn from(mut self, from: &Pointer) -> Self {
         if let Some(problem) = &mut self.problem {
-            problem.from = Some(from.to_owned());
+            problem.from = Some(from.clone());
         }
         self
     }
@@ -61,7 +65,9 @@ impl Entering<'_> {
 
 impl Drop for Entering<'_> {
     fn drop(&mut self) {
-        self.problems.extend(self.problem.take());
+        if let Some(problem) = self.problem.take() {
+            self.tally.enter(problem);
+        }
     }
 }
 
@@ -71,18 +77,29 @@ impl Findings<'_> {
         kind: ProblemKind,
         severity: Severity,
         digest: Option<&Digest>,
-        message: String,
+        message: impl Into<Cow<'static, str>>,
     ) -> Entering<'_> {
-        let problem = Problem { kind, severity, digest: digest.cloned(), path: None, from: None, message };
-        Entering { problems: &mut self.problems, problem: Some(problem) }
+        let message = message.into();
+        let problem = Problem { kind, severity, digest: digest.cloned(), path: None, from: None, message, more: None };
+        Entering { tally: &mut self.tally, problem: Some(problem) }
     }
 
-    fn error(&mut self, kind: ProblemKind, digest: Option<&Digest>, message: impl Into<String>) -> Entering<'_> {
-        self.enter(kind, Severity::Error, digest, message.into())
+    fn error(
+        &mut self,
+        kind: ProblemKind,
+        digest: Option<&Digest>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Entering<'_> {
+        self.enter(kind, Severity::Error, digest, message)
     }
 
-    fn warn(&mut self, kind: ProblemKind, digest: Option<&Digest>, message: impl Into<String>) -> Entering<'_> {
-        self.enter(kind, Severity::Warning, digest, message.into())
+    fn warn(
+        &mut self,
+        kind: ProblemKind,
+        digest: Option<&Digest>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Entering<'_> {
+        self.enter(kind, Severity::Warning, digest, message)
     }
 
     /// The marker file, what lies around, and bytes that are not what their names say.
@@ -93,7 +110,7 @@ impl Findings<'_> {
                 self.error(ProblemKind::NoOciLayout, None, "there is no oci-layout file").path("oci-layout");
             }
             Marker::Wrong(why) => {
-                self.error(ProblemKind::BadOciLayout, None, why.as_str()).path("oci-layout");
+                self.error(ProblemKind::BadOciLayout, None, why.clone()).path("oci-layout");
             }
         }
         let Evidence { wrong, unfit, strays, no_blobs, .. } = self.evidence;
@@ -101,20 +118,20 @@ impl Findings<'_> {
             self.error(ProblemKind::BadOciLayout, None, "there is no directory for blobs").path("blobs");
         }
         for (path, why) in strays {
-            self.warn(ProblemKind::StrayFile, None, why.as_str()).path(path);
+            self.warn(ProblemKind::StrayFile, None, why.clone()).path(path);
         }
         for (digest, why) in unfit {
-            self.error(ProblemKind::BadLink, Some(digest), why.as_str()).path(&digest.path());
+            self.error(ProblemKind::BadLink, Some(digest), why.clone()).path(&digest.path());
         }
         for (digest, why) in wrong {
-            self.error(ProblemKind::DigestMismatch, Some(digest), why.as_str()).path(&digest.path());
+            self.error(ProblemKind::DigestMismatch, Some(digest), why.clone()).path(&digest.path());
         }
     }
 
     /// index.json as a file: its entries as descriptors, its names.
     fn index(&mut self, index: &IndexFile) {
         for note in index.notes() {
-            self.warn(ProblemKind::BadIndex, None, note.as_str()).path("index.json");
+            self.warn(ProblemKind::BadIndex, None, note.clone()).path("index.json");
         }
         let mut names: BTreeMap<Pair, BTreeSet<&Digest>> = BTreeMap::new();
         for (place, entry) in index.entries().iter().enumerate() {
@@ -125,7 +142,7 @@ impl Findings<'_> {
                 Ok(_) => {}
                 Err(why) => {
                     let kind = if why.contains("digest: ") { ProblemKind::BadDigest } else { ProblemKind::BadIndex };
-                    self.error(kind, None, format!("entry {place}: {why}")).path("index.json").from("index.json");
+                    self.error(kind, None, format!("entry {place}: {why}")).path("index.json").from(&Pointer::Index);
                 }
             }
         }
@@ -149,17 +166,17 @@ impl Findings<'_> {
             match node {
                 Node::Present(manifest) if !reached.contains(*digest) => {
                     // What nothing leads to needs nothing: a writer that was interrupted leaves such.
-                    let facts = manifest.anew();
+                    let facts = manifest.facts();
                     self.manifest(&facts);
                     self.subject(graph, &facts);
                 }
                 Node::Present(_) => {}
                 Node::Broken(Broken::Malformed(why)) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&digest.path());
+                    self.error(ProblemKind::BadManifest, Some(digest), why.clone()).path(&digest.path());
                 }
                 // Its bytes are right, and still nobody reads it: it is too long.
                 Node::Broken(Broken::Damaged(why)) if self.evidence.right(digest) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&digest.path());
+                    self.error(ProblemKind::BadManifest, Some(digest), why.clone()).path(&digest.path());
                 }
                 Node::Broken(why @ Broken::TooDeep) => {
                     self.error(ProblemKind::DepthLimit, Some(digest), why.to_string()).path(&digest.path());
@@ -173,10 +190,11 @@ impl Findings<'_> {
             self.error(ProblemKind::Cycle, Some(&digest), "it is reached from itself").path(&digest.path());
         }
         for edge in graph.edges() {
-            let there = self.evidence.there.contains_key(&edge.subject) || present(graph, &edge.subject).is_some();
+            let there = self.evidence.there.contains_key(&edge.subject) || graph.manifest(&edge.subject).is_some();
             if !there {
                 let message = "what it refers to is not here";
-                self.warn(ProblemKind::DanglingSubject, Some(&edge.subject), message).from(&edge.referrer.to_string());
+                self.warn(ProblemKind::DanglingSubject, Some(&edge.subject), message)
+                    .from(&Pointer::Manifest(edge.referrer.clone()));
             }
             if edge.dialect == Dialect::Scan && certain {
                 let message = format!("it refers to {}, but no entry or list leads to it", edge.subject);
@@ -190,29 +208,32 @@ impl Findings<'_> {
         }
     }
 
-    /// Looks at everything the entries of index.json lead to, down to blobs. Each manifest is read once, and nothing of
-    /// it kept: there may be a million.
+    /// Looks at everything the entries of index.json lead to, down to blobs, and returns what of it is here. Each manifest
+    /// is read once, and nothing of it kept: there may be a million.
     fn reached(&mut self, graph: &Graph) -> HashSet<Digest> {
         let lists: HashSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
         let mut reached = HashSet::new();
         let mut next: Vec<Digest> = Vec::new();
-        for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
-            self.pointed(graph, descriptor, Held::entry(descriptor), "index.json");
-            if reached.insert(descriptor.digest.clone()) {
-                next.push(descriptor.digest.clone());
+        let there = &self.evidence.there;
+        let mut meet = |digest: &Digest, next: &mut Vec<Digest>| {
+            let met = matches!(graph.node(digest), Some(Node::Present(_) | Node::Broken(_)));
+            if (met || there.contains_key(digest)) && reached.insert(digest.clone()) {
+                next.push(digest.clone());
             }
+        };
+        for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
+            self.pointed(graph, descriptor, Held::entry(descriptor), &Pointer::Index);
+            meet(&descriptor.digest, &mut next);
         }
         while let Some(digest) = next.pop() {
-            let Some(manifest) = present(graph, &digest) else { continue };
-            let facts = manifest.anew();
+            let Some(facts) = graph.facts(&digest) else { continue };
             self.manifest(&facts);
             self.subject(graph, &facts);
-            let from = digest.to_string();
+            let is_list = lists.contains(&digest);
+            let from = Pointer::Manifest(digest);
             for part in &facts.parts {
-                self.pointed(graph, &part.descriptor, Held::part(part, lists.contains(&digest)), &from);
-                if reached.insert(part.descriptor.digest.clone()) {
-                    next.push(part.descriptor.digest.clone());
-                }
+                self.pointed(graph, &part.descriptor, Held::part(part, is_list), &from);
+                meet(&part.descriptor.digest, &mut next);
             }
         }
         reached
@@ -223,26 +244,26 @@ impl Findings<'_> {
         for fault in &facts.faults {
             match fault {
                 Fault::MediaType(why) => {
-                    self.error(ProblemKind::MediaTypeMismatch, Some(digest), why.as_str()).path(&path);
+                    self.error(ProblemKind::MediaTypeMismatch, Some(digest), why.clone()).path(&path);
                 }
                 Fault::Member(why) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.as_str()).path(&path);
+                    self.error(ProblemKind::BadManifest, Some(digest), why.clone()).path(&path);
                 }
             }
         }
         for note in &facts.notes {
-            self.warn(ProblemKind::BadManifest, Some(digest), note.as_str()).path(&path);
+            self.warn(ProblemKind::BadManifest, Some(digest), note.clone()).path(&path);
         }
     }
 
     fn subject(&mut self, graph: &Graph, facts: &Facts) {
-        let from = facts.digest.to_string();
+        let from = Pointer::Manifest(facts.digest.clone());
         let Some(subject) = &facts.subject else { return };
         if subject.size.is_none() {
             let message = "its referrer does not say its size";
             self.warn(ProblemKind::SubjectMismatch, Some(&subject.digest), message).from(&from);
         }
-        if let Some(real) = present(graph, &subject.digest) {
+        if let Some(real) = graph.manifest(&subject.digest) {
             let size = subject.size.filter(|size| *size != real.size());
             let media_type = subject.media_type.as_deref().filter(|said| *said != real.form().media_type());
             let message = match (size, media_type) {
@@ -255,10 +276,10 @@ impl Findings<'_> {
     }
 
     /// What a descriptor promises against what is there.
-    fn pointed(&mut self, graph: &Graph, descriptor: &Descriptor, held: Held, from: &str) {
+    fn pointed(&mut self, graph: &Graph, descriptor: &Descriptor, held: Held, from: &Pointer) {
         let digest = &descriptor.digest;
         if !digest.verifiable() {
-            let message = format!("the algorithm {} is not known here", digest.algorithm());
+            let message = "the algorithm of its digest is not known here";
             self.warn(ProblemKind::UnverifiableDigest, Some(digest), message).from(from);
         }
         let embedded = descriptor.embedded();
@@ -277,13 +298,15 @@ impl Findings<'_> {
                 Held::Nondistributable | Held::Listed => {}
                 Held::Child => {
                     let severity = if self.options.complete { Severity::Error } else { Severity::Warning };
-                    let platform = descriptor.platform.as_ref().map(|platform| format!(" ({platform})"));
-                    let message = format!("a child of an index is not here{}", platform.unwrap_or_default());
+                    let message = match &descriptor.platform {
+                        Some(platform) => Cow::Owned(format!("a child of an index is not here ({platform})")),
+                        None => Cow::Borrowed("a child of an index is not here"),
+                    };
                     self.enter(ProblemKind::AbsentChild, severity, Some(digest), message).from(from);
                 }
                 Held::Part | Held::Entry { .. } => {
                     let severity = if self.options.allow_missing { Severity::Warning } else { Severity::Error };
-                    let message = "it is needed and not here".to_owned();
+                    let message = "it is needed and not here";
                     self.enter(ProblemKind::MissingBlob, severity, Some(digest), message)
                         .path(&digest.path())
                         .from(from);
@@ -291,7 +314,7 @@ impl Findings<'_> {
             },
         }
         if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(real)) =
-            (held, present(graph, digest))
+            (held, graph.manifest(digest))
             && Form::of(&descriptor.media_type).is_some_and(|said| said.shape() != real.form().shape())
         {
             let message = format!("it is {}, its descriptor says {}", real.form().media_type(), descriptor.media_type);
@@ -300,11 +323,18 @@ impl Findings<'_> {
     }
 
     /// Stored lists against the manifests themselves (REFERRERS-15). Several may be about the same: then what one of
-    /// them names, none lacks.
+    /// them names, none lacks. And one may stand under many names: it is read once.
     fn lists(&mut self, graph: &Graph) {
-        let mut about: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
+        let mut about: BTreeMap<&About, BTreeSet<&Digest>> = BTreeMap::new();
+        let mut names: BTreeMap<&Digest, BTreeSet<&About>> = BTreeMap::new();
         for list in graph.lists() {
-            about.entry(&list.about).or_default().push(list);
+            about.entry(&list.about).or_default().insert(&list.digest);
+            names.entry(&list.digest).or_default().insert(&list.about);
+        }
+        let mut long = HashMap::new();
+        let mut listed: HashMap<&Digest, HashSet<Digest>> = HashMap::new();
+        for (list, names) in &names {
+            listed.extend(self.list(graph, list, names, &mut long).map(|members| (*list, members)));
         }
         // The tag of a longer digest is cut, so that several may have it.
         let mut tagged: BTreeMap<String, Vec<&Digest>> = BTreeMap::new();
@@ -313,50 +343,67 @@ impl Findings<'_> {
             tagged.entry(subject.fallback_tag()).or_default().push(subject);
         }
         for (about, lists) in about {
-            let mut listed = HashSet::new();
-            let read: Vec<&List> = lists.into_iter().filter(|list| self.list(graph, list, &mut listed)).collect();
+            let read: Vec<&Digest> = lists.into_iter().filter(|list| listed.contains_key(list)).collect();
             let Some(first) = read.first() else { continue };
             let subjects = match about {
                 About::Subject(subject) => vec![subject],
                 About::Tag(tag) => tagged.remove(tag).unwrap_or_default(),
             };
-            for edge in subjects.into_iter().flat_map(|subject| graph.referrers(subject)) {
-                let says_so = present(graph, &edge.referrer).is_some_and(|referrer| referrer.about().is_some());
-                if says_so && !listed.contains(&edge.referrer) {
-                    let message = "it refers there, but the list does not name it";
-                    self.warn(ProblemKind::StaleFallback, Some(&edge.referrer), message)
-                        .from(&first.digest.to_string());
-                }
+            let edges = subjects.into_iter().flat_map(|subject| graph.referrers(subject));
+            let says_so = |digest: &&Digest| graph.manifest(digest).is_some_and(|referrer| referrer.about().is_some());
+            let referrers = edges.map(|edge| &edge.referrer).filter(says_so).collect();
+            for referrer in list::unnamed(referrers, read.iter().map(|list| &listed[*list])) {
+                let message = "it refers there, but the list does not name it";
+                self.warn(ProblemKind::StaleFallback, Some(referrer), message)
+                    .from(&Pointer::Manifest((*first).clone()));
             }
         }
     }
 
-    /// What a list names, each of which has to refer there. `false` where it cannot be read.
-    fn list<'g>(&mut self, graph: &'g Graph, list: &List, listed: &mut HashSet<&'g Digest>) -> bool {
-        let from = list.digest.to_string();
-        let facts = match graph.node(&list.digest) {
-            Some(Node::Present(list)) if list.form().shape() == Shape::Index => list,
+    /// What a list names of what is here, each of which has to refer to what the list is about. `None` where it cannot be
+    /// read.
+    fn list(
+        &mut self,
+        graph: &Graph,
+        list: &Digest,
+        about: &BTreeSet<&About>,
+        long: &mut Long,
+    ) -> Option<HashSet<Digest>> {
+        let facts = match graph.node(list) {
+            Some(Node::Present(list)) if list.form().shape() == Shape::Index => list.facts(),
             Some(Node::Present(_)) | None => {
-                self.warn(ProblemKind::StaleFallback, Some(&list.digest), "it is no list").from("index.json");
-                return false;
+                self.warn(ProblemKind::StaleFallback, Some(list), "it is no list").from(&Pointer::Index);
+                return None;
             }
-            Some(Node::Absent | Node::Broken(_)) => return false,
+            Some(Node::Absent | Node::Broken(_)) => return None,
         };
+        let from = Pointer::Manifest(list.clone());
+        let mut named = HashSet::new();
         for child in facts.children() {
-            listed.insert(&child.digest);
-            let stale = match graph.node(&child.digest) {
-                Some(Node::Broken(_)) => continue,
-                Some(Node::Absent) | None => Some("the list names it, but it is not here"),
-                Some(Node::Present(real)) if real.about().is_some_and(|subject| list.about.is(subject)) => {
-                    misquoted(child, &real.anew())
-                }
-                Some(Node::Present(_)) => Some("the list names it, but it does not refer there"),
-            };
-            if let Some(message) = stale {
+            let mut stale = |message| {
                 self.warn(ProblemKind::StaleFallback, Some(&child.digest), message).from(&from);
+            };
+            match graph.node(&child.digest) {
+                Some(Node::Broken(_)) => {}
+                Some(Node::Absent) | None => stale("the list names it, but it is not here"),
+                Some(Node::Present(real)) => {
+                    named.insert(child.digest.clone());
+                    let own = real.about().map_or(0, |subject| {
+                        let names = [About::Tag(subject.fallback_tag()), About::Subject(subject.clone())];
+                        names.iter().filter(|name| about.contains(name)).count()
+                    });
+                    if own < about.len() {
+                        stale("the list names it, but it does not refer there");
+                    }
+                    if own > 0
+                        && let Some(message) = misquoted(child, real, long)
+                    {
+                        stale(message);
+                    }
+                }
             }
         }
-        true
+        Some(named)
     }
 
     /// What a bundle declares against what it holds of what its entries reach.
@@ -372,21 +419,23 @@ impl Findings<'_> {
 
 /// How a list's descriptor of a referrer is not what a registry would say of it (REFERRERS-5, REFERRERS-6). More
 /// annotations than its own are no harm.
-fn misquoted(listed: &Descriptor, real: &Facts) -> Option<&'static str> {
-    if listed.artifact_type.as_ref().filter(|said| !said.is_empty()) != real.artifact_type.as_ref() {
+fn misquoted(listed: &Descriptor, real: &Manifest, long: &mut Long) -> Option<&'static str> {
+    if listed.artifact_type.as_deref().filter(|said| !said.is_empty()) != real.effective_type().0 {
         return Some("the list says another artifact type than it has");
     }
+    let read = || real.facts().annotations;
+    let annotations = match real.size() {
+        ..LONG => Cow::Owned(read()),
+        LONG.. => Cow::Borrowed(&*long.entry(real.digest.clone()).or_insert_with(read)),
+    };
     let same = |(key, value): (&str, &str)| listed.annotations.get(key) == Some(value);
-    (!real.annotations.iter().all(same)).then_some("the list does not have all of its annotations")
+    (!annotations.iter().all(same)).then_some("the list does not have all of its annotations")
 }
 
-/// A manifest that was met and read.
-fn present<'g>(graph: &'g Graph, digest: &Digest) -> Option<&'g Manifest> {
-    match graph.node(digest) {
-        Some(Node::Present(manifest)) => Some(manifest),
-        _ => None,
-    }
-}
+/// The annotations of long manifests, each read once, however often it is listed.
+type Long = HashMap<Digest, Annotations>;
+/// From this length on it takes longer to read a manifest than to read that it is listed.
+const LONG: u64 = 2 << 10;
 
 /// Manifests that are reached from themselves: only with digests that cannot be verified (INDEX-4).
 fn cycles(nodes: &BTreeMap<&Digest, &Node>) -> BTreeSet<Digest> {
@@ -419,9 +468,9 @@ fn cycles(nodes: &BTreeMap<&Digest, &Node>) -> BTreeSet<Digest> {
                 }
                 open.insert(digest);
                 stack.push(Step::Out(digest));
-                stack.extend(
-                    index.parts.iter().filter(|part| part.is_manifest()).map(|part| Step::In(&part.descriptor.digest)),
-                );
+                let facts = index.facts();
+                let children = facts.parts.iter().filter(|part| part.is_manifest()).map(|part| &part.descriptor.digest);
+                stack.extend(children.filter_map(|child| nodes.get_key_value(child)).map(|(child, _)| Step::In(child)));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Everything that is wrong with a layout, as values.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ocistow_layout::{Blob, Digest, Error, IndexFile, Kind, Marker, Result, Source, Watch};
 
@@ -74,11 +76,45 @@ pub struct Problem {
     /// The file it is about, as a path in the layout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Who points there: a digest, or `index.json`.
+    /// Who points there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<Pointer>,
     /// For people.
-    pub message: String,
+    pub message: Cow<'static, str>,
+    /// How many findings this one stands for, of which there are too many to be told one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<u64>,
+}
+
+impl Problem {
+    /// How many findings it stands for.
+    pub fn count(&self) -> u64 {
+        self.more.unwrap_or(1)
+    }
+}
+
+/// What points to something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pointer {
+    /// `index.json`
+    Index,
+    /// A manifest.
+    Manifest(Digest),
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index => f.write_str("index.json"),
+            Self::Manifest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl serde::Serialize for Pointer {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
 }
 
 /// What was looked at.
@@ -129,11 +165,14 @@ impl Report {
             return Err(Error::new(Kind::Failed, format!("could not check {}{more}", first.path))
                 .because(first.message.clone()));
         }
-        let errors: Vec<&Problem> =
-            self.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
-        let lacking = |problem: &&&Problem| matches!(problem.kind, ProblemKind::MissingBlob | ProblemKind::AbsentChild);
-        let missing = errors.iter().filter(lacking).count();
-        match errors.len() - missing {
+        let (mut missing, mut others) = (0, 0);
+        for problem in self.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+            match problem.kind {
+                ProblemKind::MissingBlob | ProblemKind::AbsentChild => missing += problem.count(),
+                _ => others += problem.count(),
+            }
+        }
+        match others {
             0 if missing == 0 => Ok(()),
             0 => Err(Error::new(Kind::Incomplete, format!("{missing} blobs are missing"))),
             1 => Err(Error::new(Kind::Integrity, "1 error found")),

@@ -16,6 +16,8 @@ use crate::manifest::Manifest;
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
 pub const MAX_LIST: u64 = 256 << 20;
+/// The most manifests read at once: beyond that, what it takes to read them is worth more than their order.
+const MOST_AT_ONCE: usize = 1 << 18;
 /// The fewest manifests for which a second thread is worth its start.
 const WORTH_A_THREAD: usize = 64;
 
@@ -46,7 +48,7 @@ pub struct Load {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// Read and checked.
-    Present(Manifest),
+    Present(Box<Manifest>),
     /// Not in the source.
     Absent,
     /// There, but wrong or unreadable. Whoever needs it fails, others go on.
@@ -211,7 +213,6 @@ impl Graph {
         let index = source.index()?;
         let lists = lists(&index);
         let mut walk = Walk::new(source, load.threads, watch, &lists)?;
-        walk.seen.reserve(index.entries().len());
         walk.nodes.reserve(index.entries().len());
         let mut cosign = false;
         for entry in index.entries() {
@@ -276,21 +277,31 @@ impl Graph {
         self.nodes.get(digest)
     }
 
-    /// The facts of a manifest that was met and read.
-    pub fn facts(&self, digest: &Digest) -> Option<&Facts> {
+    /// A manifest that was met and read.
+    pub fn manifest(&self, digest: &Digest) -> Option<&Manifest> {
         match self.nodes.get(digest) {
-            Some(Node::Present(facts)) => Some(facts),
+            Some(Node::Present(manifest)) => Some(manifest),
             _ => None,
         }
     }
 
+    /// Everything that a manifest says which was met and read: see [`Manifest::facts`].
+    pub fn facts(&self, digest: &Digest) -> Option<Facts> {
+        self.manifest(digest).map(Manifest::facts)
+    }
+
     /// The facts of a manifest that is needed. Integrity where it is broken, Failed where it cannot be read, Incomplete
     /// where it is absent, NotFound where nothing was met under that digest.
-    pub fn need(&self, digest: &Digest) -> Result<&Facts> {
+    pub fn need(&self, digest: &Digest) -> Result<Facts> {
         match self.nodes.get(digest) {
             Some(node) => node.facts(digest),
             None => Err(Error::new(Kind::NotFound, format!("could not find a manifest {digest}"))),
         }
+    }
+
+    /// All manifests that were read, in no order.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.nodes.values().filter_map(|node| if let Node::Present(manifest) = node { Some(&**manifest) } else { None })
     }
 
     /// All manifests met, in digest order.
@@ -372,11 +383,16 @@ impl Graph {
 }
 
 impl Node {
-    /// The facts, or why there are none: Incomplete, Integrity, or Failed where the medium did not give them.
-    pub fn facts(&self, digest: &Digest) -> Result<&Facts> {
+    /// The facts, or why there are none: as [`manifest`](Self::manifest).
+    pub fn facts(&self, digest: &Digest) -> Result<Facts> {
+        self.manifest(digest).map(Manifest::facts)
+    }
+
+    /// The manifest, or why there is none: Incomplete, Integrity, or Failed where the medium did not give it.
+    pub fn manifest(&self, digest: &Digest) -> Result<&Manifest> {
         let what = || format!("could not read manifest {digest}");
         match self {
-            Self::Present(facts) => Ok(facts),
+            Self::Present(manifest) => Ok(manifest),
             Self::Absent => Err(Error::new(Kind::Incomplete, what()).because("it is missing")),
             Self::Broken(why) => Err(Error::new(why.kind(), what()).because(why.to_string())),
         }
@@ -519,11 +535,11 @@ impl Want<'_> {
 
     fn judge(&self, bytes: Vec<u8>) -> Node {
         let manifest = match self.limit {
-            MAX_LIST => Facts::read_list(self.media_type, &self.digest, &bytes).map(Manifest::from),
+            MAX_LIST => Manifest::read_list(self.media_type, &self.digest, bytes),
             _ => Manifest::read(self.media_type, &self.digest, bytes),
         };
         match manifest {
-            Ok(manifest) => Node::Present(manifest),
+            Ok(manifest) => Node::Present(Box::new(manifest)),
             Err(FactsError::Json(JsonError::Depth)) => Node::Broken(Broken::TooDeep),
             Err(why) => Node::Broken(Broken::Malformed(why.to_string())),
         }
@@ -536,14 +552,14 @@ pub(crate) struct Walk<'s> {
     threads: usize,
     watch: &'s dyn Watch,
     lists: HashSet<Digest>,
-    seen: HashSet<Digest>,
     next: Vec<Want<'static>>,
+    /// Those still to be read are absent until then.
     nodes: HashMap<Digest, Node>,
     inline: HashMap<Digest, Vec<u8>>,
     /// Descriptors of manifests met before that have the content in them.
     spare: HashMap<Digest, Descriptor>,
     /// Everything small in a source of one pass that reads as a manifest.
-    ahead: Option<HashMap<Digest, Facts>>,
+    ahead: Option<HashMap<Digest, Manifest>>,
 }
 
 impl<'s> Walk<'s> {
@@ -553,7 +569,6 @@ impl<'s> Walk<'s> {
             threads,
             watch,
             lists: lists.iter().map(|list| list.digest.clone()).collect(),
-            seen: HashSet::new(),
             next: Vec::new(),
             nodes: HashMap::new(),
             inline: HashMap::new(),
@@ -575,7 +590,7 @@ impl<'s> Walk<'s> {
 
     /// Each pass costs the whole source, and nested indexes would cost a pass a level. So one pass takes
     /// everything that is small and reads as a manifest.
-    fn read_ahead(&self) -> Result<HashMap<Digest, Facts>> {
+    fn read_ahead(&self) -> Result<HashMap<Digest, Manifest>> {
         let mut small = BTreeSet::new();
         self.source.names(&mut |digest| {
             if matches!(self.source.size(&digest), Ok(Some(size)) if size <= MAX_MANIFEST) {
@@ -587,9 +602,9 @@ impl<'s> Walk<'s> {
             self.stopped()?;
             if let Ok(bytes) = checked::whole(&blob.digest, content, MAX_MANIFEST)
                 && starts_as_object(&bytes)
-                && let Ok(facts) = Facts::read("", &blob.digest, &bytes)
+                && let Ok(manifest) = Manifest::read("", &blob.digest, bytes)
             {
-                ahead.insert(blob.digest, facts);
+                ahead.insert(blob.digest, manifest);
             }
             Ok(())
         })?;
@@ -598,25 +613,31 @@ impl<'s> Walk<'s> {
 
     /// Remembers a manifest that has to be read, unless it was met before. Opaque content is passed over.
     fn want(&mut self, descriptor: &Descriptor) {
-        let Some(form) = Form::of(&descriptor.media_type) else { return };
-        if !self.seen.insert(descriptor.digest.clone()) {
-            if descriptor.data.is_some() {
-                self.spare.insert(descriptor.digest.clone(), descriptor.clone());
-            }
+        self.want_as(&descriptor.media_type, &descriptor.digest, Some(descriptor).filter(|it| it.data.is_some()));
+    }
+
+    /// The same of one whose descriptor is given only where it has the content in it.
+    fn want_as(&mut self, media_type: &str, digest: &Digest, with_data: Option<&Descriptor>) {
+        let Some(form) = Form::of(media_type) else { return };
+        if self.nodes.contains_key(digest) {
+            self.spare.extend(with_data.map(|descriptor| (digest.clone(), descriptor.clone())));
             return;
         }
+        self.nodes.insert(digest.clone(), Node::Absent);
         self.next.push(Want {
-            digest: descriptor.digest.clone(),
+            digest: digest.clone(),
             media_type: form.media_type(),
-            data: descriptor.data.is_some().then(|| Box::new(descriptor.clone())),
-            limit: if self.lists.contains(&descriptor.digest) { MAX_LIST } else { MAX_MANIFEST },
+            data: with_data.map(|descriptor| Box::new(descriptor.clone())),
+            limit: if self.lists.contains(digest) { MAX_LIST } else { MAX_MANIFEST },
         });
     }
 
-    /// Reads everything wanted, and what that wants, level by level.
+    /// Reads everything wanted, and what that wants, many at a time.
     fn run(&mut self) -> Result<()> {
         while !self.next.is_empty() {
-            let level = std::mem::take(&mut self.next);
+            // A pass is worth all there is to be read.
+            let most = if self.ahead.is_some() { usize::MAX } else { MOST_AT_ONCE };
+            let level = self.next.split_off(self.next.len().saturating_sub(most));
             let nodes = self.level(&level)?;
             for (want, node) in level.into_iter().zip(nodes) {
                 if let (Node::Present(_), Some(descriptor)) = (&node, want.data)
@@ -653,8 +674,16 @@ impl<'s> Walk<'s> {
         if let Node::Present(manifest) = &node
             && manifest.kind() == ManifestKind::Index
         {
-            for part in manifest.parts.iter().filter(|part| part.is_manifest()) {
-                self.want(&part.descriptor);
+            let mut has_data = false;
+            manifest.children(&mut |child| {
+                if !child.has_data {
+                    self.want_as(&child.media_type, &child.digest, None);
+                }
+                has_data |= child.has_data;
+            });
+            if has_data {
+                let facts = manifest.facts();
+                facts.children().filter(|child| child.data.is_some()).for_each(|child| self.want(child));
             }
         }
         self.nodes.insert(digest, node);
@@ -733,11 +762,11 @@ impl<'s> Walk<'s> {
     }
 
     /// The nodes of one level of a source of one pass.
-    fn level_in_pass(&self, level: &[Want<'_>], ahead: &mut HashMap<Digest, Facts>) -> Result<Vec<Node>> {
+    fn level_in_pass(&self, level: &[Want<'_>], ahead: &mut HashMap<Digest, Manifest>) -> Result<Vec<Node>> {
         let mut nodes: Vec<Option<Node>> = Vec::with_capacity(level.len());
         let mut left = BTreeSet::new();
         for want in level {
-            let node = ahead.remove(&want.digest).map(|facts| Node::Present(Manifest::from(facts)));
+            let node = ahead.remove(&want.digest).map(|manifest| Node::Present(Box::new(manifest)));
             match (&node, self.source.size(&want.digest)) {
                 (Some(_), _) => nodes.push(node),
                 (None, Ok(None)) => nodes.push(Some(want.elsewhere().0)),
@@ -765,14 +794,14 @@ impl<'s> Walk<'s> {
     /// those need.
     fn scan(&mut self) -> Result<()> {
         let found: Vec<Manifest> = match &mut self.ahead {
-            Some(ahead) => ahead.drain().map(|(_, facts)| Manifest::from(facts)).collect(),
+            Some(ahead) => std::mem::take(ahead).into_values().collect(),
             None => {
                 let mut names = Vec::new();
                 self.source.names(&mut |digest| names.push(digest))?;
                 let mut found = Vec::new();
                 for digest in names {
                     self.stopped()?;
-                    if self.seen.contains(&digest) {
+                    if self.nodes.contains_key(&digest) {
                         continue;
                     }
                     match unlisted(self.source, &digest) {
@@ -784,8 +813,8 @@ impl<'s> Walk<'s> {
             }
         };
         for manifest in found {
-            if manifest.about().is_some() && self.seen.insert(manifest.digest.clone()) {
-                self.keep(manifest.digest.clone(), Node::Present(manifest));
+            if manifest.about().is_some() && !self.nodes.contains_key(&manifest.digest) {
+                self.keep(manifest.digest.clone(), Node::Present(Box::new(manifest)));
             }
         }
         self.run()
@@ -812,7 +841,7 @@ pub(crate) fn unlisted(source: &dyn Source, digest: &Digest) -> std::result::Res
         return Ok(None);
     }
     match self::read(source, &Descriptor::new("", digest.clone(), 0)).0 {
-        Node::Present(manifest) => Ok(Some(manifest)),
+        Node::Present(manifest) => Ok(Some(*manifest)),
         Node::Broken(why @ Broken::Unread(_)) => Err(why),
         _ => Ok(None),
     }
@@ -821,7 +850,7 @@ pub(crate) fn unlisted(source: &dyn Source, digest: &Digest) -> std::result::Res
 /// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).
 fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BTreeMap<Digest, Vec<Edge>> {
     let present = |digest: &Digest| match nodes.get(digest) {
-        Some(Node::Present(manifest)) => Some(manifest),
+        Some(Node::Present(manifest)) => Some(&**manifest),
         _ => None,
     };
     // Only those have children.
@@ -863,31 +892,34 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     if !only_lists.is_empty() {
         let by_entry = only_lists.clone();
         for index in nodes.keys().filter(|digest| !by_entry.contains(digest)).filter_map(present).filter(is_index) {
-            for child in index.children() {
+            index.children(&mut |child| {
                 only_lists.remove(&child.digest);
-            }
+            });
         }
     }
+    // One list may stand under many names.
+    let mut dialects: BTreeMap<&Digest, Dialect> = BTreeMap::new();
     for list in lists {
         let dialect = match list.about {
             About::Tag(_) => Dialect::FallbackTag,
             About::Subject(_) => Dialect::Olareg,
         };
-        for child in present(&list.digest).into_iter().filter(is_index).flat_map(|list| list.children()) {
-            way(&child.digest, dialect);
+        dialects.entry(&list.digest).and_modify(|known| *known = dialect.min(*known)).or_insert(dialect);
+    }
+    for (list, dialect) in dialects {
+        if let Some(list) = present(list) {
+            list.children(&mut |child| way(&child.digest, dialect));
         }
     }
     let holders = nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present);
     for index in holders.filter(is_index) {
-        for child in index.children() {
-            match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
-                Some(subject) => {
-                    way(&child.digest, Dialect::Attestation);
-                    said(subject, &child.digest, Dialect::Attestation, None);
-                }
-                None => way(&child.digest, Dialect::Child),
+        index.children(&mut |child| match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
+            Some(subject) => {
+                way(&child.digest, Dialect::Attestation);
+                said(subject, &child.digest, Dialect::Attestation, None);
             }
-        }
+            None => way(&child.digest, Dialect::Child),
+        });
     }
     for (referrer, dialect) in ways {
         if let Some(subject) = present(referrer).and_then(Manifest::about)

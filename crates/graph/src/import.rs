@@ -9,6 +9,7 @@ use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source}
 use crate::facts::{Facts, Shape};
 use crate::graph::{self, About, Graph, List, Node};
 use crate::list;
+use crate::manifest::Manifest;
 use crate::plan::{Entry, Plan};
 use crate::whose;
 
@@ -189,27 +190,30 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
 }
 
 /// What each name stands for, by the pair it is compared by: usually one digest; none where an entry is no
-/// descriptor.
-type Named = HashMap<Pair, BTreeSet<Option<Digest>>>;
+/// descriptor. And what its entry says of whose that is.
+type Named = HashMap<Pair, BTreeMap<Option<Digest>, Option<Digest>>>;
 
 fn named(index: &IndexFile) -> Named {
     let mut named = Named::new();
     for known in index.entries().iter().filter(|known| known.tagged()) {
-        let digest = known.descriptor.as_ref().ok().map(|descriptor| descriptor.digest.clone());
-        named.entry(known.pair.key()).or_default().insert(digest);
+        let descriptor = known.descriptor.as_ref().ok();
+        let digest = descriptor.map(|descriptor| descriptor.digest.clone());
+        let said = named.entry(known.pair.key()).or_default().entry(digest).or_default();
+        *said = said.take().or(descriptor.and_then(whose::subject_said));
     }
     named
 }
 
 /// Enters what arrives under one name, in the place of what has exactly that name. A name that stands for several
-/// digests, as some tools leave it, goes on to do so. Where it was `given` to the same just before, it stands no more for
-/// what it stood for.
+/// digests, as some tools leave it, goes on to do so; and one that said whose its digest is goes on to say that. Where it
+/// was `given` to the same just before, it stands no more for what it stood for.
 fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
     let Some((first, rest)) = entries.split_first() else { return };
     let to = &first.descriptor.digest;
     let mut come: BTreeSet<&Digest> = BTreeSet::from([to]);
     let beside: Vec<&&Entry> = rest.iter().filter(|entry| come.insert(&entry.descriptor.digest)).collect();
-    let there: Vec<Option<&Digest>> = named.get(&first.pair.key()).into_iter().flatten().map(Option::as_ref).collect();
+    let known = named.get(&first.pair.key());
+    let there: Vec<Option<&Digest>> = known.into_iter().flat_map(BTreeMap::keys).map(Option::as_ref).collect();
     if !beside.is_empty() && there.iter().copied().eq(come.iter().map(|digest| Some(*digest))) {
         return;
     }
@@ -224,10 +228,16 @@ fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
         [Some(one)] if !given => Some(Some(one.clone())),
         _ => None,
     };
-    let pair = first.pair.clone();
-    import.edits.push(Edit::Set { entry: Box::new(first.descriptor.clone()), pair, expect });
+    let own = |entry: &Entry| {
+        let said = known.and_then(|known| known.get(&Some(entry.descriptor.digest.clone()))?.as_ref());
+        Box::new(match (said, whose::subject_said(&entry.descriptor)) {
+            (Some(subject), None) => whose::saying(&entry.descriptor, subject),
+            _ => entry.descriptor.clone(),
+        })
+    };
+    import.edits.push(Edit::Set { entry: own(first), pair: first.pair.clone(), expect });
     for entry in beside {
-        import.edits.push(Edit::Beside { entry: Box::new(entry.descriptor.clone()), pair: entry.pair.clone() });
+        import.edits.push(Edit::Beside { entry: own(entry), pair: entry.pair.clone() });
     }
 }
 
@@ -245,17 +255,20 @@ fn merge_lists(
     import: &mut Import,
 ) -> Result<()> {
     let named = named(index);
-    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)));
+    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.manifest(&blob.digest)));
     // What is a list under one entry may be an index that is needed under another.
     let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
     let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
-    let holders = plan.manifests.iter().filter(|blob| !list_digests.contains(&blob.digest));
-    let children = holders.filter_map(|blob| graph.facts(&blob.digest)).flat_map(Facts::children);
-    let needed: BTreeSet<&Digest> = entered
-        .map(|entry| &entry.descriptor.digest)
-        .chain(children.map(|child| &child.digest))
-        .filter(|digest| list_digests.contains(digest))
-        .collect();
+    let entered = entered.map(|entry| &entry.descriptor.digest).filter(|digest| list_digests.contains(digest));
+    let mut needed: BTreeSet<Digest> = entered.cloned().collect();
+    let holders = plan.manifests.iter().filter(|blob| !arriving.is_empty() && !list_digests.contains(&blob.digest));
+    for holder in holders.filter_map(|blob| graph.manifest(&blob.digest)) {
+        holder.children(&mut |child| {
+            if list_digests.contains(&child.digest) {
+                needed.insert(child.digest);
+            }
+        });
+    }
     let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
     for (entry, about) in arriving {
         left.entry(about).or_default().push(entry);
@@ -276,11 +289,10 @@ fn merge_lists(
         for entry in &same {
             // Only what says so itself is a referrer (REFERRERS-15).
             arrived.extend(listed(plan, graph, &entry.descriptor).into_iter().filter(|(digest, _)| {
-                let subject = graph.facts(digest).and_then(|facts| facts.subject.as_ref());
-                subject.is_some_and(|subject| list.about.is(&subject.digest))
+                graph.manifest(digest).and_then(Manifest::about).is_some_and(|subject| list.about.is(subject))
             }));
         }
-        arrived.extend(referrers.iter().map(|facts| (facts.digest.clone(), list::member(facts))));
+        arrived.extend(referrers.iter().map(|referrer| (referrer.digest.clone(), list::member(&referrer.facts()))));
         for (digest, text) in arrived {
             if known.insert(digest.clone()) {
                 members.push((digest, text));
@@ -322,8 +334,8 @@ fn merge_lists(
             by_name.entry(entry.pair.key()).or_default().push((entry, members));
         }
         let referrers = referring.get(&about).into_iter().flatten();
-        let lacking = referrers.filter(|facts| !known.contains(&facts.digest));
-        let mut lacking: Vec<_> = lacking.map(|facts| (facts.digest.clone(), list::member(facts))).collect();
+        let lacking = referrers.filter(|referrer| !known.contains(&referrer.digest));
+        let mut lacking: Vec<_> = lacking.map(|one| (one.digest.clone(), list::member(&one.facts()))).collect();
         for lists in by_name.into_values() {
             let mut entry = lists[0].0.clone();
             if lists.len() > 1 || !lacking.is_empty() {
@@ -383,14 +395,14 @@ fn stored<'i>(target: &dyn Source, index: &'i IndexFile, lists: &[&List]) -> Res
 fn members(target: &dyn Source, list: &Descriptor) -> Result<Members> {
     match graph::read_list(target, list).0 {
         Node::Absent => Ok(Vec::new()),
-        node => Ok(texts(node.facts(&list.digest)?)),
+        node => Ok(texts(&node.facts(&list.digest)?)),
     }
 }
 
 /// What an arriving list lists.
 fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Members {
     if let Some(facts) = graph.facts(&list.digest) {
-        return texts(facts);
+        return texts(&facts);
     }
     let made = plan.inline.get(&list.digest);
     made.and_then(|bytes| Facts::read_list(&list.media_type, &list.digest, bytes).ok())

@@ -54,6 +54,7 @@ mod rename;
 pub mod repair;
 pub mod resolve;
 pub mod sweep;
+pub mod tally;
 mod whose;
 
 pub use canvas::Canvas;

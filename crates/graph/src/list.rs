@@ -1,6 +1,6 @@
 //! Lists of referrers as others store them: made new when what they list changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ocistow_layout::index::{INDEX_TYPE, entry_text};
 use ocistow_layout::json::{self, Object};
@@ -9,18 +9,35 @@ use ocistow_layout::{Descriptor, Digest};
 
 use crate::facts::Facts;
 use crate::graph::About;
+use crate::manifest::Manifest;
 use crate::plan::Entry;
 
 /// Those that say a subject themselves, by whatever a list about that subject may be known by.
-pub fn referring<'f>(facts: impl Iterator<Item = &'f Facts>) -> BTreeMap<About, Vec<&'f Facts>> {
-    let mut referring: BTreeMap<About, Vec<&Facts>> = BTreeMap::new();
-    for facts in facts {
-        if let Some(subject) = &facts.subject {
-            referring.entry(About::Tag(subject.digest.fallback_tag())).or_default().push(facts);
-            referring.entry(About::Subject(subject.digest.clone())).or_default().push(facts);
+pub fn referring<'m>(manifests: impl Iterator<Item = &'m Manifest>) -> BTreeMap<About, Vec<&'m Manifest>> {
+    let mut referring: BTreeMap<About, Vec<&Manifest>> = BTreeMap::new();
+    for manifest in manifests {
+        if let Some(subject) = manifest.about() {
+            referring.entry(About::Tag(subject.fallback_tag())).or_default().push(manifest);
+            referring.entry(About::Subject(subject.clone())).or_default().push(manifest);
         }
     }
     referring
+}
+
+/// Those of `referrers` that none of these lists names.
+pub fn unnamed<'r, 'l>(
+    mut referrers: BTreeSet<&'r Digest>,
+    lists: impl Iterator<Item = &'l HashSet<Digest>>,
+) -> BTreeSet<&'r Digest> {
+    for list in lists {
+        match list.len() < referrers.len() {
+            true => list.iter().for_each(|named| {
+                referrers.remove(named);
+            }),
+            false => referrers.retain(|referrer| !list.contains(*referrer)),
+        }
+    }
+    referrers
 }
 
 /// The bytes of a list of these descriptors, in this order.
@@ -29,9 +46,8 @@ pub fn made<'d>(members: impl Iterator<Item = &'d str>) -> Vec<u8> {
     format!("{{\"schemaVersion\":2,\"mediaType\":\"{INDEX_TYPE}\",\"manifests\":[{}]}}", members.join(",")).into_bytes()
 }
 
-/// A list of these referrers, in this order, and its entry of index.json under the fallback tag `tag`.
-pub fn under_tag<'f>(tag: String, referrers: impl Iterator<Item = &'f Facts>) -> (Entry, Vec<u8>) {
-    let members: Vec<String> = referrers.map(member).collect();
+/// A list of these [members](member), in this order, and its entry of index.json under the fallback tag `tag`.
+pub fn under_tag(tag: String, members: Vec<String>) -> (Entry, Vec<u8>) {
     let bytes = made(members.iter().map(String::as_str));
     let pair = Pair { image: None, reference: Some(tag) };
     let text = entry_text(&Descriptor::new(INDEX_TYPE, Digest::of(&bytes), bytes.len() as u64), &pair);

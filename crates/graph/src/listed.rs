@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ocistow_layout::{Blob, Digest, Source};
 
 use crate::bundle;
-use crate::facts::Facts;
 use crate::graph::{About, Graph, about};
 use crate::list;
+use crate::manifest::Manifest;
 use crate::plan::Plan;
 
 /// Where a bundle says who refers to what. Lists that go along are kept true in any case.
@@ -27,10 +27,10 @@ pub fn record(plan: &mut Plan, graph: &Graph, source: &dyn Source, way: Referrer
     if way == ReferrersAs::Entries {
         return;
     }
-    let mut referrers: BTreeMap<String, BTreeMap<&Digest, &Facts>> = BTreeMap::new();
-    for facts in plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest)) {
-        if let Some(subject) = &facts.subject {
-            referrers.entry(subject.digest.fallback_tag()).or_default().insert(&facts.digest, facts);
+    let mut referrers: BTreeMap<String, BTreeMap<&Digest, &Manifest>> = BTreeMap::new();
+    for manifest in plan.manifests.iter().filter_map(|blob| graph.manifest(&blob.digest)) {
+        if let Some(subject) = manifest.about() {
+            referrers.entry(subject.fallback_tag()).or_default().insert(&manifest.digest, manifest);
         }
     }
     if way == ReferrersAs::Tags {
@@ -53,7 +53,8 @@ pub fn record(plan: &mut Plan, graph: &Graph, source: &dyn Source, way: Referrer
         .collect();
     let mut entries = std::mem::take(&mut plan.entries);
     for (tag, referrers) in referrers.into_iter().filter(|(tag, _)| !there.contains(tag)) {
-        let (entry, bytes) = list::under_tag(tag, referrers.values().copied());
+        let (entry, bytes) =
+            list::under_tag(tag, referrers.values().map(|referrer| list::member(&referrer.facts())).collect());
         let blob = Blob { digest: entry.descriptor.digest.clone(), size: entry.descriptor.size };
         entries.push(entry);
         if let Err(at) = plan.manifests.binary_search_by(|known| known.digest.cmp(&blob.digest)) {

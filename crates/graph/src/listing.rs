@@ -53,14 +53,16 @@ pub fn listing(source: &dyn Source, all: bool, keeper: &Keeper<'_>, load: Load, 
         let standing = graph.standing(place);
         if all || shown(standing, entry.tagged()) {
             let digest = &entry.descriptor(place)?.digest;
-            let facts = graph.facts(digest);
-            let typed = facts.filter(|facts| facts.declared_type || facts.kind != ManifestKind::Image);
+            let typed = graph.manifest(digest).and_then(|manifest| {
+                let (effective, declared) = manifest.effective_type();
+                effective.filter(|_| declared || manifest.kind() != ManifestKind::Image)
+            });
             rows.push(Listed {
                 place,
                 standing,
                 kind: graph.kind(digest),
                 absent: graph.absent(digest),
-                artifact_type: typed.and_then(|facts| facts.artifact_type.clone()),
+                artifact_type: typed.map(str::to_owned),
                 referrers: graph.referrers(digest).len(),
             });
         }

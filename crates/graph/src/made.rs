@@ -257,7 +257,8 @@ impl Made {
         let mut listed: Vec<&Facts> = others.iter().copied().chain([&self.facts]).collect();
         listed.sort_by(|one, other| one.digest.cmp(&other.digest));
         listed.dedup_by(|one, other| one.digest == other.digest);
-        let (entry, bytes) = list::under_tag(subject.digest.fallback_tag(), listed.into_iter());
+        let (entry, bytes) =
+            list::under_tag(subject.digest.fallback_tag(), listed.into_iter().map(list::member).collect());
         let digest = entry.descriptor.digest.clone();
         let mut entries = vec![entry];
         if way == ReferrersAs::Both {

@@ -1,31 +1,26 @@
-//! A manifest that was read: what it is and whom it is about at once, all else it says when somebody asks.
+//! A manifest that was read: what it is and whom it is about at once, all else it says each time somebody asks.
 //!
-//! A layout has thousands of manifests, and most who look at it ask few of them anything.
+//! A layout has thousands of manifests, and what is understood of one takes several times the memory of its text. So the
+//! text is what is kept; whoever asks the same of one manifest many times keeps the answer.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ocistow_layout::Digest;
 use ocistow_layout::descriptor::Glance;
-use ocistow_layout::json::{self, Name};
+use ocistow_layout::json::{self, Name, Object};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::facts::{DOCKER_CONFIG, Facts, FactsError, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG, Shape};
 
-/// The longest text that is kept to be read later.
-const MAX_KEPT: usize = 64 << 10;
-
-/// A manifest that was read. It is its [`Facts`].
-#[derive(Clone)]
+/// A manifest that was read.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {
-    facts: OnceLock<Box<Facts>>,
-    /// What the facts will be read from.
-    text: Arc<String>,
     /// Its name.
     pub digest: Digest,
+    text: Arc<String>,
     gist: Gist,
 }
 
@@ -42,14 +37,32 @@ struct Gist {
 impl Manifest {
     /// Reads a manifest as [`Facts::read`] does.
     pub fn read(media_type: &str, digest: &Digest, bytes: Vec<u8>) -> Result<Self, FactsError> {
-        if bytes.len() <= MAX_KEPT
-            && let Ok(text) = json::text(&bytes)
-            && let Some(gist) = gist(text)
-        {
-            let text = String::from_utf8(bytes).expect("json::text has checked it");
-            return Ok(Self { facts: OnceLock::new(), text: Arc::new(text), digest: digest.clone(), gist });
+        let text = json::text(&bytes).map_err(FactsError::Json)?;
+        match gist(text) {
+            Some(gist) => Ok(Self { text: Arc::new(owned(bytes)), digest: digest.clone(), gist }),
+            None => {
+                let text = Arc::new(owned(bytes));
+                Ok(Self::of(&Facts::read_text(media_type, digest, &text)?, text.clone()))
+            }
         }
-        Facts::read(media_type, digest, &bytes).map(Self::from)
+    }
+
+    /// The same, with as many descriptors as there are: for lists of referrers.
+    pub fn read_list(media_type: &str, digest: &Digest, bytes: Vec<u8>) -> Result<Self, FactsError> {
+        json::text(&bytes).map_err(FactsError::Json)?;
+        let text = Arc::new(owned(bytes));
+        Ok(Self::of(&Facts::read_any(media_type, digest, &text)?, text.clone()))
+    }
+
+    fn of(facts: &Facts, text: Arc<String>) -> Self {
+        let gist = Gist {
+            form: facts.form,
+            kind: facts.kind,
+            subject: facts.subject.as_ref().map(|subject| subject.digest.clone()),
+            artifact_type: facts.artifact_type.as_deref().map(Box::from),
+            declared: facts.declared_type,
+        };
+        Self { digest: facts.digest.clone(), gist, text }
     }
 
     /// What sort of artifact it is.
@@ -64,7 +77,7 @@ impl Manifest {
 
     /// Its real length.
     pub fn size(&self) -> u64 {
-        self.facts.get().map_or(self.text.len() as u64, |facts| facts.size)
+        self.text.len() as u64
     }
 
     /// Its effective artifact type, and whether it is its own (REFERRERS-5).
@@ -72,58 +85,41 @@ impl Manifest {
         (self.gist.artifact_type.as_deref(), self.gist.declared)
     }
 
-    /// Its facts, for whoever goes through all manifests there are: read again, and not kept.
-    pub fn anew(&self) -> Cow<'_, Facts> {
-        match self.facts.get() {
-            Some(facts) => Cow::Borrowed(facts),
-            None => Cow::Owned(self.read_text()),
-        }
-    }
-
-    fn read_text(&self) -> Facts {
-        let facts = Facts::read_text(self.gist.form.media_type(), &self.digest, &self.text);
-        facts.expect("there is a gist only of what can be read")
-    }
-
     /// What it is about.
     pub fn about(&self) -> Option<&Digest> {
         self.gist.subject.as_ref()
     }
-}
 
-impl From<Facts> for Manifest {
-    fn from(facts: Facts) -> Self {
-        let subject = facts.subject.as_ref().map(|subject| subject.digest.clone());
-        let gist = Gist {
-            form: facts.form,
-            kind: facts.kind,
-            subject,
-            artifact_type: facts.artifact_type.as_deref().map(Box::from),
-            declared: facts.declared_type,
-        };
-        Self { digest: facts.digest.clone(), gist, text: Arc::default(), facts: Box::new(facts).into() }
+    /// Goes through the children of an index, in its order: what they lead to, which takes far less than all that is said
+    /// of them. There are none in anything else.
+    pub fn children<'m>(&'m self, each: &mut dyn FnMut(Glance<'m>)) {
+        if self.gist.kind != ManifestKind::Index {
+            return;
+        }
+        let object: Object<'m> = json::parse(&self.text).expect("it was read before");
+        if let Some(list) = object.get("manifests") {
+            let mut list = serde_json::Deserializer::from_str(list.get());
+            list.deserialize_seq(Each(each)).expect("it was read before");
+        }
+    }
+
+    /// Everything it says, read from its text.
+    pub fn facts(&self) -> Facts {
+        let facts = Facts::read_any(self.gist.form.media_type(), &self.digest, &self.text);
+        facts.expect("it was read before")
     }
 }
 
-impl Deref for Manifest {
-    type Target = Facts;
-
-    fn deref(&self) -> &Facts {
-        self.facts.get_or_init(|| Box::new(self.read_text()))
-    }
+/// The text that bytes are, in no more room than it takes.
+fn owned(bytes: Vec<u8>) -> String {
+    let mut text = String::from_utf8(bytes).expect("json::text has checked it");
+    text.shrink_to_fit();
+    text
 }
-
-impl PartialEq for Manifest {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Manifest {}
 
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        self.facts().fmt(f)
     }
 }
 
@@ -205,27 +201,31 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// Descriptors, one after the other.
+struct Each<'f, 'de>(&'f mut dyn FnMut(Glance<'de>));
+
+impl<'de> Visitor<'de> for Each<'_, 'de> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of descriptors")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while let Some(glance) = seq.next_element()? {
+            (self.0)(glance);
+        }
+        Ok(())
+    }
+}
+
 /// A list of layers, each of them a descriptor.
 struct Layers;
 
 impl<'de> Deserialize<'de> for Layers {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Elements;
-        impl<'de> Visitor<'de> for Elements {
-            type Value = Layers;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of descriptors")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut count = 0;
-                while seq.next_element::<Glance<'de>>()?.is_some() {
-                    count += 1;
-                }
-                // The config is one more.
-                if count < MAX_DESCRIPTORS { Ok(Layers) } else { Err(A::Error::custom("too many")) }
-            }
-        }
-        from.deserialize_seq(Elements)
+        let mut count = 0;
+        from.deserialize_seq(Each(&mut |_| count += 1))?;
+        // The config is one more.
+        if count < MAX_DESCRIPTORS { Ok(Layers) } else { Err(D::Error::custom("too many")) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::{Descriptor, Digest, Result, Source, Watch};
 
-use crate::facts::{Form, ManifestKind};
+use crate::facts::Form;
 use crate::graph::{self, Graph, Load, MAX_LIST, Node, Walk, Want};
 use crate::kept::row::{self, Row, Shown, Span};
 use crate::kept::{Damaged, Keeper, Kept, WORTH_MANIFESTS};
@@ -352,11 +352,10 @@ impl Near<'_, '_> {
         let mut children = Vec::new();
         for step in level {
             if let Some(Node::Present(manifest)) = self.nodes.get(&step.digest) {
-                let index = manifest.kind() == ManifestKind::Index;
-                for part in manifest.parts.iter().filter(|part| index && part.is_manifest()) {
-                    let Descriptor { digest, media_type, .. } = &part.descriptor;
-                    children.push(Step { digest: digest.clone(), form: Form::of(media_type) });
-                }
+                manifest.children(&mut |child| {
+                    let form = Form::of(&child.media_type);
+                    children.extend(form.map(|form| Step { digest: child.digest, form: Some(form) }));
+                });
             }
         }
         children
@@ -380,9 +379,8 @@ impl Near<'_, '_> {
         while let Some(digest) = stack.pop() {
             if reached.insert(digest.clone())
                 && let Some(Node::Present(found)) = self.nodes.get(&digest)
-                && found.kind() == ManifestKind::Index
             {
-                stack.extend(found.children().filter(manifest).map(|child| child.digest.clone()));
+                found.children(&mut |child| stack.extend(Form::of(&child.media_type).map(|_| child.digest)));
             }
         }
         let mut nodes = std::mem::take(&mut self.nodes);

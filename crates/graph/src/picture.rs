@@ -6,6 +6,7 @@ use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, 
 
 use crate::facts::{self, Facts, Form, ManifestKind, Part};
 use crate::graph::{Dialect, Graph, Node, Standing, Unread, embedded};
+use crate::manifest::Manifest;
 use crate::resolve::Target;
 
 /// What of a layout is shown.
@@ -247,8 +248,8 @@ impl<'g> Pen<'g> {
             kind: (state == State::Present).then(|| self.graph.kind(digest).unwrap_or(ManifestKind::Other)),
             state,
         };
-        if let Some(Node::Present(facts)) = node {
-            figure.tell(facts);
+        if let Some(Node::Present(manifest)) = node {
+            figure.tell(&manifest.facts());
         }
         if let Some([tags, names]) = self.names.get(digest) {
             let owned = |texts: &BTreeSet<&str>| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -295,8 +296,8 @@ impl<'g> Pen<'g> {
             }
         }
         for edge in graph.referrers(&digest) {
-            if let Some(facts) = graph.facts(&edge.referrer) {
-                let descriptor = Descriptor::new(facts.form.media_type(), edge.referrer.clone(), facts.size);
+            if let Some(manifest) = graph.manifest(&edge.referrer) {
+                let descriptor = Descriptor::new(manifest.form().media_type(), edge.referrer.clone(), manifest.size());
                 let referrer = self.figure(&descriptor, true, Role::Referrer);
                 self.next.push_back(referrer);
             }
@@ -326,23 +327,26 @@ impl<'g> Pen<'g> {
         let graph = self.graph;
         for edge in graph.edges() {
             let Some(&from) = self.places.get(&edge.referrer) else { continue };
-            let Some(facts) = graph.facts(&edge.referrer) else { continue };
-            let to = self.subject(facts, &edge.subject);
+            let Some(manifest) = graph.manifest(&edge.referrer) else { continue };
+            let to = self.subject(manifest, &edge.subject);
             let bond = Bond::Refers { dialect: edge.dialect, cosign: edge.cosign };
             self.picture.lines.push(Line { from, to, bond });
             let referrer = &mut self.picture.figures[from];
             // What registries list of a referrer (REFERRERS-5).
-            referrer.artifact_type.clone_from(&facts.artifact_type);
+            referrer.artifact_type = manifest.effective_type().0.map(str::to_owned);
             if referrer.role > Role::Referrer {
                 referrer.role = Role::Referrer;
             }
         }
     }
 
-    fn subject(&mut self, referrer: &Facts, digest: &Digest) -> usize {
-        let said = referrer.subject.as_ref().filter(|subject| subject.digest == *digest);
-        let media_type = said.and_then(|subject| subject.media_type.as_deref()).unwrap_or_default();
-        let size = said.and_then(|subject| subject.size).unwrap_or_default();
+    fn subject(&mut self, referrer: &Manifest, digest: &Digest) -> usize {
+        if let Some(place) = self.places.get(digest) {
+            return *place;
+        }
+        let said = referrer.about().filter(|about| *about == digest).and_then(|_| referrer.facts().subject);
+        let media_type = said.as_ref().and_then(|subject| subject.media_type.as_deref()).unwrap_or_default();
+        let size = said.as_ref().and_then(|subject| subject.size).unwrap_or_default();
         let descriptor = Descriptor::new(media_type, digest.clone(), size);
         self.figure(&descriptor, true, Role::Subject)
     }

@@ -1,6 +1,6 @@
 //! What will be carried, as a value.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::index::entry_text;
 use ocistow_layout::name::{self, Pair};
@@ -8,7 +8,7 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, 
 
 use crate::bundle;
 use crate::closure::{Carried, Closure, Reach};
-use crate::facts::{Form, Shape};
+use crate::facts::{Facts, Form, Shape};
 use crate::graph::{About, Broken, Graph, List, Node, Standing, about, cosign, more};
 use crate::import::Import;
 use crate::list;
@@ -174,9 +174,11 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
         for root in choice.roots.iter().filter(|root| graph.standing(root.places[0]) != Standing::List) {
             closure.whole(&root.descriptor)?;
         }
-        for list in graph.lists().iter().filter(|_| reach.referrers) {
-            for part in graph.facts(&list.digest).into_iter().flat_map(|facts| &facts.parts) {
-                closure.listed(part)?;
+        // One list may stand under many names.
+        let lists: BTreeSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
+        for list in lists.into_iter().filter(|_| reach.referrers) {
+            for part in graph.facts(list).into_iter().flat_map(|facts| facts.parts) {
+                closure.listed(&part)?;
             }
         }
     } else {
@@ -209,7 +211,7 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
     // What refers to something that is not here at all goes along; what refers to something left out does not.
     let there = |digest: &&Digest| graph.node(digest).is_some_and(|node| *node != Node::Absent);
     let roots = graph.roots().into_iter().filter_map(|place| own(graph, place)).map(|own| &own.digest).filter(there);
-    let mut subjects: Vec<&Digest> = children.iter().copied().chain(roots).collect();
+    let mut subjects: Vec<&Digest> = children.iter().chain(roots).collect();
     let mut refer: HashSet<&Digest> = HashSet::new();
     while let Some(subject) = subjects.pop() {
         subjects.extend(graph.referrers(subject).iter().map(|edge| &edge.referrer).filter(|it| refer.insert(it)));
@@ -223,11 +225,18 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
 }
 
 /// All children of indexes that are there, lists of referrers aside.
-fn children(graph: &Graph) -> HashSet<&Digest> {
+fn children(graph: &Graph) -> HashSet<Digest> {
     let lists: HashSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
-    let nodes = graph.nodes().into_iter().filter(|(digest, _)| !lists.contains(digest));
-    let facts = nodes.filter_map(|(_, node)| if let Node::Present(facts) = node { Some(facts) } else { None });
-    facts.flat_map(|facts| facts.children().map(|child| &child.digest)).collect()
+    let mut children = HashSet::new();
+    for holder in graph.manifests().filter(|one| !lists.contains(&one.digest)) {
+        holder.children(&mut |child| {
+            // Nothing is asked of those that are not there.
+            if graph.manifest(&child.digest).is_some() {
+                children.insert(child.digest);
+            }
+        });
+    }
+    children
 }
 
 /// The stored lists about what is carried, made new where they list something that is not, or miss
@@ -247,13 +256,19 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
         true => graph.nodes().into_keys().filter(long).filter(|it| here(it)).map(Digest::fallback_tag).collect(),
         false => HashSet::new(),
     };
-    let carried = closure.carried.manifests.keys().filter_map(|digest| graph.facts(digest));
+    let carried = closure.carried.manifests.keys().filter_map(|digest| graph.manifest(digest));
     let referring = if graph.lists().is_empty() { BTreeMap::new() } else { list::referring(carried) };
-    // Several lists may be about the same: then what one of them lists, none lacks.
-    let mut listed: BTreeMap<&About, HashSet<&Digest>> = BTreeMap::new();
-    for list in graph.lists() {
-        let members = members(graph, list).into_iter().flatten().map(|member| &member.digest);
-        listed.entry(&list.about).or_default().extend(members);
+    // Several lists may be about the same: then what one of them lists, none lacks. And one may stand under many names:
+    // it is read once.
+    let mut about_same: BTreeMap<&About, BTreeSet<&Digest>> = BTreeMap::new();
+    let mut named: HashMap<&Digest, HashSet<Digest>> = HashMap::new();
+    let mut judged: HashMap<&Digest, (Vec<String>, bool)> = HashMap::new();
+    for list in graph.lists().iter().filter(|list| referring.contains_key(&list.about)) {
+        about_same.entry(&list.about).or_default().insert(&list.digest);
+        named.entry(&list.digest).or_insert_with(|| {
+            let members = members(graph, list).into_iter().flatten().map(|member| member.digest);
+            members.filter(|digest| graph.manifest(digest).is_some()).collect()
+        });
     }
     let mut going = Vec::new();
     for list in graph.lists() {
@@ -268,26 +283,32 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
         if chosen.contains(&list.place) || !(about || choice.all && !here) {
             continue;
         }
-        let Some(members) = members(graph, list) else {
-            // Absent or broken: the walk says so.
-            closure.alone(entry);
-            going.push(Going { place: list.place, entry: entry.clone() });
-            continue;
-        };
-        let (mut kept, mut dropped) = (Vec::new(), false);
-        for member in members {
-            match graph.node(&member.digest) {
-                _ if closure.carried.has(&member.digest) => kept.push(member.text().to_owned()),
-                Some(Node::Absent) | None => {}
-                Some(Node::Broken(_)) => closure.alone(member),
-                Some(Node::Present(_)) => dropped = true,
+        if !judged.contains_key(&list.digest) {
+            let Some(members) = members(graph, list) else {
+                // Absent or broken: the walk says so.
+                closure.alone(entry);
+                going.push(Going { place: list.place, entry: entry.clone() });
+                continue;
+            };
+            let (mut kept, mut dropped) = (Vec::new(), false);
+            for member in members {
+                match graph.node(&member.digest) {
+                    _ if closure.carried.has(&member.digest) => kept.push(member.text().to_owned()),
+                    Some(Node::Absent) | None => {}
+                    Some(Node::Broken(_)) => closure.alone(&member),
+                    Some(Node::Present(_)) => dropped = true,
+                }
             }
+            judged.insert(&list.digest, (kept, dropped));
         }
+        let (kept, dropped) = &judged[&list.digest];
         // What oras or we entered beside regctl's list belongs into it too; of several lists, into the first.
-        let listed = listed.remove(&list.about);
-        let referrers = referring.get(&list.about).into_iter().flatten();
-        let unlisted = referrers.filter(|facts| listed.as_ref().is_some_and(|listed| !listed.contains(&facts.digest)));
-        let unlisted: Vec<String> = unlisted.map(|facts| list::member(facts)).collect();
+        let unlisted = about_same.remove(&list.about).map_or_else(BTreeSet::new, |lists| {
+            let referrers = referring[&list.about].iter().map(|one| &one.digest).collect();
+            list::unnamed(referrers, lists.into_iter().map(|list| &named[list]))
+        });
+        let unlisted: Vec<String> =
+            unlisted.into_iter().filter_map(|one| graph.facts(one)).map(|facts| list::member(&facts)).collect();
         if !dropped && unlisted.is_empty() {
             closure.alone(entry);
             going.push(Going { place: list.place, entry: entry.clone() });
@@ -305,9 +326,9 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
 }
 
 /// What a list lists; `None` where it is absent or broken.
-fn members<'g>(graph: &'g Graph, list: &List) -> Option<impl Iterator<Item = &'g Descriptor>> {
-    let facts = graph.facts(&list.digest)?;
-    (facts.form.shape() == Shape::Index).then(|| facts.children())
+fn members(graph: &Graph, list: &List) -> Option<impl Iterator<Item = Descriptor> + use<>> {
+    let manifest = graph.manifest(&list.digest)?;
+    (manifest.form().shape() == Shape::Index).then(|| manifest.facts().into_children())
 }
 
 fn left_out(wider: &Carried, carried: &Carried) -> Count {
@@ -390,7 +411,7 @@ fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Ve
     for list in lists {
         // A list made new is in no graph: its members are.
         if let Some(bytes) = carried.inline.get(&list.entry.digest)
-            && let Ok(facts) = crate::Facts::read_list(&list.entry.media_type, &list.entry.digest, bytes)
+            && let Ok(facts) = Facts::read_list(&list.entry.media_type, &list.entry.digest, bytes)
         {
             stack.extend(facts.children().map(|child| child.digest.clone()));
         }
@@ -401,8 +422,12 @@ fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Ve
             if !carried.manifests.contains_key(&digest) || !reached.insert(digest.clone()) {
                 continue;
             }
-            if let Some(facts) = graph.facts(&digest) {
-                stack.extend(facts.children().map(|child| child.digest.clone()));
+            if let Some(index) = graph.manifest(&digest) {
+                index.children(&mut |child| {
+                    if carried.manifests.contains_key(&child.digest) {
+                        stack.push(child.digest);
+                    }
+                });
             }
         }
         let Some(digest) = rest.find(|digest| !reached.contains(*digest)) else { return };

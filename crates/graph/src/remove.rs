@@ -212,24 +212,27 @@ impl<'g> Choice<'g> {
                 kept.lists.insert(digest.clone());
             }
         }
-        let listed = kept.lists.iter().filter_map(|list| self.graph.facts(list)).flat_map(|facts| &facts.parts);
-        let listed = listed.map(|part| part.descriptor.digest.clone()).filter(|digest| !self.wanted.contains(digest));
+        let listed = kept.lists.iter().filter_map(|list| self.graph.facts(list)).flat_map(|facts| facts.parts);
+        let listed = listed.map(|part| part.descriptor.digest).filter(|digest| !self.wanted.contains(digest));
         self.reach(listed.collect(), &mut kept.reached);
         kept
     }
 
-    /// Adds everything that these lead to.
-    fn reach(&self, mut stack: Vec<Digest>, reached: &mut HashSet<Digest>) {
+    /// Adds everything that these lead to. What of it is new.
+    fn reach(&self, mut stack: Vec<Digest>, reached: &mut HashSet<Digest>) -> Vec<Digest> {
+        let mut new = Vec::new();
         while let Some(digest) = stack.pop() {
             if !reached.insert(digest.clone()) {
                 continue;
             }
-            let parts = self.graph.facts(&digest).into_iter().flat_map(|facts| &facts.parts);
-            stack.extend(parts.map(|part| part.descriptor.digest.clone()));
+            let parts = self.graph.facts(&digest).into_iter().flat_map(|facts| facts.parts);
+            stack.extend(parts.map(|part| part.descriptor.digest));
             // What only lies in `blobs/` stays with its subject.
             let scanned = self.graph.referrers(&digest).iter().filter(|edge| edge.dialect == Dialect::Scan);
             stack.extend(scanned.map(|edge| edge.referrer.clone()).filter(|digest| !self.wanted.contains(digest)));
+            new.push(digest);
         }
+        new
     }
 
     fn going(&self, kept: &Kept) -> BTreeSet<Digest> {
@@ -296,22 +299,17 @@ impl<'g> Choice<'g> {
     /// Entries for referrers of what is reached that nothing leads to any more: what goes had listed them.
     fn unlisted(&self, going: &BTreeSet<Digest>, reached: &mut HashSet<Digest>) -> Vec<Edit> {
         let mut edits = Vec::new();
+        // In order, so that the same layout is always changed alike.
         let mut subjects: Vec<Digest> = reached.iter().cloned().collect();
         subjects.sort_unstable();
         while let Some(subject) = subjects.pop() {
             for edge in self.graph.referrers(&subject).iter().filter(|edge| says_itself(self.graph, edge)) {
-                let referrer = &edge.referrer;
-                if reached.contains(referrer) || going.contains(referrer) {
+                if reached.contains(&edge.referrer) || going.contains(&edge.referrer) {
                     continue;
                 }
-                let entry = made_entry(self.graph, referrer).expect("what says its subject was read");
+                let entry = made_entry(self.graph, &edge.referrer).expect("what says its subject was read");
                 edits.push(Edit::Add { entry: Box::new(entry.descriptor) });
-                // Others may refer to that in turn, and to what it holds.
-                let mut along = HashSet::new();
-                self.reach(vec![referrer.clone()], &mut along);
-                let before = subjects.len();
-                subjects.extend(along.into_iter().filter(|digest| reached.insert(digest.clone())));
-                subjects[before..].sort_unstable();
+                subjects.extend(self.reach(vec![edge.referrer.clone()], reached));
             }
         }
         edits
@@ -336,14 +334,14 @@ impl<'g> Choice<'g> {
         }
         let mut superseded: BTreeMap<usize, &Digest> = BTreeMap::new();
         for lists in self.lists() {
-            let facts: Vec<&Facts> = lists.iter().filter_map(|list| self.graph.facts(&list.digest)).collect();
+            let facts: Vec<Facts> = lists.iter().filter_map(|list| self.graph.facts(&list.digest)).collect();
             // What is no list, or is not there, lists nothing that could be taken out of it.
             if facts.len() < lists.len() || facts.iter().any(|facts| facts.form.shape() != Shape::Index) {
                 continue;
             }
             let (mut changes, mut met) = (false, HashSet::new());
             let mut members: Vec<&Descriptor> = Vec::new();
-            for member in facts.into_iter().flat_map(Facts::children) {
+            for member in facts.iter().flat_map(Facts::children) {
                 match going.contains(&member.digest) {
                     true => changes = true,
                     false if met.insert(&member.digest) => members.push(member),
@@ -384,7 +382,7 @@ impl<'g> Choice<'g> {
         removal.edits.extend(self.unlisted(going, &mut reached));
         let lists = superseded.into_values().filter(|list| !reached.contains(*list));
         let removed: BTreeSet<&Digest> = going.iter().chain(lists).collect();
-        let order = wholes_first(&removed, |digest| self.graph.facts(digest));
+        let order = wholes_first(&removed, |digest| self.graph.manifest(digest));
         removal.removed = order.into_iter().cloned().collect();
         removal.left = left.into_iter().collect();
         Ok(removal)
@@ -406,8 +404,8 @@ fn refuse_broken(graph: &Graph, going: &BTreeSet<Digest>) -> Result<()> {
 /// The error for something that others need, and who they are.
 fn held(graph: &Graph, source: &dyn Source, digest: &Digest, kept: &Kept) -> Error {
     let holds = |holder: &Digest| {
-        let parts = graph.facts(holder).into_iter().flat_map(|facts| &facts.parts);
-        parts.map(|part| &part.descriptor.digest).any(|part| part == digest)
+        let parts = graph.facts(holder).into_iter().flat_map(|facts| facts.parts);
+        parts.into_iter().any(|part| part.descriptor.digest == *digest)
     };
     let nodes = graph.nodes();
     let holders: Vec<&Digest> = nodes

@@ -176,13 +176,13 @@ impl Walk<'_> {
             while let Some(digest) = self.known.pop() {
                 self.stopped()?;
                 if let Some(Node::Present(manifest)) = self.graph.node(&digest) {
-                    self.enter(&manifest.anew());
+                    self.enter(&manifest.facts());
                 }
             }
             if let Some(descriptor) = self.own.pop() {
                 self.stopped()?;
                 if let Node::Present(manifest) = self.read(self.layout, &descriptor) {
-                    self.enter(&manifest.anew());
+                    self.enter(&manifest.facts());
                 }
                 continue;
             }
@@ -294,7 +294,7 @@ impl Walk<'_> {
                 let why = match node {
                     Node::Present(manifest) => {
                         self.chosen.insert(descriptor.digest, (place, manifest.size()));
-                        self.enter(&manifest.anew());
+                        self.enter(&manifest.facts());
                         continue;
                     }
                     Node::Broken(why) if why.is_about_bytes() => why.to_string(),

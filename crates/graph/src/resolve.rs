@@ -160,19 +160,19 @@ fn reachable(graph: &Graph, source: &dyn Source, digest: &Digest) -> Result<Targ
     let mut as_part = None;
     for node in graph.nodes().into_values() {
         let Ok(facts) = node.facts(digest) else { continue };
-        for part in facts.parts.iter().filter(|part| part.descriptor.digest == *digest) {
+        for part in facts.parts.into_iter().filter(|part| part.descriptor.digest == *digest) {
             if part.is_manifest() {
-                return Ok(Target { descriptor: part.descriptor.clone(), places: Vec::new(), manifest: true });
+                return Ok(Target { descriptor: part.descriptor, places: Vec::new(), manifest: true });
             }
-            as_part = as_part.or(Some(&part.descriptor));
+            as_part = as_part.or(Some(part.descriptor));
         }
     }
-    if let Some(facts) = graph.facts(digest) {
-        let descriptor = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
+    if let Some(manifest) = graph.manifest(digest) {
+        let descriptor = Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size());
         return Ok(Target { descriptor, places: Vec::new(), manifest: true });
     }
     if let Some(descriptor) = as_part {
-        return Ok(Target { descriptor: descriptor.clone(), places: Vec::new(), manifest: false });
+        return Ok(Target { descriptor, places: Vec::new(), manifest: false });
     }
     match source.size(digest)? {
         Some(size) => {
@@ -215,13 +215,13 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
             };
             match facts.kind {
                 ManifestKind::Index => {
-                    let children: Vec<Descriptor> = facts.children().cloned().collect();
-                    stack.extend(children.into_iter().rev().filter(|child| !is_attestation(child)));
+                    let children: Vec<Descriptor> = facts.into_children().filter(|it| !is_attestation(it)).collect();
+                    stack.extend(children.into_iter().rev());
                 }
                 _ => {
                     let platform = match &descriptor.platform {
                         Some(platform) => Some((**platform).clone()),
-                        None => config_platform(source, facts)?,
+                        None => config_platform(source, &facts)?,
                     };
                     candidates.push((descriptor, platform));
                 }

@@ -5,7 +5,6 @@
 //! itself a referrer goes together with its subject, never before it. What is younger than the grace stays, with all
 //! it needs and what refers to it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::thread;
 
@@ -16,7 +15,7 @@ use ocistow_layout::name::Pair;
 use ocistow_layout::threads::start;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Source, Watch};
 
-use crate::facts::{Facts, Form, Part};
+use crate::facts::{Form, Part};
 use crate::graph::{self, About, Broken, Dialect, Edge, Graph, Node, Standing, unlisted};
 use crate::manifest::Manifest;
 
@@ -185,7 +184,7 @@ impl<'g> Mark<'g> {
     }
 
     fn is_absent(&self, digest: &Digest) -> bool {
-        !self.there.contains(digest) && self.graph.facts(digest).is_none()
+        !self.there.contains(digest) && self.graph.manifest(digest).is_none()
     }
 
     fn known(&self, digest: &Digest) -> Option<&Manifest> {
@@ -205,15 +204,15 @@ impl<'g> Mark<'g> {
             let more = [&self.about, &self.lists].into_iter().filter_map(|of| of.get(&digest));
             let more: Vec<Digest> = more.flatten().cloned().collect();
             more.iter().for_each(|digest| self.take(digest));
-            let manifest = match (graph.node(&digest), self.unmet.get(&digest)) {
-                (Some(Node::Present(manifest)), _) => Cow::Borrowed(manifest),
-                (_, Some(manifest)) => Cow::Owned(manifest.clone()),
+            let facts = match (graph.node(&digest), self.unmet.get(&digest)) {
+                (Some(Node::Present(manifest)), _) => manifest.facts(),
+                (_, Some(manifest)) => manifest.facts(),
                 (_, None) => continue,
             };
-            if manifest.form == Form::DockerSchema1 {
+            if facts.form == Form::DockerSchema1 {
                 self.take_mentioned(&digest)?;
             }
-            manifest.parts.iter().try_for_each(|part| self.part(part))?;
+            facts.parts.iter().try_for_each(|part| self.part(part))?;
         }
         Ok(())
     }
@@ -223,7 +222,7 @@ impl<'g> Mark<'g> {
         if part.is_manifest() && self.graph.node(digest).is_none() && !self.unmet.contains_key(digest) {
             // A child of something that was not met. Its descriptor may say what it does not say itself.
             match graph::read(self.source, &part.descriptor).0 {
-                Node::Present(manifest) => drop(self.unmet.insert(digest.clone(), manifest)),
+                Node::Present(manifest) => drop(self.unmet.insert(digest.clone(), *manifest)),
                 Node::Broken(why) => return Err(unreadable(digest, 1, &why)),
                 Node::Absent => {}
             }
@@ -322,7 +321,7 @@ impl<'g> Mark<'g> {
         }
         let edit = |digest: &Digest| Edit::Remove { digest: digest.clone(), pair: Pair::default() };
         sweep.edits = dropped.iter().map(edit).collect();
-        let order = wholes_first(&removed.keys().copied().collect(), |digest| Some(self.known(digest)?));
+        let order = wholes_first(&removed.keys().copied().collect(), |digest| self.known(digest));
         sweep.removed = order.into_iter().map(|digest| removed[digest].clone()).collect();
         sweep.orphans = self.orphans(&dropped).into_iter().collect();
         sweep.dropped = dropped.into_iter().collect();
@@ -352,16 +351,16 @@ impl<'g> Mark<'g> {
     }
 
     /// Everything that entries lead to if some have gone.
-    fn led(&self, dropped: &BTreeSet<Digest>) -> HashSet<&Digest> {
+    fn led(&self, dropped: &BTreeSet<Digest>) -> HashSet<Digest> {
         let entries = self.graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok());
-        let mut stack: Vec<&Digest> =
-            entries.map(|descriptor| &descriptor.digest).filter(|digest| !dropped.contains(digest)).collect();
+        let mut stack: Vec<Digest> =
+            entries.map(|descriptor| descriptor.digest.clone()).filter(|digest| !dropped.contains(digest)).collect();
         let mut led = HashSet::new();
         while let Some(digest) = stack.pop() {
-            if led.insert(digest)
-                && let Some(manifest) = self.known(digest)
+            if let Some(manifest) = self.known(&digest)
+                && led.insert(digest)
             {
-                stack.extend(manifest.parts.iter().map(|part| &part.descriptor.digest));
+                stack.extend(manifest.facts().parts.into_iter().map(|part| part.descriptor.digest));
             }
         }
         led
@@ -387,9 +386,9 @@ fn read(source: &dyn Source, digest: &Digest) -> Result<Option<Manifest>> {
 }
 
 /// The same digests, each whole before its parts.
-pub(crate) fn wholes_first<'d, 'f>(
+pub(crate) fn wholes_first<'d, 'm>(
     digests: &BTreeSet<&'d Digest>,
-    facts: impl Fn(&Digest) -> Option<&'f Facts>,
+    manifest: impl Fn(&Digest) -> Option<&'m Manifest>,
 ) -> Vec<&'d Digest> {
     enum Step<'d> {
         In(&'d Digest),
@@ -407,7 +406,7 @@ pub(crate) fn wholes_first<'d, 'f>(
                     continue;
                 }
                 stack.push(Step::Out(digest));
-                let parts = facts(digest).into_iter().flat_map(|facts| &facts.parts);
+                let parts = manifest(digest).into_iter().flat_map(|manifest| manifest.facts().parts);
                 stack.extend(parts.filter_map(|part| digests.get(&part.descriptor.digest)).map(|part| Step::In(part)));
             }
         }

@@ -1,6 +1,6 @@
 //! Whose an attestation is, where the index that said so stays behind: its entry says it, as containerd does.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::json::{self, Object};
 use ocistow_layout::{Descriptor, Digest};
@@ -15,31 +15,33 @@ pub(crate) fn say(graph: &Graph, carried: &Carried, lists: &HashSet<&Digest>, en
     let goes = |digest: &Digest| carried.manifests.contains_key(digest);
     let of_others = |dialect: Dialect| matches!(dialect, Dialect::Attestation | Dialect::Containerd);
     let unsaid = graph.edges().filter(|edge| of_others(edge.dialect) && goes(&edge.subject) && goes(&edge.referrer));
-    let unsaid = unsaid.filter(|edge| graph.facts(&edge.referrer).is_some_and(|facts| facts.subject.is_none()));
+    let unsaid = unsaid.filter(|edge| graph.manifest(&edge.referrer).is_some_and(|it| it.about().is_none()));
     let mut unsaid: BTreeSet<(Digest, Digest)> =
         unsaid.map(|edge| (edge.referrer.clone(), edge.subject.clone())).collect();
     if unsaid.is_empty() {
         return;
     }
     let indexes = carried.manifests.keys().filter(|digest| !lists.contains(digest));
-    for child in indexes.filter_map(|digest| graph.facts(digest)).flat_map(|facts| facts.children()) {
-        if let Some(subject) = child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
-            unsaid.remove(&(child.digest.clone(), subject));
-        }
+    for index in indexes.filter_map(|digest| graph.manifest(digest)) {
+        index.children(&mut |child| {
+            if let Some(subject) = child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
+                unsaid.remove(&(child.digest, subject));
+            }
+        });
     }
-    for entry in entries.iter().filter(|entry| about(&entry.descriptor, &entry.pair).is_none()) {
-        if let Some(subject) = subject_said(&entry.descriptor) {
-            unsaid.remove(&(entry.descriptor.digest.clone(), subject));
+    // Entries that could say it, and do not.
+    let mut silent: HashMap<Digest, usize> = HashMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let digest = &entry.descriptor.digest;
+        match subject_said(&entry.descriptor) {
+            _ if about(&entry.descriptor, &entry.pair).is_some() => {}
+            Some(subject) => drop(unsaid.remove(&(digest.clone(), subject))),
+            None => drop(silent.entry(digest.clone()).or_insert(at)),
         }
     }
     for (referrer, subject) in unsaid {
-        let silent = |entry: &Entry| {
-            let Entry { descriptor, pair } = entry;
-            descriptor.digest == referrer && about(descriptor, pair).is_none() && subject_said(descriptor).is_none()
-        };
-        let known = entries.iter().position(silent);
-        let at = known.unwrap_or(entries.len());
-        if known.is_none() {
+        let at = silent.remove(&referrer).unwrap_or(entries.len());
+        if at == entries.len() {
             entries.extend(made_entry(graph, &referrer));
         }
         if let Some(entry) = entries.get_mut(at) {
@@ -54,7 +56,7 @@ pub(crate) fn subject_said(entry: &Descriptor) -> Option<Digest> {
 }
 
 /// The entry with its subject in its annotations; everything else of its text stays as it is, but for white space.
-fn saying(entry: &Descriptor, subject: &Digest) -> Descriptor {
+pub(crate) fn saying(entry: &Descriptor, subject: &Digest) -> Descriptor {
     let text = json::compact(entry.text());
     let object: Object = json::parse(&text).expect("a descriptor's text is an object");
     let own = object.get("annotations").map_or("{}", |annotations| annotations.get());

@@ -193,8 +193,8 @@ fn walked(layout: &Memory) -> BTreeMap<Digest, BTreeSet<Digest>> {
             if !seen.insert(digest.clone()) || lists.contains(&digest) {
                 continue;
             }
-            let parts = graph.facts(&digest).into_iter().flat_map(|facts| &facts.parts);
-            stack.extend(parts.map(|part| part.descriptor.digest.clone()));
+            let parts = graph.facts(&digest).into_iter().flat_map(|facts| facts.parts);
+            stack.extend(parts.map(|part| part.descriptor.digest));
             stack.extend(graph.referrers(&digest).iter().map(|edge| edge.referrer.clone()));
             let about = graph.lists().iter().filter(|list| list.about.is(&digest));
             stack.extend(about.map(|list| list.digest.clone()));

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use ocistow_graph::fsck::{Options, ProblemKind, ProblemKind::*, Report, Severity, examine};
+use ocistow_graph::fsck::{Options, Pointer, ProblemKind, ProblemKind::*, Report, Severity, examine};
 use ocistow_graph::{Graph, Load, Request, plan};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Descriptor, Digest, Kind, Source, Unwatched};
 use ocistow_testkit::fixtures::*;
-use ocistow_testkit::{OnePass, Unreadable, draw, odd};
+use ocistow_testkit::{OnePass, Unreadable, draw, hostile, odd};
 
 const PLAIN: Options = Options { threads: 2, archive: false, complete: false, allow_missing: false };
 
@@ -77,7 +77,7 @@ fn what_is_missing_is_5_and_can_be_allowed() {
     let world = draw("image a:1 = base\nabsent base");
     let report = check(&world.memory, PLAIN);
     assert_eq!(report.verdict().unwrap_err().kind(), Kind::Incomplete);
-    assert_eq!(report.problems[0].from, Some(world.digest("a").to_string()));
+    assert_eq!(report.problems[0].from, Some(Pointer::Manifest(world.digest("a"))));
     assert!(check(&world.memory, Options { allow_missing: true, ..PLAIN }).ok());
     let complete = Options { complete: true, ..PLAIN };
     assert_eq!(check(&odd::sparse(), complete).verdict().unwrap_err().kind(), Kind::Incomplete);
@@ -203,7 +203,7 @@ fn subjects_that_are_not_as_described_are_warned_of() {
         assert!(problem.message.contains(said), "{}", problem.message);
         assert_eq!(
             (problem.digest.clone(), problem.from.clone()),
-            (Some(IMG_AMD64.digest()), Some(referrer.to_string()))
+            (Some(IMG_AMD64.digest()), Some(Pointer::Manifest(referrer.clone())))
         );
     }
 }
@@ -254,7 +254,7 @@ fn every_disagreement_of_a_stored_list_is_found() {
             assert_eq!(problems.len(), usize::from(said.is_some()), "{case}, {mark}: {problems:?}");
             if let (Some(problem), Some(said)) = (problems.first(), said) {
                 assert!(problem.message.contains(said), "{case}, {mark}: {}", problem.message);
-                assert_eq!(problem.from, Some(digest.to_string()), "{case}, {mark}");
+                assert_eq!(problem.from, Some(Pointer::Manifest(digest.clone())), "{case}, {mark}");
             }
         }
     }
@@ -387,4 +387,40 @@ fn what_none_of_several_lists_names_is_told_once() {
     let unnamed = "it refers there, but the list does not name it";
     let expected = [("four", unnamed), ("one", "the list names it, but it does not refer there"), ("three", unnamed)];
     assert_eq!(told, expected.map(|(word, message)| (word.to_owned(), message)));
+}
+
+/// What of one kind is told of one manifest one by one, and how many more there are.
+fn told(report: &Report, kind: ProblemKind) -> (usize, Option<u64>) {
+    let of_kind = || report.problems.iter().filter(|problem| problem.kind == kind);
+    (of_kind().filter(|problem| problem.more.is_none()).count(), of_kind().find_map(|problem| problem.more))
+}
+
+#[test]
+fn what_is_too_much_in_one_manifest_is_counted_and_judged_all_the_same() {
+    let layout = hostile::children(1500);
+    for (complete, severity) in [(false, WARNING), (true, ERROR)] {
+        let report = check(&layout, Options { complete, ..PLAIN });
+        assert_eq!(told(&report, AbsentChild), (1000, Some(500)));
+        assert_eq!(told(&report, UnverifiableDigest), (1000, Some(500)));
+        let rest = report.problems.iter().find(|problem| problem.more.is_some()).unwrap();
+        assert_eq!((rest.kind, rest.severity, &rest.digest), (AbsentChild, severity, &None));
+        assert_eq!(rest.message, "500 more like this are found in one manifest");
+        let json = serde_json::to_value(rest).unwrap();
+        assert_eq!(json["more"], 500);
+        assert_eq!(json["from"], layout.index().unwrap().descriptors().unwrap()[0].digest.to_string());
+        assert_eq!(report.ok(), !complete);
+        let verdict = report.verdict().map_err(|why| (why.kind(), why.to_string()));
+        let missing = (Kind::Incomplete, "1500 blobs are missing".to_owned());
+        assert_eq!(verdict, if complete { Err(missing) } else { Ok(()) });
+    }
+    assert_eq!(told(&check(&hostile::children(1000), PLAIN), AbsentChild), (1000, None));
+}
+
+#[test]
+fn what_is_too_much_in_all_is_counted() {
+    let layout = hostile::indexes(103, 980);
+    let report = check(&layout, PLAIN);
+    assert_eq!(told(&report, AbsentChild), (100_000, Some(940)));
+    let rest = report.problems.iter().find(|problem| problem.more.is_some()).unwrap();
+    assert_eq!((&rest.from, &*rest.message), (&None, "940 more like this are found"));
 }

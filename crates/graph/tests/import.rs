@@ -136,6 +136,20 @@ fn what_arrives_has_an_entry_also_where_its_name_comes_to_stand_for_something_el
 }
 
 #[test]
+fn an_entry_goes_on_to_say_its_subject_where_what_arrives_under_its_name_does_not() {
+    let source = draw("artifact sig:s = sig.file : application/x.sig");
+    let target = draw("image app:1 = base\ncontainerd sig:s -> app : application/x.sig");
+    assert_eq!(source.digest("sig"), target.digest("sig"));
+    let (import, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+    assert!(import.moved.is_empty());
+    assert_eq!(after.index, target.memory.index);
+    let other = draw("artifact sig:s = other : application/x.sig");
+    let (_, after) = arrive(&other.memory, &target.memory, &[]).unwrap();
+    let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+    assert!(graph.referrers(&target.digest("app")).is_empty(), "something else has the name now");
+}
+
+#[test]
 fn an_entry_that_says_its_subject_arrives_beside_one_that_does_not() {
     let source = draw("image app:1 = base\ncontainerd sig -> app : application/x.sig");
     let target = draw("artifact sig:s = sig.file : application/x.sig");
@@ -200,7 +214,7 @@ fn of_several_lists_that_the_target_has_one_takes_what_arrives() {
             word if word.starts_with("sha256:") => target.word(digest),
             word => word,
         };
-        let members = |list: &Digest| graph.facts(list).unwrap().children().map(|child| word(&child.digest));
+        let members = |list: &Digest| graph.facts(list).unwrap().into_children().map(|child| word(&child.digest));
         let listed = graph.lists().iter().map(|list| members(&list.digest).collect::<Vec<_>>().join(" "));
         assert_eq!(listed.collect::<Vec<_>>(), expected, "{lists}");
         let (_, again) = arrive(&source.memory, &after, &[]).unwrap();

@@ -36,7 +36,7 @@ fn recorded(drawing: &str, words: &str, way: ReferrersAs) -> (Vec<String>, Vec<V
     let entries = plan.entries.iter().filter(|entry| entry.pair.tag().is_none_or(|tag| !tag.starts_with("sha256-")));
     let entries = entries.map(|entry| world.word(&entry.descriptor.digest)).collect::<BTreeSet<_>>();
     let list = |digest: &Digest| {
-        let children = after.facts(digest).unwrap().children();
+        let children = after.facts(digest).unwrap().into_children();
         children.map(|child| world.word(&child.digest)).collect::<BTreeSet<_>>().into_iter().collect()
     };
     let mut lists: Vec<Vec<String>> = after.lists().iter().map(|stored| list(&stored.digest)).collect();

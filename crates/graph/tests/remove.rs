@@ -49,8 +49,8 @@ fn entries(world: &Drawing, layout: &Memory) -> String {
         let tag = entry.pair.tag().unwrap_or_default();
         match graph.lists().iter().any(|list| list.place == place) {
             true => {
-                let members = graph.facts(digest).unwrap().children().map(|child| &child.digest);
-                words.push(format!("[{}]", world.words(members)));
+                let list = graph.facts(digest).unwrap();
+                words.push(format!("[{}]", world.words(list.children().map(|child| &child.digest))));
             }
             false => words.push(format!("{}={}", world.word(digest), &tag[..tag.len().min(7)])),
         }

@@ -518,7 +518,7 @@ fn needs(graph: &Graph, layout: &Memory, root: &Digest) -> std::collections::BTr
     let mut needs = std::collections::BTreeSet::new();
     while let Some(digest) = stack.pop() {
         if layout.blobs.contains_key(&digest) && needs.insert(digest.clone()) {
-            let parts = graph.facts(&digest).into_iter().flat_map(|facts| &facts.parts);
+            let parts = graph.facts(&digest).into_iter().flat_map(|facts| facts.parts);
             stack.extend(parts.map(|part| part.descriptor.digest.clone()));
         }
     }

@@ -186,6 +186,21 @@ pub struct Glance<'a> {
     pub media_type: Cow<'a, str>,
     /// The name of the content.
     pub digest: Digest,
+    /// Whether it has content in its `data`, right or wrong.
+    pub has_data: bool,
+    annotations: Option<&'a RawValue>,
+}
+
+impl Glance<'_> {
+    /// One annotation's value, as [`Descriptor::annotation`] has it.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        let annotations = self.annotations?;
+        // Without escapes a key stands there as it is.
+        if !annotations.get().contains(key) && !annotations.get().as_bytes().contains(&b'\\') {
+            return None;
+        }
+        Annotations::read(Some(annotations))?.get(key).map(str::to_owned)
+    }
 }
 
 impl<'de> Deserialize<'de> for Glance<'de> {
@@ -197,9 +212,8 @@ impl<'de> Deserialize<'de> for Glance<'de> {
 impl<'a> Members<'a> {
     fn glance(self) -> Result<Glance<'a>, DescriptorError> {
         let (media_type, digest, _) = required(self.media_type, self.digest, self.size)?;
-        for (name, member) in [("artifactType", self.artifact_type), ("data", self.data)] {
-            member.text(name)?;
-        }
+        self.artifact_type.text("artifactType")?;
+        let has_data = self.data.text("data")?.is_some();
         platform(self.platform)?;
         match self.annotations.map(RawValue::get) {
             // An object whose names have no escapes needs no second look.
@@ -209,7 +223,7 @@ impl<'a> Members<'a> {
                 Annotations::read(self.annotations).ok_or(DescriptorError::Wrong("annotations"))?;
             }
         }
-        Ok(Glance { media_type, digest })
+        Ok(Glance { media_type, digest, has_data, annotations: self.annotations })
     }
 }
 

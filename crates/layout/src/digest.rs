@@ -107,6 +107,16 @@ impl Digest {
         }
     }
 
+    /// The start of the string by which digests of different algorithms differ; all of it where the algorithm is not
+    /// known here.
+    fn start(&self) -> &str {
+        match &self.0 {
+            Repr::Sha256(_) => "sha256:",
+            Repr::Sha512(_) => "sha512:",
+            Repr::Other(text, _) => text,
+        }
+    }
+
     /// Whether content can be checked against this digest.
     pub fn verifiable(&self) -> bool {
         !matches!(self.0, Repr::Other(..))
@@ -244,7 +254,7 @@ impl Ord for Digest {
                 first(a).cmp(&first(b)).then_with(|| a.cmp(b))
             }
             (Repr::Sha512(a), Repr::Sha512(b)) => a.cmp(b),
-            _ => self.to_string().cmp(&other.to_string()),
+            _ => self.start().cmp(other.start()),
         }
     }
 }

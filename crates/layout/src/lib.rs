@@ -52,6 +52,7 @@ mod pieces;
 mod place;
 pub mod salvage;
 pub mod sieve;
+pub mod sizes;
 pub mod source;
 pub mod spread;
 mod staged;

@@ -198,6 +198,58 @@ pub fn children(count: usize) -> Memory {
     trap.set()
 }
 
+/// `count` indexes, each with as many `children` of its own: manifests that are not there.
+pub fn indexes(count: usize, children: usize) -> Memory {
+    let mut trap = Trap::default();
+    for n in 0..count {
+        let first = n * children;
+        let child = |n: usize| format!("{{\"mediaType\":\"{MANIFEST}\",\"digest\":\"sha256:{n:064x}\",\"size\":1}}");
+        let index = trap.index(n, &(first..first + children).map(child).collect::<Vec<_>>());
+        trap.entry(&index, &format!("v{}", n + 1));
+    }
+    trap.set()
+}
+
+/// `count` images, each with as many `layers` of its own that are not there.
+pub fn layers(count: usize, layers: usize) -> Memory {
+    let mut trap = Trap::default();
+    for n in 0..count {
+        let first = n * layers;
+        let layer = |n: usize| format!("{{\"mediaType\":\"x/y\",\"digest\":\"a:{n:x}\",\"size\":1}}");
+        let layers = (first..first + layers).map(layer).collect::<Vec<_>>().join(",");
+        let config = trap.add(CONFIG, "{\"architecture\":\"amd64\",\"os\":\"linux\"}").text().to_owned();
+        let text =
+            format!("{{\"schemaVersion\":2,\"mediaType\":\"{MANIFEST}\",\"config\":{config},\"layers\":[{layers}]}}");
+        let image = trap.add(MANIFEST, &text);
+        trap.entry(&image, &format!("v{}", n + 1));
+    }
+    trap.set()
+}
+
+/// `count` images, each with as many `annotations` of its own.
+pub fn annotations(count: usize, annotations: usize) -> Memory {
+    let mut trap = Trap::default();
+    for n in 0..count {
+        let pairs: Vec<String> = (0..annotations).map(|key| format!("\"{n}.{key:x}\":\"\"")).collect();
+        let image = trap.image(n, &format!(",\"annotations\":{{{}}}", pairs.join(",")));
+        trap.entry(&image, &format!("v{}", n + 1));
+    }
+    trap.set()
+}
+
+/// A list of `members` images, under the fallback tags of `count` subjects that are not there.
+pub fn one_list(count: usize, members: usize) -> Memory {
+    let mut trap = Trap::default();
+    let image = trap.image(0, "");
+    trap.entry(&image, "v1");
+    let members: Vec<String> = (1..=members).map(|n| trap.image(n, "").text().to_owned()).collect();
+    let list = trap.index(0, &members);
+    for n in 0..count {
+        trap.entry(&list, &format!("sha256-{n:064x}"));
+    }
+    trap.set()
+}
+
 /// An image, something that refers to it, something that refers to that, and so on: `length` of them.
 pub fn chain(length: usize) -> Memory {
     let mut trap = Trap::default();

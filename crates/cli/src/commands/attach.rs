@@ -72,12 +72,14 @@ impl Args {
         }
         let digest = &target.descriptor.digest;
         match read(source, &target.descriptor).0 {
-            Node::Present(facts) => Ok(Descriptor::new(facts.form.media_type(), digest.clone(), facts.size)),
+            Node::Present(manifest) => {
+                Ok(Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size()))
+            }
             Node::Absent => {
                 context.warn(&format!("{digest} is not there itself"));
                 Ok(target.descriptor)
             }
-            broken => broken.facts(digest).map(|_| target.descriptor.clone()),
+            broken => broken.manifest(digest).map(|_| target.descriptor.clone()),
         }
     }
 }

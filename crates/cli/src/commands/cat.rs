@@ -4,7 +4,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 
 use ocistow_graph::graph::read;
-use ocistow_graph::{Facts, ManifestKind, Role, Selector, Target};
+use ocistow_graph::{ManifestKind, Role, Selector, Target};
 use ocistow_layout::checked::pump;
 use ocistow_layout::title::TITLE;
 use ocistow_layout::{Blob, Content, Descriptor, Digest, Error, Kind, Result, Source};
@@ -75,7 +75,7 @@ impl Args {
                 .hint("without --layer and --title cat prints a blob"));
         }
         let (node, _) = read(source, &target.descriptor);
-        let facts: &Facts = node.facts(digest)?;
+        let facts = node.facts(digest)?;
         let layers: Vec<&Descriptor> = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).collect();
         let absent = |which: String, why: String| {
             let error = Error::new(Kind::NotFound, format!("could not find {which} in {digest}")).because(why);

@@ -189,18 +189,12 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
         (Some(_), 1) => from(&conversion.old.digest),
         (Some(_), count) => format!("{}, {}", from(&conversion.old.digest), made(count)),
     };
-    let read;
+    let read = || Some(ocistow_graph::graph::read(&**layout.as_ref()?, &conversion.new).0);
     let facts = match conversion.root() {
-        Some(made) => Some(&made.facts),
-        None => match &layout {
-            Some(layout) => {
-                read = ocistow_graph::graph::read(&**layout, &conversion.new).0;
-                read.facts(&conversion.new.digest).ok()
-            }
-            None => None,
-        },
+        Some(made) => Some(made.facts.clone()),
+        None => read().and_then(|node| node.facts(&conversion.new.digest).ok()),
     };
-    context.answer(&Placed::of(path, &conversion.new, facts, layout.as_deref(), tags, told))?;
+    context.answer(&Placed::of(path, &conversion.new, facts.as_ref(), layout.as_deref(), tags, told))?;
     Ok(Code::Done)
 }
 

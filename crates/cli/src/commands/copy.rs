@@ -99,5 +99,5 @@ fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Placed {
     let descriptor = &targets.first().expect("a copy has one target").descriptor;
     let count = plan.count();
     let told = format!("copied {} blobs, {}", count.blobs, bytes(count.bytes));
-    Placed::of(to, descriptor, graph.facts(root), Some(&**source), tags, told)
+    Placed::of(to, descriptor, graph.facts(root).as_ref(), Some(&**source), tags, told)
 }

@@ -150,7 +150,7 @@ impl Walk<'_> {
         let mut node = Node::of(self.path, descriptor);
         node.absent = self.graph.absent(&descriptor.digest);
         if let Some(facts) = self.graph.facts(&descriptor.digest) {
-            node = told(node, facts, dialect.is_some());
+            node = told(node, &facts, dialect.is_some());
         }
         let referrers = self.referrers(&descriptor.digest, level);
         Tree { node, dialect, referrers, manifests: Vec::new() }
@@ -176,10 +176,10 @@ impl Walk<'_> {
         trees
     }
 
-    /// The descriptor of a referrer: made of its facts, else its entry's.
+    /// The descriptor of a referrer: made of what it is, else its entry's.
     fn descriptor(&self, digest: &Digest) -> Descriptor {
-        if let Some(facts) = self.graph.facts(digest) {
-            return Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
+        if let Some(manifest) = self.graph.manifest(digest) {
+            return Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size());
         }
         let entries = self.graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok());
         let own = entries.into_iter().find(|entry| entry.digest == *digest);
@@ -189,7 +189,7 @@ impl Walk<'_> {
     /// A subject that is not there, if something refers to it.
     fn gone(&mut self, digest: &Digest) -> Option<Tree> {
         let first = self.graph.referrers(digest).first()?;
-        let said = self.graph.facts(&first.referrer).and_then(|facts| facts.subject.clone());
+        let said = self.graph.facts(&first.referrer).and_then(|facts| facts.subject);
         let media_type = said.as_ref().and_then(|subject| subject.media_type.clone()).unwrap_or_default();
         let size = said.and_then(|subject| subject.size).unwrap_or_default();
         let mut node = Node::of(self.path, &Descriptor::new(&media_type, digest.clone(), size));
@@ -207,7 +207,7 @@ fn told(mut node: Node, facts: &Facts, refers: bool) -> Node {
         node.artifact_type = facts.artifact_type.clone();
         return node;
     }
-    node.typed(facts)
+    node.typed(facts.kind, facts.effective_type())
 }
 
 impl Answer for Tree {

@@ -18,6 +18,9 @@ use crate::speak::{Answer, Context};
 
 /// Check a layout or archive: every file, every link, every byte; and mend a layout from others
 ///
+/// Of one kind, the first thousand findings about what one manifest points to are told one by one, and of all the first
+/// hundred thousand; of the rest it tells how many there are, in JSON as `more`.
+///
 /// With --repair-from, what is missing or damaged is taken from other layouts or archives, checked, and what they need
 /// in turn; index.json stays as it is, and so does everything that is right. Platforms of an index that are not there,
 /// and referrers that only a list names, are brought with --complete only. What is said and how it ends is then about

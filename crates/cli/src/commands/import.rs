@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ocistow_graph::{Moved, Plan, import};
+use ocistow_graph::{Graph, Moved, Plan, import};
 use ocistow_layout::directory::Directory;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::index::EMPTY_INDEX;
+use ocistow_layout::sizes::Sizes;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Blob, Content, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
+use ocistow_layout::{Blob, Content, Descriptor, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::along::Along;
 use super::{export, tag};
@@ -118,11 +119,18 @@ impl Args {
         }
         if looked.iter().all(Option::is_some) {
             let mut arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
-            let left = self.left(context, &arrivals, target.as_ref())?;
-            if let Some(why) = left.iter().find_map(|plan| self.along.refuses(plan)) {
-                assign(&mut arrivals, left);
+            let elsewhere = self.find_elsewhere(context, &mut arrivals, target.as_ref())?;
+            if let Some(why) = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan)) {
                 self.failed(context, &layout, &arrivals, &why)?;
                 return Err(why);
+            }
+            for (arrival, [missing, absent_children]) in arrivals.iter_mut().zip(elsewhere) {
+                // Until all of it is in, it may go away there.
+                let Plan { missing: all, absent_children: children, .. } = &mut arrival.plan;
+                all.extend(missing);
+                children.extend(absent_children);
+                all.sort_unstable();
+                children.sort_unstable();
             }
             looked = arrivals.into_iter().map(Some).collect();
         }
@@ -143,49 +151,46 @@ impl Args {
         published
     }
 
-    /// The plans without what is missing from one bundle, and there in the target or in another bundle. What only
-    /// the target has counts by its size, or is read; Integrity where it is wrong.
-    fn left(&self, context: &Context<'_>, arrivals: &[Arrival], target: Option<&Directory>) -> Result<Vec<Plan>> {
+    /// Takes out of the plans what is missing from one bundle, and there in the target or in another bundle: of each plan
+    /// what was missing, and which children of indexes were absent. What only the target has counts by its size, or is
+    /// read; Integrity where it is wrong.
+    fn find_elsewhere(
+        &self,
+        context: &Context<'_>,
+        arrivals: &mut [Arrival],
+        target: Option<&Directory>,
+    ) -> Result<Vec<[Vec<Digest>; 2]>> {
         let progress = context.progress("checking", None);
-        let brought: BTreeSet<&Digest> =
-            arrivals.iter().flat_map(|arrival| arrival.plan.order().map(|blob| &blob.digest)).collect();
-        let mut plans = Vec::new();
+        let brought: BTreeSet<Digest> =
+            arrivals.iter().flat_map(|arrival| arrival.plan.order().map(|blob| blob.digest.clone())).collect();
+        let mut elsewhere = Vec::new();
         for Arrival { plan, graph, .. } in arrivals {
-            let mut plan = plan.clone();
-            let facts = plan.manifests.iter().filter_map(|blob| graph.facts(&blob.digest));
-            let sizes: BTreeMap<&Digest, u64> = (facts.flat_map(|facts| &facts.parts))
-                .map(|part| &part.descriptor)
-                .chain(plan.entries.iter().map(|entry| &entry.descriptor))
-                .map(|descriptor| (&descriptor.digest, descriptor.size))
-                .collect();
-            let there = |digest: &Digest| -> Result<bool> {
-                if brought.contains(digest) {
-                    return Ok(true);
-                }
-                let Some(target) = target else { return Ok(false) };
-                let Some(found) = target.size(digest)? else { return Ok(false) };
-                let size = sizes.get(digest).copied().unwrap_or(found);
-                if found != size {
-                    return Err(checked::wrong_size(digest, size, &found.to_string()));
-                }
-                if let Some(content) = self.recheck.then(|| target.open(digest)).transpose()?.flatten() {
-                    checked::verify(&Blob { digest: digest.clone(), size }, content, &progress)?;
-                }
-                Ok(true)
-            };
-            let lacks = |digests: &[Digest]| -> Result<Vec<Digest>> {
-                let mut left = Vec::new();
-                for digest in digests {
-                    if !there(digest)? {
-                        left.push(digest.clone());
+            let mut found: BTreeMap<Digest, u64> = BTreeMap::new();
+            if let Some(target) = target {
+                let sizes = Sizes::of(target);
+                for digest in plan.missing.iter().chain(&plan.absent_children) {
+                    if !brought.contains(digest)
+                        && let Some(size) = sizes.size(digest)?
+                    {
+                        found.insert(digest.clone(), size);
                     }
                 }
-                Ok(left)
-            };
-            (plan.missing, plan.absent_children) = (lacks(&plan.missing)?, lacks(&plan.absent_children)?);
-            plans.push(plan);
+            }
+            for (digest, size) in said_of(&found, plan, graph) {
+                if found[&digest] != size {
+                    return Err(checked::wrong_size(&digest, size, &found[&digest].to_string()));
+                }
+            }
+            for (digest, size) in found.iter().filter(|_| self.recheck) {
+                if let Some(content) = target.map(|target| target.open(digest)).transpose()?.flatten() {
+                    checked::verify(&Blob { digest: digest.clone(), size: *size }, content, &progress)?;
+                }
+            }
+            let there = |digest: &mut Digest| brought.contains(digest) || found.contains_key(digest);
+            elsewhere
+                .push([&mut plan.missing, &mut plan.absent_children].map(|all| all.extract_if(.., there).collect()));
         }
-        Ok(plans)
+        Ok(elsewhere)
     }
 
     /// Decides what becomes of index.json, and publishes; again for as long as somebody else changes what
@@ -197,8 +202,7 @@ impl Args {
         transaction: &mut Transaction<'_>,
         arrivals: &mut [Arrival],
     ) -> Result<Code> {
-        let left = self.left(context, arrivals, transaction.before())?;
-        assign(arrivals, left);
+        self.find_elsewhere(context, arrivals, transaction.before())?;
         for arrival in arrivals.iter() {
             if let Err(why) = self.along.judge(context, &arrival.plan) {
                 self.failed(context, layout, arrivals, &why)?;
@@ -268,8 +272,7 @@ impl Args {
         target: Option<&Directory>,
         arrivals: &mut [Arrival],
     ) -> Result<Code> {
-        let left = self.left(context, arrivals, target)?;
-        assign(arrivals, left);
+        self.find_elsewhere(context, arrivals, target)?;
         let decided = self.decide(target.map(|target| target as &dyn Source), arrivals)?;
         let mut done = Done::default();
         for blob in &decided.order {
@@ -305,10 +308,21 @@ struct Decided {
     made: BTreeMap<Digest, Vec<u8>>,
 }
 
-fn assign(arrivals: &mut [Arrival], plans: Vec<Plan>) {
-    for (arrival, plan) in arrivals.iter_mut().zip(plans) {
-        arrival.plan = plan;
+/// What the descriptors of a bundle say of the lengths of blobs that were found elsewhere: of each what the last one says.
+fn said_of(found: &BTreeMap<Digest, u64>, plan: &Plan, graph: &Graph) -> BTreeMap<Digest, u64> {
+    let mut said = BTreeMap::new();
+    let mut say = |descriptor: &Descriptor| {
+        if found.contains_key(&descriptor.digest) {
+            said.insert(descriptor.digest.clone(), descriptor.size);
+        }
+    };
+    // Mostly nothing was: then nobody has to be asked.
+    let manifests = plan.manifests.iter().filter(|_| !found.is_empty());
+    for facts in manifests.filter_map(|blob| graph.facts(&blob.digest)) {
+        facts.parts.iter().for_each(|part| say(&part.descriptor));
     }
+    plan.entries.iter().for_each(|entry| say(&entry.descriptor));
+    said
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ocistow_graph::graph::read;
 use ocistow_graph::made::{Index, child, with_children, without_children};
 use ocistow_graph::resolve::resolve_in;
-use ocistow_graph::{Facts, Graph, Made, ManifestKind, Node};
+use ocistow_graph::{Graph, Made, ManifestKind};
 use ocistow_layout::name::{Steps, look_up};
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source};
@@ -227,7 +227,7 @@ fn index(source: &dyn Source, graph: &Graph, tag: &str) -> Result<(Digest, Vec<u
     }
     let found = found.ok_or_else(|| Error::new(Kind::NotFound, what()).because("there is no such tag"))?;
     let (node, bytes) = read(source, found);
-    match node.facts(&found.digest)?.kind {
+    match node.manifest(&found.digest)?.kind() {
         ManifestKind::Index => Ok((found.digest.clone(), bytes)),
         kind => Err(Error::new(Kind::Usage, what()).because(format!("it is no index, but an {kind}"))),
     }
@@ -240,7 +240,7 @@ fn merged(source: &dyn Source, graph: &Graph, reference: &OsString) -> Result<Ve
     let node = read(source, &target.descriptor).0;
     let facts = node.facts(digest)?;
     match facts.kind {
-        ManifestKind::Index => Ok(facts.children().cloned().collect()),
+        ManifestKind::Index => Ok(facts.into_children().collect()),
         kind => Err(Error::new(Kind::Usage, format!("could not merge {digest}"))
             .because(format!("it is no index, but an {kind}"))
             .hint("without --merge it is listed itself")),
@@ -258,18 +258,11 @@ fn listed(source: &dyn Source, graph: &Graph, references: &[OsString]) -> Result
             true => target.descriptor,
             false => tag::lying(source, &target.descriptor.digest)?,
         };
-        let own;
-        let facts: &Facts = match graph.facts(&found.digest) {
+        let facts = match graph.facts(&found.digest) {
             Some(facts) => facts,
-            None => {
-                own = read(source, &found).0;
-                match &own {
-                    Node::Present(manifest) => manifest,
-                    other => other.facts(&found.digest)?,
-                }
-            }
+            None => read(source, &found).0.facts(&found.digest)?,
         };
-        children.push(child(source, &found, facts)?);
+        children.push(child(source, &found, &facts)?);
     }
     Ok(children)
 }

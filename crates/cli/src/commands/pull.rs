@@ -77,7 +77,7 @@ impl Args {
                 .because("it is an index")
                 .hint("--platform picks a child of it, PATH@DIGEST any"));
         }
-        let parts = parts(facts)?;
+        let parts = parts(&facts)?;
         let all = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).count();
         if parts.len() < all {
             context.note(&format!(
@@ -103,7 +103,7 @@ impl Args {
             output.publish()?;
         }
         drop(progress);
-        context.answer(&Pulled::of(&location.path, &target.descriptor, facts, &parts, &self.output))?;
+        context.answer(&Pulled::of(&location.path, &target.descriptor, &facts, &parts, &self.output))?;
         Ok(Code::Done)
     }
 }
@@ -192,7 +192,7 @@ impl Pulled {
             let path = if part.title.is_root() { output.to_owned() } else { output.join(part.title.as_str()) };
             File { path: path.display().to_string(), node: Node::of(layout, part.descriptor) }
         };
-        let mut node = Node::of(layout, descriptor).typed(facts);
+        let mut node = Node::of(layout, descriptor).typed(facts.kind, facts.effective_type());
         node.annotations = facts.annotations.to_map();
         Self { node, files: parts.iter().map(file).collect() }
     }

@@ -110,12 +110,12 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         return Ok(Shown { node, tags, kind, config, layers, manifests, blobs, subject, referrers });
     }
     let facts = graph.need(digest)?;
-    let mut node = node.typed(facts);
+    let mut node = node.typed(facts.kind, facts.effective_type());
     node.annotations = facts.annotations.to_map();
     node.size = facts.size;
     node.platform = match &descriptor.platform {
         Some(platform) => Some((**platform).clone()),
-        None => config_platform(source, facts)?,
+        None => config_platform(source, &facts)?,
     };
     let parts = |role: Role| -> Result<Option<Vec<Node>>> {
         let mut nodes = Vec::new();
@@ -127,7 +127,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         }
         Ok(Some(nodes).filter(|nodes| !nodes.is_empty()))
     };
-    let subject = Subject::of(facts, source, path)?;
+    let subject = Subject::of(&facts, source, path)?;
     Ok(Shown {
         node,
         tags,

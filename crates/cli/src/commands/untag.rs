@@ -106,9 +106,9 @@ fn refers(source: &dyn Source, entry: &Descriptor) -> Result<bool> {
         return Ok(true);
     }
     Ok(match read(source, entry).0 {
-        Node::Present(facts) => facts.subject.is_some(),
+        Node::Present(manifest) => manifest.about().is_some(),
         // It may be one: nobody could tell.
-        node @ Node::Broken(Broken::Unread(_)) => node.facts(&entry.digest)?.subject.is_some(),
+        node @ Node::Broken(Broken::Unread(_)) => node.manifest(&entry.digest)?.about().is_some(),
         Node::Absent | Node::Broken(_) => false,
     })
 }

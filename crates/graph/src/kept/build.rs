@@ -200,17 +200,16 @@ impl Seen {
     }
 
     fn manifest(manifest: &Manifest) -> Self {
-        let mut children = Vec::new();
-        if manifest.kind() == ManifestKind::Index {
-            for part in manifest.parts.iter().filter(|part| part.is_manifest()) {
-                let descriptor = &part.descriptor;
-                let Some(form) = Form::of(&descriptor.media_type) else { continue };
-                if descriptor.data.is_some() {
-                    return Self::Odd;
-                }
-                let attests = descriptor.annotation(ATTESTED).and_then(|text| text.parse().ok());
-                children.push(Child { digest: descriptor.digest.clone(), form, attests });
+        let (mut children, mut odd) = (Vec::new(), false);
+        manifest.children(&mut |child| {
+            if let Some(form) = Form::of(&child.media_type) {
+                odd |= child.has_data;
+                let attests = child.annotation(ATTESTED).and_then(|text| text.parse().ok());
+                children.push(Child { digest: child.digest, form, attests });
             }
+        });
+        if odd {
+            return Self::Odd;
         }
         let (artifact_type, declared) = manifest.effective_type();
         let fits = artifact_type.is_none_or(|text| text.len() <= MAX_TYPE);
