@@ -107,7 +107,7 @@ fn depth_is_no_recursion() {
 #[test]
 fn what_is_reached_over_many_ways_is_met_once() {
     survives(&diamonds(40), &[]);
-    survives(&comb(300, 300), &[]);
+    survives(&comb(2000, 1000), &[]);
     survives(&roots_of_one(500, 5000), &[("resolve @:v1 --platform", 3)]);
     survives(&nested_for_platforms(300), &[("resolve @:v1 --platform", 4)]);
 }

@@ -172,8 +172,9 @@ impl Near<'_, '_> {
         let mut level = named;
         let mut depth = 0;
         loop {
-            // Digests that cannot be verified may go in circles.
-            level.retain(|step| !self.looked.contains(&step.digest));
+            // Digests that cannot be verified may go in circles, and many may hold the same.
+            let mut met = HashSet::new();
+            level.retain(|step| !self.looked.contains(&step.digest) && met.insert(step.digest.clone()));
             if level.is_empty() {
                 break;
             }
