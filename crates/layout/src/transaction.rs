@@ -1118,7 +1118,7 @@ fn settled(mut file: File, expected: &[u8]) -> io::Result<Option<Result<IndexFil
 /// Whether what is in a file is exactly this.
 fn holds(mut file: &File, mut expected: &[u8]) -> io::Result<bool> {
     io::Seek::rewind(&mut file)?;
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; CHUNK.min(expected.len() + 1)];
     loop {
         let got = file.read(&mut buffer)?;
         match expected.strip_prefix(&buffer[..got]) {

@@ -133,14 +133,20 @@ pub(super) fn hash(
     body: &mut dyn Read,
     watch: &dyn Watch,
 ) -> std::result::Result<Result<Digest>, Flaw> {
-    let mut buffer = vec![0; 64 << 10];
+    // An archive may have millions of members of a byte each.
+    let mut buffer = vec![0; BLOCK as usize];
     loop {
         if watch.stop() {
             return Ok(Err(interrupted()));
         }
         match body.read(&mut buffer) {
             Ok(0) => return Ok(Ok(hasher.finish())),
-            Ok(got) => hasher.update(&buffer[..got]),
+            Ok(got) => {
+                hasher.update(&buffer[..got]);
+                if got == buffer.len() {
+                    buffer.resize(64 << 10, 0);
+                }
+            }
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
             Err(why) => return Err(Flaw::unread(0, why)),
         }
