@@ -600,6 +600,21 @@ fn layouts_of_all_sorts_of_oddness_are_read_as_without() {
     }
 }
 
+/// Digests of an enemy, which need no content: the table of blocks tells none of them from another.
+#[test]
+fn digests_that_start_alike_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+    to_dir(&ocistow_testkit::hostile::indexes(2, 300), path.clone()).unwrap();
+    let place = Place { _dir: dir, path, cache };
+    let source = place.open();
+    let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
+    for (digest, node) in whole.nodes() {
+        let near = place.near(&*source, &Asked::Digest(digest.clone()), ALL);
+        assert_eq!(near.node(digest), Some(node), "{digest}");
+    }
+}
+
 /// Found by fuzzing: what is looked up by other keys than it is read by was not found at the first time.
 #[test]
 fn referrers_with_longer_digests_are_found_from_the_first_time_on() {

@@ -168,25 +168,33 @@ impl Segment {
     /// Adds what is known under a key to `rows`. `None` where the segment is damaged.
     pub fn get(&self, key: &Key, rows: &mut Vec<Row>) -> Option<()> {
         let start = start(key);
-        // The first block that may have it: the last that starts before it, or several that start alike.
-        let mut low = 0;
-        let mut high = self.blocks();
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.first(middle) < start { low = middle + 1 } else { high = middle }
-        }
-        for block in low.saturating_sub(1)..self.blocks() {
-            if self.first(block) > start {
-                break;
+        let partition = |before: &dyn Fn(usize) -> bool| {
+            let (mut low, mut high) = (0, self.blocks());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if before(middle) { low = middle + 1 } else { high = middle }
             }
-            let bytes = self.block(block)?;
-            let mut rest: &[u8] = &bytes;
-            while !rest.is_empty() {
-                let (own, group) = group(&mut rest)?;
-                if own == *key {
-                    rows.extend(Row::read_all(group)?);
-                    return Some(());
-                }
+            low
+        };
+        // It may be in the last block that starts before it, or in one of several that start alike: in the last whose
+        // first key is not behind it. An enemy's digests start alike as often as he likes.
+        let mut block = partition(&|block| self.first(block) < start).saturating_sub(1);
+        let mut behind = partition(&|block| self.first(block) <= start);
+        while behind > block + 1 {
+            let middle = block + (behind - block) / 2;
+            let (first, _) = group(&mut &self.block(middle)?[..])?;
+            if first <= *key { block = middle } else { behind = middle }
+        }
+        if block == self.blocks() {
+            return Some(());
+        }
+        let bytes = self.block(block)?;
+        let mut rest: &[u8] = &bytes;
+        while !rest.is_empty() {
+            let (own, group) = group(&mut rest)?;
+            if own == *key {
+                rows.extend(Row::read_all(group)?);
+                break;
             }
         }
         Some(())
