@@ -729,14 +729,15 @@ impl<'a> Transaction<'a> {
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
         self.unmade = false;
-        // Nobody can have swept a layout that was not there.
-        let known = !matches!(self.swapped, Some(Out::None));
-        let swept: Vec<_> = coming.iter().filter(|(blob, ..)| known && self.exact(blob).is_none()).copied().collect();
-        let again = match swept.is_empty() {
-            true => Ok(BTreeSet::new()),
-            false => self.place(&swept),
+        let swept: Vec<_> = match self.swapped {
+            // Nobody can have swept a layout that was not there.
+            Some(Out::None) => Vec::new(),
+            _ => coming.iter().filter(|(blob, ..)| self.exact(blob).is_none()).copied().collect(),
         };
-        if let Err(why) = again.and_then(|touched| touched.iter().try_for_each(|dir| self.sync_dir(dir))) {
+        if !swept.is_empty()
+            && let Err(why) =
+                self.place(&swept).and_then(|touched| touched.iter().try_for_each(|dir| self.sync_dir(dir)))
+        {
             self.unpublish(instead.as_ref().unwrap_or(&after.bytes));
             return Err(why);
         }
