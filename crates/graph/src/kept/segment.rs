@@ -133,11 +133,6 @@ impl Segment {
         self.table.len() / ROW
     }
 
-    fn first(&self, block: usize) -> u64 {
-        let row = &self.table[block * ROW..];
-        u64::from_be_bytes(*row.first_chunk().expect("a row is longer than that"))
-    }
-
     /// Where a block starts, and its checksum; for the one behind the last, where that ends.
     fn place(&self, block: usize) -> (u64, [u8; 8]) {
         match self.table.get(block * ROW + 8..).map(<[u8]>::as_chunks::<8>) {
@@ -168,22 +163,15 @@ impl Segment {
     /// Adds what is known under a key to `rows`. `None` where the segment is damaged.
     pub fn get(&self, key: &Key, rows: &mut Vec<Row>) -> Option<()> {
         let start = start(key);
-        let partition = |before: &dyn Fn(usize) -> bool| {
-            let (mut low, mut high) = (0, self.blocks());
-            while low < high {
-                let middle = low + (high - low) / 2;
-                if before(middle) { low = middle + 1 } else { high = middle }
-            }
-            low
-        };
+        let (table, _) = self.table.as_chunks::<ROW>();
         // It may be in the last block that starts before it, or in one of several that start alike: in the last whose
         // first key is not behind it. An enemy's digests start alike as often as he likes.
-        let mut block = partition(&|block| self.first(block) < start).saturating_sub(1);
-        let mut behind = partition(&|block| self.first(block) <= start);
+        let mut block = table.partition_point(|row| first(row) < start).saturating_sub(1);
+        let mut behind = table.partition_point(|row| first(row) <= start);
         while behind > block + 1 {
             let middle = block + (behind - block) / 2;
-            let (first, _) = group(&mut &self.block(middle)?[..])?;
-            if first <= *key { block = middle } else { behind = middle }
+            let (own, _) = group(&mut &self.block(middle)?[..])?;
+            if own <= *key { block = middle } else { behind = middle }
         }
         if block == self.blocks() {
             return Some(());
@@ -204,6 +192,11 @@ impl Segment {
     pub fn groups(&self) -> Groups<'_> {
         Groups { segment: self, block: 0, bytes: Vec::new(), at: 0 }
     }
+}
+
+/// What the first key of a block starts with, by its row of the table.
+fn first(row: &[u8; ROW]) -> u64 {
+    u64::from_be_bytes(*row.first_chunk().expect("a row is longer than that"))
 }
 
 fn group<'b>(bytes: &mut &'b [u8]) -> Option<(Key, &'b [u8])> {
