@@ -68,17 +68,20 @@ fn at_every_point(line: &str, from: &Path, judge: &mut dyn FnMut(&Path, &str) ->
     points
 }
 
+/// What matters of `from` once `line` was done in it.
+fn once_done(line: &str, from: &Path, state: fn(&Path) -> BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
+    let base = room();
+    clone(from, base.path());
+    done(line, base.path());
+    state(base.path())
+}
+
 /// Kills `line` after every call and takes its power at every point. `again` is what a user types where it
 /// was done: the same, but for names that it has taken. `state` is what matters. Gives the number of points.
 fn survives(line: &str, again: &str, state: fn(&Path) -> BTreeMap<PathBuf, String>) -> usize {
     let from = start(line);
     let before = state(from.path());
-    let after = {
-        let base = room();
-        clone(from.path(), base.path());
-        done(line, base.path());
-        state(base.path())
-    };
+    let after = once_done(line, from.path(), state);
     assert_ne!(before, after, "{line} changes nothing");
     at_every_point(line, from.path(), &mut |base, told| {
         let now = state(base);
@@ -271,12 +274,7 @@ fn a_pull_over_files_that_are_there_leaves_each_as_it_was_or_new() {
     let from = start(line);
     fs::write(from.path().join("out-old/kit/own"), "nobody's business").unwrap();
     let before = state(from.path());
-    let after = {
-        let base = room();
-        clone(from.path(), base.path());
-        done(line, base.path());
-        state(base.path())
-    };
+    let after = once_done(line, from.path(), state);
     let mut between = 0;
     at_every_point(line, from.path(), &mut |base, told| {
         let now = state(base);
