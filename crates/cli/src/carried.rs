@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use ocistow_graph::Plan;
 use ocistow_graph::plan::Omitted;
+use ocistow_graph::{Manifest, Plan};
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Count, Descriptor, Digest};
 use serde::Serialize;
@@ -45,12 +45,9 @@ impl Carried {
     pub fn of(outgoing: &Outgoing, bundle: Option<Digest>, verb: &'static str) -> Self {
         let Outgoing { path, graph, plan, .. } = outgoing;
         let Count { blobs, bytes } = plan.count();
-        let node = |root| {
-            let node = Node::of(path, root);
-            match graph.manifest(&root.digest) {
-                Some(manifest) => node.typed(manifest.kind(), manifest.effective_type()),
-                None => node,
-            }
+        let node = |root: &Descriptor| {
+            let manifest = graph.manifest(&root.digest);
+            Node::of(path, root).typed(manifest.and_then(Manifest::told_type))
         };
         let names = names(plan);
         let refer: BTreeSet<&Digest> = graph.edges().map(|edge| &edge.referrer).collect();

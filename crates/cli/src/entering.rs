@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ocistow_graph::{Asked, Facts, Graph, Import, Made, Reach, ReferrersAs};
+use ocistow_graph::{Asked, Graph, Import, Made, Reach, ReferrersAs};
 use ocistow_layout::edit::{Edit, names};
 use ocistow_layout::index::EMPTY_INDEX;
 use ocistow_layout::name::Pair;
@@ -89,8 +89,7 @@ fn attach(context: &Context<'_>, path: &Path, made: &Made, way: ReferrersAs, tar
     let edges = graph.referrers(&subject.digest).iter().filter_map(|edge| graph.facts(&edge.referrer));
     // What only a tag or an entry says, no list does (REFERRERS-15).
     let own = edges.filter(|facts| facts.subject.as_ref().is_some_and(|own| own.digest == subject.digest));
-    let own: Vec<Facts> = own.collect();
-    made.attach(way, &own.iter().collect::<Vec<_>>(), target)
+    made.attach(way, &own.collect::<Vec<_>>(), target)
 }
 
 /// A layout as it stands; an empty one where there is none.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use ocistow_graph::Moved;
+use ocistow_graph::{Manifest, Moved};
 use ocistow_layout::{Digest, Done};
 use serde::Serialize;
 
@@ -51,11 +51,8 @@ impl Imported {
         let called = arrivals.iter().flat_map(|arrival| names(&arrival.plan)).collect();
         for Arrival { plan, graph, .. } in arrivals {
             for root in &plan.roots {
-                let node = Node::of(layout, root);
-                roots.push(match graph.manifest(&root.digest) {
-                    Some(manifest) => node.typed(manifest.kind(), manifest.effective_type()),
-                    None => node,
-                });
+                let manifest = graph.manifest(&root.digest);
+                roots.push(Node::of(layout, root).typed(manifest.and_then(Manifest::told_type)));
             }
         }
         let missing: BTreeSet<Digest> = arrivals.iter().flat_map(|arrival| arrival.plan.missing.clone()).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ocistow_graph::{Facts, ManifestKind};
+use ocistow_graph::Facts;
 use ocistow_layout::{Descriptor, Digest, Platform, Result, Source};
 use serde::Serialize;
 
@@ -48,11 +48,9 @@ impl Node {
         }
     }
 
-    /// With the type that the manifest itself gives: an image's is told only where it is declared.
-    pub fn typed(mut self, kind: ManifestKind, (effective, declared): (Option<&str>, bool)) -> Self {
-        if declared || kind != ManifestKind::Image {
-            self.artifact_type = effective.map(str::to_owned).or(self.artifact_type);
-        }
+    /// With the type that is told of the manifest itself, if any is.
+    pub fn typed(mut self, told: Option<&str>) -> Self {
+        self.artifact_type = told.map(str::to_owned).or(self.artifact_type);
         self
     }
 }

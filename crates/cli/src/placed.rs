@@ -38,10 +38,7 @@ impl Placed {
     ) -> Self {
         let node = Node::of(path, descriptor);
         let subject = facts.and_then(|facts| Subject::after(facts, source, path));
-        let node = match facts {
-            Some(facts) => node.typed(facts.kind, facts.effective_type()),
-            None => node,
-        };
+        let node = node.typed(facts.and_then(Facts::told_type));
         Self { node, tags, subject, told }
     }
 }

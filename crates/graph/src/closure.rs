@@ -167,9 +167,8 @@ impl<'g> Closure<'g> {
     /// Takes a manifest that is there, by an edge.
     fn along(&mut self, digest: &Digest, extent: Extent) {
         if let Some(manifest) = self.graph.manifest(digest) {
-            let descriptor = Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size());
             self.carried.along.insert(digest.clone());
-            self.manifest(&descriptor, extent, false);
+            self.manifest(&manifest.descriptor(), extent, false);
         }
     }
 

@@ -379,14 +379,13 @@ impl<'g> Work<'g> {
                     attached.insert(edge.referrer.clone());
                 }
                 _ => {
-                    let Some(facts) = self.graph.facts(&edge.referrer) else { continue };
+                    let Some(referrer) = self.graph.manifest(&edge.referrer) else { continue };
                     // A child went with its index.
                     if self.met.contains(&edge.referrer) {
                         continue;
                     }
-                    let descriptor = Descriptor::new(facts.form.media_type(), facts.digest.clone(), facts.size);
                     // Docker's forms refer to nothing.
-                    self.all_of(&descriptor, Family::Oci)?;
+                    self.all_of(&referrer.descriptor(), Family::Oci)?;
                     match (self.became.get(&edge.referrer), &new) {
                         (Some(made), Some(_)) => {
                             along.push(named(&self.made[*made].entry(), Pair::default()));

@@ -258,6 +258,11 @@ impl std::error::Error for FactsError {}
 const DECIDING: [&str; 9] =
     ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "subject", "refers"];
 
+/// Of an effective artifact type, what is told: an image's only where it is declared.
+pub(crate) fn told_type<T>(kind: ManifestKind, effective: Option<T>, declared: bool) -> Option<T> {
+    effective.filter(|_| declared || kind != ManifestKind::Image)
+}
+
 impl Facts {
     /// Reads a manifest whose bytes have been checked against `digest`. `media_type` is what the
     /// descriptor says of it: it decides only where the document itself does not say what it is, or says
@@ -367,9 +372,9 @@ impl Facts {
         })
     }
 
-    /// Its effective artifact type, and whether it is its own (REFERRERS-5).
-    pub fn effective_type(&self) -> (Option<&str>, bool) {
-        (self.artifact_type.as_deref(), self.declared_type)
+    /// The type that is told of it: an image's only where it is declared.
+    pub fn told_type(&self) -> Option<&str> {
+        told_type(self.kind, self.artifact_type.as_deref(), self.declared_type)
     }
 
     /// The descriptors of its children, for an index.

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use ocistow_layout::{Descriptor, IndexFile, Kind, Result, Source, Watch};
 
-use crate::facts::{Form, ManifestKind};
+use crate::facts::{Form, ManifestKind, told_type};
 use crate::graph::{self, Broken, Graph, Load, Node, Standing, Unread, embedded};
 use crate::kept::row::{self, Gist, Row, Shown, Span};
 use crate::kept::{Damaged, Keeper, Kept};
+use crate::manifest::Manifest;
 
 /// The entries of a layout that are listed.
 #[derive(Debug, Clone)]
@@ -53,10 +54,7 @@ pub fn listing(source: &dyn Source, all: bool, keeper: &Keeper<'_>, load: Load, 
         let standing = graph.standing(place);
         if all || shown(standing, entry.tagged()) {
             let digest = &entry.descriptor(place)?.digest;
-            let typed = graph.manifest(digest).and_then(|manifest| {
-                let (effective, declared) = manifest.effective_type();
-                effective.filter(|_| declared || manifest.kind() != ManifestKind::Image)
-            });
+            let typed = graph.manifest(digest).and_then(Manifest::told_type);
             rows.push(Listed {
                 place,
                 standing,
@@ -146,5 +144,5 @@ fn from_rows(
             }
         },
     };
-    is(Some(kind), false, artifact_type.filter(|_| declared || kind != ManifestKind::Image))
+    is(Some(kind), false, told_type(kind, artifact_type, declared))
 }

@@ -250,11 +250,11 @@ impl Made {
 
     /// Decides how it comes into `target` as a referrer, recorded in that way. `others` refer to the same subject: where
     /// `target` has no list yet and one is made, they are in it. As [`import`].
-    pub fn attach(&self, way: ReferrersAs, others: &[&Facts], target: &dyn Source) -> Result<Import> {
+    pub fn attach(&self, way: ReferrersAs, others: &[Facts], target: &dyn Source) -> Result<Import> {
         let Some(subject) = self.facts.subject.as_ref().filter(|_| way != ReferrersAs::Entries) else {
             return self.enter(None, target);
         };
-        let mut listed: Vec<&Facts> = others.iter().copied().chain([&self.facts]).collect();
+        let mut listed: Vec<&Facts> = others.iter().chain([&self.facts]).collect();
         listed.sort_by(|one, other| one.digest.cmp(&other.digest));
         listed.dedup_by(|one, other| one.digest == other.digest);
         let (entry, bytes) =

@@ -7,13 +7,15 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use ocistow_layout::Digest;
 use ocistow_layout::descriptor::Glance;
 use ocistow_layout::json::{self, Name, Object};
+use ocistow_layout::{Descriptor, Digest};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::facts::{DOCKER_CONFIG, Facts, FactsError, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG, Shape};
+use crate::facts::{
+    DOCKER_CONFIG, Facts, FactsError, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG, Shape, told_type,
+};
 
 /// A manifest that was read.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +80,17 @@ impl Manifest {
     /// Its real length.
     pub fn size(&self) -> u64 {
         self.text.len() as u64
+    }
+
+    /// What points to it and says no more than that has to.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.form().media_type(), self.digest.clone(), self.size())
+    }
+
+    /// The type that is told of it: see [`Facts::told_type`].
+    pub fn told_type(&self) -> Option<&str> {
+        let (effective, declared) = self.effective_type();
+        told_type(self.kind(), effective, declared)
     }
 
     /// Its effective artifact type, and whether it is its own (REFERRERS-5).

@@ -297,8 +297,7 @@ impl<'g> Pen<'g> {
         }
         for edge in graph.referrers(&digest) {
             if let Some(manifest) = graph.manifest(&edge.referrer) {
-                let descriptor = Descriptor::new(manifest.form().media_type(), edge.referrer.clone(), manifest.size());
-                let referrer = self.figure(&descriptor, true, Role::Referrer);
+                let referrer = self.figure(&manifest.descriptor(), true, Role::Referrer);
                 self.next.push_back(referrer);
             }
         }

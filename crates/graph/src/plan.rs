@@ -438,10 +438,9 @@ fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Ve
 
 /// An untagged entry for a manifest that has none: as oras writes it.
 pub(crate) fn made_entry(graph: &Graph, digest: &Digest) -> Option<Entry> {
-    let facts = graph.facts(digest)?;
-    let plain = Descriptor::new(facts.form.media_type(), digest.clone(), facts.size);
-    let mut text = plain.text().trim_end_matches('}').to_owned();
-    if let Some(artifact_type) = facts.artifact_type.as_ref().filter(|_| facts.declared_type) {
+    let manifest = graph.manifest(digest)?;
+    let mut text = manifest.descriptor().text().trim_end_matches('}').to_owned();
+    if let (Some(artifact_type), true) = manifest.effective_type() {
         text.push_str(&format!(",\"artifactType\":{}", ocistow_layout::json::quote(artifact_type)));
     }
     text.push('}');

@@ -168,8 +168,7 @@ fn reachable(graph: &Graph, source: &dyn Source, digest: &Digest) -> Result<Targ
         }
     }
     if let Some(manifest) = graph.manifest(digest) {
-        let descriptor = Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size());
-        return Ok(Target { descriptor, places: Vec::new(), manifest: true });
+        return Ok(Target { descriptor: manifest.descriptor(), places: Vec::new(), manifest: true });
     }
     if let Some(descriptor) = as_part {
         return Ok(Target { descriptor, places: Vec::new(), manifest: false });

@@ -72,9 +72,7 @@ impl Args {
         }
         let digest = &target.descriptor.digest;
         match read(source, &target.descriptor).0 {
-            Node::Present(manifest) => {
-                Ok(Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size()))
-            }
+            Node::Present(manifest) => Ok(manifest.descriptor()),
             Node::Absent => {
                 context.warn(&format!("{digest} is not there itself"));
                 Ok(target.descriptor)

@@ -179,7 +179,7 @@ impl Walk<'_> {
     /// The descriptor of a referrer: made of what it is, else its entry's.
     fn descriptor(&self, digest: &Digest) -> Descriptor {
         if let Some(manifest) = self.graph.manifest(digest) {
-            return Descriptor::new(manifest.form().media_type(), digest.clone(), manifest.size());
+            return manifest.descriptor();
         }
         let entries = self.graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok());
         let own = entries.into_iter().find(|entry| entry.digest == *digest);
@@ -207,7 +207,7 @@ fn told(mut node: Node, facts: &Facts, refers: bool) -> Node {
         node.artifact_type = facts.artifact_type.clone();
         return node;
     }
-    node.typed(facts.kind, facts.effective_type())
+    node.typed(facts.told_type())
 }
 
 impl Answer for Tree {

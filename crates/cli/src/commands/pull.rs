@@ -192,7 +192,7 @@ impl Pulled {
             let path = if part.title.is_root() { output.to_owned() } else { output.join(part.title.as_str()) };
             File { path: path.display().to_string(), node: Node::of(layout, part.descriptor) }
         };
-        let mut node = Node::of(layout, descriptor).typed(facts.kind, facts.effective_type());
+        let mut node = Node::of(layout, descriptor).typed(facts.told_type());
         node.annotations = facts.annotations.to_map();
         Self { node, files: parts.iter().map(file).collect() }
     }

@@ -110,7 +110,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         return Ok(Shown { node, tags, kind, config, layers, manifests, blobs, subject, referrers });
     }
     let facts = graph.need(digest)?;
-    let mut node = node.typed(facts.kind, facts.effective_type());
+    let mut node = node.typed(facts.told_type());
     node.annotations = facts.annotations.to_map();
     node.size = facts.size;
     node.platform = match &descriptor.platform {
