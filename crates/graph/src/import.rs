@@ -10,7 +10,7 @@ use crate::facts::{Facts, Shape};
 use crate::graph::{self, About, Graph, List, Node};
 use crate::list;
 use crate::manifest::Manifest;
-use crate::plan::{Entry, Plan};
+use crate::plan::{Entry, Plan, made_entry};
 use crate::whose;
 
 /// A name that comes to stand for something.
@@ -286,11 +286,17 @@ fn merge_lists(
         let Stored { old, twice, mut members, mut known } = stored(target, index, &beside)?;
         let (before, any) = (members.len(), !known.is_empty());
         let mut arrived: Members = Vec::new();
-        for entry in &same {
-            // Only what says so itself is a referrer (REFERRERS-15).
-            arrived.extend(listed(plan, graph, &entry.descriptor).into_iter().filter(|(digest, _)| {
-                graph.manifest(digest).and_then(Manifest::about).is_some_and(|subject| list.about.is(subject))
-            }));
+        for (digest, text) in same.iter().flat_map(|entry| listed(plan, graph, &entry.descriptor)) {
+            // Only what says so itself is a referrer (REFERRERS-15); what refers to something else may have been found
+            // by this alone.
+            match graph.manifest(&digest).and_then(Manifest::about) {
+                Some(subject) if list.about.is(subject) => arrived.push((digest, text)),
+                Some(_) => {
+                    let entry = made_entry(graph, &digest).map(|entry| Box::new(entry.descriptor));
+                    import.edits.extend(entry.map(|entry| Edit::Add { entry }));
+                }
+                None => {}
+            }
         }
         arrived.extend(referrers.iter().map(|referrer| (referrer.digest.clone(), list::member(&referrer.facts()))));
         for (digest, text) in arrived {

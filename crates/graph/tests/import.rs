@@ -305,3 +305,21 @@ fn a_list_that_is_made_anew_under_one_name_arrives_where_another_has_it() {
         assert!(target.blobs.contains_key(&entry.digest), "{}", entry.text());
     }
 }
+
+/// A list may name what refers to something else, and be all that leads to it (REFERRERS-15). Found by fuzzing: in a
+/// layout with a list of its own, which takes only what belongs there, nobody found it any more.
+#[test]
+fn what_only_a_false_list_names_is_found_where_that_list_is_not_taken() {
+    let world = "image app:1 = base\nrefer one -> app : application/x.one\n";
+    let far = "refer far -> one : application/x.far";
+    for list in ["fallback", "olareg"] {
+        let source = draw(&format!("{world}{far}\n{list} app = far"));
+        let target = draw(&format!("{world}{list} app = one"));
+        let (import, after) = arrive(&source.memory, &target.memory, &[]).unwrap();
+        assert!(import.inline.is_empty(), "{list}: it belongs to no list of app's");
+        let graph = Graph::load(&after, PLAIN, &Unwatched).unwrap();
+        assert_eq!(graph.referrers(&source.digest("one")).len(), 1, "{list}");
+        let (_, again) = arrive(&source.memory, &after, &[]).unwrap();
+        assert_eq!(again, after, "{list}");
+    }
+}
