@@ -66,7 +66,7 @@ impl Artifact {
             }
             layers => layers,
         };
-        text.push_str(&format!(",\"layers\":[{}]", list(layers)));
+        list(&mut text, "layers", layers);
         if let Some(subject) = &self.subject {
             // What an entry says of it besides is no business of who refers to it.
             let blob = Blob { digest: subject.digest.clone(), size: subject.size };
@@ -93,7 +93,7 @@ impl Index {
     /// Makes it. Usage where nobody could read it.
     pub fn make(&self) -> Result<Made> {
         let mut text = head(Form::OciIndex, self.artifact_type.as_deref());
-        text.push_str(&format!(",\"manifests\":[{}]", list(&self.children)));
+        list(&mut text, "manifests", &self.children);
         text.push_str(&tail(&self.annotations));
         Made::of(Form::OciIndex, text)
     }
@@ -107,8 +107,15 @@ fn head(form: Form, artifact_type: Option<&str>) -> String {
     text
 }
 
-fn list(descriptors: &[Descriptor]) -> String {
-    descriptors.iter().map(Descriptor::text).collect::<Vec<_>>().join(",")
+/// Writes a member that lists descriptors; there may be many.
+fn list(text: &mut String, member: &str, descriptors: &[Descriptor]) {
+    text.push_str(&format!(",\"{member}\":["));
+    text.reserve(descriptors.iter().map(|one| one.text().len() + 1).sum());
+    for (at, one) in descriptors.iter().enumerate() {
+        text.push_str(if at > 0 { "," } else { "" });
+        text.push_str(one.text());
+    }
+    text.push(']');
 }
 
 fn tail(annotations: &BTreeMap<String, String>) -> String {

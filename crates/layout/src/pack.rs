@@ -72,21 +72,23 @@ pub fn read_file(path: &Path, limit: u64, watch: &dyn Watch) -> Result<Vec<u8>> 
 /// The fewest files for which a second thread is worth its start.
 const WORTH_A_THREAD: usize = 8;
 
-/// Stages several files from several threads: their blobs, in the same order. As [`stage_file`].
-pub fn stage_files(
+/// Stages several files from several threads, and gives what `each` makes of its place in `paths` and its blob, there
+/// and then, in the same order. As [`stage_file`].
+pub fn stage_files<T: Send>(
     transaction: &Transaction<'_>,
     paths: &[&Path],
     threads: usize,
     watch: &dyn Watch,
-) -> Result<Vec<Blob>> {
+    each: impl Fn(usize, Blob) -> T + Sync,
+) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
-    let slots: Mutex<Vec<Option<Result<Blob>>>> = Mutex::new(paths.iter().map(|_| None).collect());
+    let slots: Mutex<Vec<Option<Result<T>>>> = Mutex::new(paths.iter().map(|_| None).collect());
     let work = || {
         let mut room = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = paths.get(at) else { return };
-            let staged = stage_in(transaction, path, &mut room, watch);
+            let staged = stage_in(transaction, path, &mut room, watch).map(|blob| each(at, blob));
             if staged.is_err() {
                 // Nobody needs those behind it any more.
                 next.store(paths.len(), Ordering::Relaxed);

@@ -275,7 +275,7 @@ fn files_are_staged_whole_in_order_and_once() {
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let layout = space.path().join("layout");
     let mut transaction = Transaction::begin(&layout, Options::default()).unwrap();
-    let blobs = stage_files(&transaction, &paths, 4, &Unwatched).unwrap();
+    let blobs = stage_files(&transaction, &paths, 4, &Unwatched, |_, blob| blob).unwrap();
     for (path, blob) in paths.iter().zip(&blobs) {
         let content = fs::read(path).unwrap();
         assert_eq!(*blob, Blob { digest: Digest::of(&content), size: content.len() as u64 });
@@ -292,12 +292,13 @@ fn files_are_staged_whole_in_order_and_once() {
     }
 
     let mut transaction = Transaction::begin(Path::new(layout.location()), Options::default()).unwrap();
-    stage_files(&transaction, &paths, 4, &Unwatched).unwrap();
+    let places = stage_files(&transaction, &paths, 4, &Unwatched, |at, _| at).unwrap();
+    assert!(places.into_iter().eq(0..paths.len()), "each is told its own place");
     let done = transaction.publish(&order, &[]).unwrap();
     assert_eq!((done.new.blobs, done.present.blobs), (0, order.len() as u64), "what is there already is only counted");
 
     let absent = space.path().join("absent");
-    let why = stage_files(&transaction, &[paths[0], &absent, paths[1]], 4, &Unwatched).unwrap_err();
+    let why = stage_files(&transaction, &[paths[0], &absent, paths[1]], 4, &Unwatched, |_, blob| blob).unwrap_err();
     assert_eq!(why.kind(), Kind::NotFound);
 }
 

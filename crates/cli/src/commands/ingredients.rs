@@ -127,8 +127,8 @@ impl Ingredients {
                 .because(format!("it is the title of one file, and there are {}", self.files.len()))
                 .hint("--annotation-file gives several files titles of their own"));
         }
-        let mut layers: Vec<Layer> = Vec::new();
-        let mut used = BTreeSet::new();
+        let mut layers: Vec<Layer> = Vec::with_capacity(self.files.len());
+        let mut unused: BTreeSet<String> = from_file.keys().cloned().collect();
         for argument in &self.files {
             let (path, media_type, meta) = match fs::metadata(argument) {
                 // Nearly always: one look is enough.
@@ -147,16 +147,16 @@ impl Ingredients {
                 return Err(Error::new(Kind::Usage, format!("could not pack {}", path.display()))
                     .because(format!("the layout {} lies in it", layout.display())));
             }
-            let called = path.to_string_lossy().into_owned();
-            let mut annotations = from_file.get(&called).cloned().unwrap_or_default();
-            used.insert(called);
+            let called = path.to_string_lossy();
+            let mut annotations = from_file.get(&*called).cloned().unwrap_or_default();
+            unused.remove(&*called);
             let title = self.title_of(&path, annotations.get(TITLE))?;
             annotations.insert(TITLE.into(), title.as_str().to_owned());
             let usual = if meta.is_dir() { DIRECTORY } else { FILE };
             let media_type = media_type.unwrap_or_else(|| usual.to_owned());
             layers.push(Layer { path, media_type, title, directory: meta.is_dir(), annotations });
         }
-        from_file.retain(|file, _| !used.contains(file));
+        from_file.retain(|file, _| unused.contains(file));
         apart(&layers)?;
         if layers.iter().any(|layer| layer.title.is_root() && !layer.directory) {
             return Err(Error::new(Kind::Usage, "could not call a file \".\"").because("that is a directory"));
@@ -291,22 +291,26 @@ impl Recipe {
                 described(media_type, &blob, &self.config_annotations)
             }
         };
-        let files: Vec<&Path> = self.layers.iter().filter(|layer| !layer.directory).map(|layer| &*layer.path).collect();
-        let mut staged = stage_files(transaction, &files, threads, watch)?.into_iter();
-        let mut layers: Vec<Descriptor> = Vec::new();
+        let files: Vec<&Layer> = self.layers.iter().filter(|layer| !layer.directory).collect();
+        let paths: Vec<&Path> = files.iter().map(|layer| &*layer.path).collect();
+        let staged = stage_files(transaction, &paths, threads, watch, |at, blob| {
+            (described(&files[at].media_type, &blob, &files[at].annotations), blob)
+        })?;
+        let mut staged = staged.into_iter();
+        let mut layers: Vec<Descriptor> = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let mut annotations = layer.annotations.clone();
-            let blob = match layer.directory {
+            let (descriptor, blob) = match layer.directory {
                 false => staged.next().expect("every file was staged"),
                 true => {
                     let packing = Packing { mtime: self.mtime, threads, watch };
                     let packed = stage_directory(transaction, &layer.path, &layer.title, packing)?;
+                    let mut annotations = layer.annotations.clone();
                     annotations.insert(UNPACKED.into(), packed.tar.to_string());
                     annotations.insert(UNPACK.into(), "true".into());
-                    packed.blob
+                    (described(&layer.media_type, &packed.blob, &annotations), packed.blob)
                 }
             };
-            layers.push(described(&layer.media_type, &blob, &annotations));
+            layers.push(descriptor);
             blobs.push(blob);
         }
         if layers.is_empty() {
