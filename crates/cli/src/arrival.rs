@@ -119,23 +119,9 @@ impl Arrival {
         if passed.holds_docker() && matches!(from, From::Path(_)) {
             return Self::look(context, from, wanted);
         }
-        let aliases: Vec<(Digest, Digest)> =
-            passed.table.aliases().map(|(name, own)| (name.clone(), own.clone())).collect();
-        let marker = passed.marker();
-        let index = passed.index()?;
-        at::judge(context, &location, &marker);
-        let view = transaction.view(&location, index, marker);
-        for (name, own) in &aliases {
-            // What came by under another name is this one's content too, if it is: else the name is missing.
-            if let Some(content) = view.open(own)? {
-                let blob = Blob { digest: name.clone(), size: content.len() };
-                transaction.put(&blob, content).or_else(|why| match why.kind() {
-                    Kind::Integrity => Ok(()),
-                    _ => Err(why),
-                })?;
-            }
-        }
-        let (graph, plan, bundle) = planned(context, &view, true, wanted)?;
+        let staged = passed.staged(transaction)?;
+        at::judge(context, &location, &staged.marker());
+        let (graph, plan, bundle) = planned(context, &staged, true, wanted)?;
         Ok(Self { source: None, graph, plan, bundle, _held: None })
     }
 

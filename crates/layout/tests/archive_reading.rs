@@ -178,6 +178,10 @@ fn read_stream(bytes: &[u8], ask: &[Digest]) -> Result<View, Kind> {
         Ok(())
     });
     let passed = passed.map_err(|why| why.kind())?;
+    for (name, _) in passed.table.blobs() {
+        assert_eq!(passed.table.find(name).is_ok(), blobs.contains_key(name), "what was refused is refused to others");
+        passed.table.find(name).map_err(|why| why.kind())?;
+    }
     for (alias, own) in passed.table.aliases() {
         let bytes = blobs[own].clone();
         if alias.same_of(&bytes).is_some_and(|found| found != *alias) {
@@ -779,6 +783,35 @@ fn trouble_of_the_medium_is_no_damage_and_a_stop_is_obeyed() {
         let passed = archive::pass("-", packed.as_slice(), &Stop, &mut |_, _| Ok(()));
         assert_eq!(passed.unwrap_err().kind(), Kind::Interrupted);
         assert_eq!(Archive::watched(&Put::new(&packed).0, &Stop).unwrap_err().kind(), Kind::Interrupted);
+    }
+}
+
+/// ARCHIVE-24
+#[test]
+fn wrong_content_ends_no_pass_and_what_is_damaged_around_it_does() {
+    let wrong = Digest::of(b"right");
+    let tar = Tar::layout().file(&wrong.path(), b"wrong").blob(b"x").end();
+    let kept = |bytes: &[u8]| {
+        let mut kept = Vec::new();
+        let passed = archive::pass("-", bytes, &Unwatched, &mut |blob, content| {
+            kept.push(checked::whole(&blob.digest, content, u64::MAX)?);
+            Ok(())
+        });
+        passed.map(|passed| (passed, kept))
+    };
+    let (passed, others) = kept(&tar).unwrap();
+    assert_eq!(others, [b"x"]);
+    assert_eq!(passed.table.find(&wrong).unwrap_err().kind(), Kind::Integrity);
+    assert_eq!(passed.table.find(&Digest::of(b"x")).unwrap().map(|spot| spot.size), Some(1));
+    // A checksum in the packing is wrong, in the middle of that content, and nothing behind it.
+    let (front, rest) = tar.split_at(5 * BLOCK + 3);
+    for (mut damaged, trailer, rest) in [(gzip(front), 8, gzip(rest)), (zstd(front), 4, zstd(rest))] {
+        let at = damaged.len() - trailer;
+        damaged[at] ^= 1;
+        damaged.extend(rest);
+        let why = kept(&damaged).unwrap_err();
+        assert_eq!(why.kind(), Kind::Integrity);
+        assert!(!why.chain().contains("cut"), "what is told is the damage: {}", why.chain());
     }
 }
 

@@ -30,6 +30,11 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// What messages call it.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
     /// The state of its `oci-layout` file.
     pub fn marker(&self) -> Marker {
         self.marker.clone()
@@ -43,15 +48,21 @@ impl Passed {
 
     /// Its index.json, as [`Source::index`](crate::source::Source::index) has it.
     pub fn index(self) -> Result<IndexFile> {
+        self.into_parts().map(|(_, index)| index)
+    }
+
+    /// What was where, and its index.json.
+    pub(super) fn into_parts(self) -> Result<(Table, IndexFile)> {
         match self.index {
-            Some(bytes) => IndexFile::parse(bytes),
+            Some(bytes) => Ok((self.table, IndexFile::parse(bytes)?)),
             None => Err(no_layout(&self.location, &self.table)),
         }
     }
 }
 
 /// Reads an archive in one pass: a tar, plain or in gzip or zstd, from anything. Each blob is handed out
-/// once, as it comes by, in the order of the archive; what `each` leaves unread is passed over.
+/// once, as it comes by, in the order of the archive; what `each` leaves unread is passed over. Content that `each`
+/// refuses with Integrity does not end the pass: it matters only to whoever needs it, and the table refuses it to him.
 ///
 /// `Ok` means that the stream is whole to its last byte, that nothing in it is hostile, and that a name
 /// that stood in it twice had the same content, *given that `each` verified what it was handed*: only the
@@ -75,6 +86,7 @@ pub fn pass(
     let (mut marker, mut index) = (None, None);
     // Names of algorithms nobody here knows: without this nobody could tell whether a second one is the same.
     let mut unverifiable: BTreeMap<Digest, Digest> = BTreeMap::new();
+    let mut wrong = Vec::new();
     let mut take = |name: &Name, spot: Spot, mut body: Body<'_>| match name {
         Name::Marker if spot.size > MAX_MARKER => Ok(()),
         Name::Marker => {
@@ -89,13 +101,21 @@ pub fn pass(
         }
         Name::Blob(digest) => {
             let blob = Blob { digest: digest.clone(), size: spot.size };
-            if digest.verifiable() {
-                return each(blob, Content::Stream(Box::new(body), spot.size));
+            let mut body = Sound { body, sound: true };
+            let mut hasher = (!digest.verifiable()).then(|| hasher(name));
+            let taken = match &mut hasher {
+                None => each(blob, Content::Stream(Box::new(&mut body), spot.size)),
+                Some(hasher) => each(blob, Content::Stream(Box::new(Hashing { body: &mut body, hasher }), spot.size)),
+            };
+            match taken {
+                // The blob is wrong, and not the archive.
+                Err(why) if why.kind() == Kind::Integrity && body.sound => wrong.push(spot.at),
+                taken => taken?,
             }
-            let mut hasher = hasher(name);
-            each(blob, Content::Stream(Box::new(Hashing { body: &mut body, hasher: &mut hasher }), spot.size))?;
-            let all = walk::hash(hasher, &mut body, watch).map_err(|flaw| tell(location, flaw))??;
-            unverifiable.insert(digest.clone(), all);
+            if let Some(hasher) = hasher {
+                let all = walk::hash(hasher, &mut body, watch).map_err(|flaw| tell(location, flaw))??;
+                unverifiable.insert(digest.clone(), all);
+            }
             Ok(())
         }
     };
@@ -105,6 +125,10 @@ pub fn pass(
     }?;
     for (name, doubled) in &walked.doubled {
         let first = match name {
+            // The second is right: it was held against its name.
+            Name::Blob(_) if wrong.binary_search(&doubled.first.at).is_ok() => {
+                return Err(tell(location, doubled.differ(name)));
+            }
             Name::Marker => marker.as_deref().map(Digest::of),
             Name::Index => index.as_deref().map(Digest::of),
             Name::Blob(digest) => unverifiable.get(digest).cloned(),
@@ -113,7 +137,8 @@ pub fn pass(
             return Err(tell(location, doubled.differ(name)));
         }
     }
-    let table = walked.table;
+    let mut table = walked.table;
+    table.wrong = wrong;
     let marker = marker.map_or_else(|| unmarked(&table), |bytes| Marker::judge(&bytes));
     Ok(Passed { marker, table, location: location.into(), index })
 }
@@ -140,6 +165,20 @@ pub(super) fn tell_of_index(location: &str, at: u64, why: io::Error) -> Error {
 pub(super) fn too_long(location: &str, size: u64) -> Error {
     Error::new(Kind::Integrity, format!("could not read index.json of {location}"))
         .because(format!("it has {size} bytes, the limit is {MAX_INDEX}"))
+}
+
+/// A body that remembers whether the stream gave what was asked of it.
+struct Sound<'w> {
+    body: Body<'w>,
+    sound: bool,
+}
+
+impl Read for Sound<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.body.read(buf);
+        self.sound &= !got.as_ref().is_err_and(|why| why.kind() != io::ErrorKind::Interrupted);
+        got
+    }
 }
 
 /// A body whose bytes are hashed as they are read.

@@ -33,6 +33,8 @@ pub struct Table {
     pub(super) index: Option<Spot>,
     blobs: BTreeMap<Digest, Spot>,
     aliases: BTreeMap<Digest, Digest>,
+    /// Members that one pass saw to have other content than their names say: where they start, in that order.
+    pub(super) wrong: Vec<u64>,
     /// What stands under a name that matters and can be no file.
     unfit: BTreeMap<Name, String>,
     /// What stands where a directory of blobs has to be.
@@ -48,10 +50,15 @@ pub struct Table {
 
 impl Table {
     /// Where the content of `digest` lies, under its own name or through links; `None` where it is
-    /// absent. Integrity where something else stands under its name, or a link that leads nowhere.
+    /// absent. Integrity where something else stands under its name, or a link that leads nowhere, or a pass over
+    /// the archive saw that its content is wrong.
     pub fn find(&self, digest: &Digest) -> Result<Option<Spot>> {
         let own = self.aliases.get(digest).unwrap_or(digest);
         if let Some(spot) = self.blobs.get(own) {
+            if self.wrong.binary_search(&spot.at).is_ok() {
+                let damaged = Error::new(Kind::Integrity, format!("blob {own} is damaged"));
+                return Err(damaged.because("its content has another digest"));
+            }
             return Ok(Some(*spot));
         }
         let unfit = |path: &str, why: &str| {

@@ -1,0 +1,143 @@
+//! An archive arrives in every way there is: in place, packed, and out of a pipe; what one way accepts or refuses, all do.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use ocistow_layout::Digest;
+use ocistow_testkit::{Drawing, draw};
+use tar::EntryType;
+
+mod stage;
+
+use stage::{room, run};
+
+/// An archive being drawn: members in the order in which they come.
+struct Archive(tar::Builder<Vec<u8>>);
+
+impl Archive {
+    /// The layout `world`, without the blobs called `but`.
+    fn of(world: &Drawing, but: &[&str]) -> Self {
+        let but: Vec<Digest> = but.iter().map(|name| world.digest(name)).collect();
+        let archive = Self(tar::Builder::new(Vec::new()));
+        let archive = archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let blobs = world.memory.blobs.iter().filter(|(digest, _)| !but.contains(digest));
+        blobs.fold(archive.file("index.json", &world.memory.index), |archive, (digest, bytes)| {
+            archive.file(&digest.path(), bytes)
+        })
+    }
+
+    fn member(mut self, kind: EntryType, name: &str, target: &str, bytes: &[u8]) -> Self {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        if !target.is_empty() {
+            header.set_link_name_literal(target).unwrap();
+        }
+        self.0.append_data(&mut header, name, bytes).unwrap();
+        self
+    }
+
+    fn file(self, name: &str, bytes: &[u8]) -> Self {
+        self.member(EntryType::Regular, name, "", bytes)
+    }
+
+    /// Says how importing it ends, which is the same in every way, with these flags too; and that it leaves a whole layout
+    /// where it goes well.
+    #[track_caller]
+    fn import(self, flags: &str) -> (u8, String) {
+        let dir = room();
+        let base = dir.path();
+        let tar = self.0.into_inner().unwrap();
+        fs::write(base.join("x.tar"), &tar).unwrap();
+        fs::write(base.join("x.tar.zst"), zstd::encode_all(&*tar, 1).unwrap()).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&tar).unwrap();
+        fs::write(base.join("x.tar.gz"), gzip.finish().unwrap()).unwrap();
+        let first = imported("@/x.tar @/in0", flags, base);
+        for (at, words) in
+            ["@/x.tar.gz @/in1", "@/x.tar.zst @/in2", "- @/in3 < @/x.tar", "- @/in4 < @/x.tar.gz"].iter().enumerate()
+        {
+            let (code, said) = imported(words, flags, base);
+            assert_eq!(code, first.0, "{words}: {said}\nin place: {}", first.1);
+            let (index, first) = (|at| fs::read(base.join(format!("in{at}/index.json"))).ok(), 0);
+            assert_eq!(index(at + 1), index(first), "{words}");
+        }
+        first
+    }
+}
+
+#[track_caller]
+fn imported(words: &str, flags: &str, base: &Path) -> (u8, String) {
+    let (code, said) = run(&format!("import {flags} {words}"), base, None);
+    let target = words.split_whitespace().find(|word| word.starts_with("@/in")).unwrap();
+    if code == 0 && flags.is_empty() {
+        let (code, said) = run(&format!("fsck {target}"), base, None);
+        assert_eq!(code, 0, "{words}: {said}");
+    }
+    (code, said)
+}
+
+fn world() -> Drawing {
+    draw("image app:1 = base + top [linux/amd64]")
+}
+
+/// ARCHIVE-7
+#[test]
+fn a_link_that_leads_out_is_refused_where_it_is_needed_whichever_way_it_comes() {
+    let world = world();
+    let base = world.digest("base").path();
+    for flags in ["", "--allow-missing"] {
+        for (kind, target) in [
+            (EntryType::Symlink, "/etc/passwd"),
+            (EntryType::Symlink, "../../../outside"),
+            (EntryType::Link, "nowhere"),
+            (EntryType::Link, &base),
+        ] {
+            let (code, said) = Archive::of(&world, &["base"]).member(kind, &base, target, b"").import(flags);
+            assert_eq!(code, 4, "{target}: {said}");
+        }
+        let (code, said) = Archive::of(&world, &["base"]).member(EntryType::Directory, &base, "", b"").import(flags);
+        assert_eq!(code, 4, "{said}");
+    }
+    let (code, said) = Archive::of(&world, &[]).member(EntryType::Symlink, "blobs/sha512", "/etc", b"").import("");
+    assert_eq!(code, 0, "nobody needs it: {said}");
+}
+
+/// ARCHIVE-24
+#[test]
+fn content_that_is_not_what_its_name_says_is_refused_where_it_is_needed_and_stored_nowhere() {
+    let world = world();
+    for name in ["base", "app"] {
+        let path = world.digest(name).path();
+        let (code, said) = Archive::of(&world, &[name]).file(&path, b"other").import("");
+        assert_eq!(code, 4, "{said}");
+        let (code, said) = Archive::of(&world, &[name]).file(&path, b"other").import("--allow-missing");
+        assert_eq!(code, 4, "{said}");
+    }
+    let other = Digest::of(b"something else").path();
+    let (code, said) = Archive::of(&world, &[]).file(&other, b"other").import("");
+    assert_eq!(code, 0, "{said}");
+    // The same name twice, and only the second is right (ARCHIVE-6).
+    let (code, said) =
+        Archive::of(&world, &[]).file(&other, b"other thing.. ").file(&other, b"something else").import("");
+    assert_eq!(code, 4, "{said}");
+}
+
+/// ARCHIVE-24
+#[test]
+fn fsck_of_an_archive_finds_content_that_is_not_what_its_name_says_though_nobody_needs_it() {
+    let dir = room();
+    let archive = Archive::of(&world(), &[]).file(&Digest::of(b"something else").path(), b"other");
+    let tar = archive.0.into_inner().unwrap();
+    fs::write(dir.path().join("x.tar"), &tar).unwrap();
+    fs::write(dir.path().join("x.tar.zst"), zstd::encode_all(&*tar, 1).unwrap()).unwrap();
+    for archive in ["x.tar", "x.tar.zst"] {
+        let (code, said) = run(&format!("fsck @/{archive}"), dir.path(), None);
+        assert_eq!(code, 4, "{said}");
+        assert!(said.contains("digest-mismatch"), "{said}");
+    }
+}
