@@ -115,8 +115,9 @@ impl Arrival {
                 pass(&location, file, progress, &mut each)?
             }
         };
-        // Its manifests have to be made before anything can be planned: so it is read as a file after all.
-        if passed.holds_docker() && matches!(from, From::Path(_)) {
+        // Manifests that have to be made before anything can be planned, or links to what was passed over: so it is read as
+        // a file after all.
+        if (passed.holds_docker() || passed.leads_elsewhere()) && matches!(from, From::Path(_)) {
             return Self::look(context, from, wanted);
         }
         let staged = passed.staged(transaction)?;

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use ocistow_layout::Digest;
+use ocistow_layout::source::OCI_LAYOUT;
 use ocistow_testkit::{Drawing, draw};
 use tar::EntryType;
 
@@ -22,7 +24,7 @@ impl Archive {
     fn of(world: &Drawing, but: &[&str]) -> Self {
         let but: Vec<Digest> = but.iter().map(|name| world.digest(name)).collect();
         let archive = Self(tar::Builder::new(Vec::new()));
-        let archive = archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let archive = archive.file("oci-layout", OCI_LAYOUT);
         let blobs = world.memory.blobs.iter().filter(|(digest, _)| !but.contains(digest));
         blobs.fold(archive.file("index.json", &world.memory.index), |archive, (digest, bytes)| {
             archive.file(&digest.path(), bytes)
@@ -49,6 +51,14 @@ impl Archive {
     /// where it goes well.
     #[track_caller]
     fn import(self, flags: &str) -> (u8, String) {
+        let [place, pipe] = self.import_and_pipe(flags);
+        assert_eq!(pipe.0, place.0, "out of a pipe: {}\nin place: {}", pipe.1, place.1);
+        place
+    }
+
+    /// The same of what a pipe may refuse: how it ends in place or packed, and how out of a pipe.
+    #[track_caller]
+    fn import_and_pipe(self, flags: &str) -> [(u8, String); 2] {
         let dir = room();
         let base = dir.path();
         let tar = self.0.into_inner().unwrap();
@@ -57,16 +67,18 @@ impl Archive {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&tar).unwrap();
         fs::write(base.join("x.tar.gz"), gzip.finish().unwrap()).unwrap();
-        let first = imported("@/x.tar @/in0", flags, base);
-        for (at, words) in
-            ["@/x.tar.gz @/in1", "@/x.tar.zst @/in2", "- @/in3 < @/x.tar", "- @/in4 < @/x.tar.gz"].iter().enumerate()
-        {
-            let (code, said) = imported(words, flags, base);
-            assert_eq!(code, first.0, "{words}: {said}\nin place: {}", first.1);
-            let (index, first) = (|at| fs::read(base.join(format!("in{at}/index.json"))).ok(), 0);
-            assert_eq!(index(at + 1), index(first), "{words}");
-        }
-        first
+        let same = |ways: [&str; 3]| {
+            let [first, others @ ..] = ways.map(|words| (words, imported(words, flags, base)));
+            for (words, (code, said)) in others {
+                assert_eq!(code, first.1.0, "{words}: {said}\n{}: {}", first.0, first.1.1);
+            }
+            first.1
+        };
+        let place = same(["@/x.tar @/in0", "@/x.tar.gz @/in1", "@/x.tar.zst @/in2"]);
+        let pipe = same(["- @/in3 < @/x.tar", "- @/in4 < @/x.tar.gz", "- @/in5 < @/x.tar.zst"]);
+        let made = |at| fs::read(base.join(format!("in{at}/index.json"))).ok();
+        assert!((0..6).filter_map(made).collect::<BTreeSet<_>>().len() <= 1, "what is left is the same");
+        [place, pipe]
     }
 }
 
@@ -105,6 +117,43 @@ fn a_link_that_leads_out_is_refused_where_it_is_needed_whichever_way_it_comes() 
     }
     let (code, said) = Archive::of(&world, &[]).member(EntryType::Symlink, "blobs/sha512", "/etc", b"").import("");
     assert_eq!(code, 0, "nobody needs it: {said}");
+}
+
+/// ARCHIVE-7, 4.12
+#[test]
+fn a_link_to_any_file_of_the_archive_is_followed_but_not_out_of_a_pipe() {
+    let world = world();
+    let (base, bytes) = (world.digest("base"), world.memory.blobs[&world.digest("base")].clone());
+    let path = base.path();
+    let lacking = || Archive::of(&world, &["base"]);
+    let (link, symlink) = (EntryType::Link, EntryType::Symlink);
+    for archive in [
+        lacking().file(".cache/x", &bytes).member(link, &path, ".cache/x", b""),
+        lacking().file("store/x", &bytes).member(symlink, &path, "../../store/x", b""),
+        lacking().member(symlink, &path, "../../store/x", b"").file("store/x", &bytes),
+    ] {
+        let [(code, said), (piped, told)] = archive.import_and_pipe("");
+        assert_eq!((code, piped), (0, 1), "{said}\n{told}");
+        assert!(told.contains(&base.to_string()) && told.contains("saved as a file"), "{told}");
+    }
+    for file in ["index.json", "oci-layout"] {
+        let mut archive = Archive(tar::Builder::new(Vec::new())).member(symlink, file, "other", b"");
+        for (name, bytes) in [("oci-layout", OCI_LAYOUT), ("index.json", &world.memory.index)] {
+            archive = archive.file(if name == file { "other" } else { name }, bytes);
+        }
+        for (digest, bytes) in &world.memory.blobs {
+            archive = archive.file(&digest.path(), bytes);
+        }
+        let [(code, said), (piped, told)] = archive.import_and_pipe("");
+        assert_eq!((code, piped), (0, 1), "{said}\n{told}");
+        assert!(!said.contains("warning") && told.contains("saved as a file"), "{said}\n{told}");
+    }
+    // Wrong content is wrong wherever it lies; what nobody needs is no matter.
+    let [(code, said), _] = lacking().file("x", b"other").member(link, &path, "x", b"").import_and_pipe("");
+    assert_eq!(code, 4, "{said}");
+    let other = Digest::of(b"nobody needs it").path();
+    let (code, said) = Archive::of(&world, &[]).file("x", b"").member(link, &other, "x", b"").import("");
+    assert_eq!(code, 0, "{said}");
 }
 
 /// ARCHIVE-24

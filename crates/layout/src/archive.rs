@@ -26,8 +26,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, Scope};
 
 use rustix::fs::OFlags;
@@ -49,7 +49,7 @@ pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
 pub use pass::{Passed, pass};
 pub use streamed::Streamed;
-pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, Spot, Table};
+pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, MAX_OTHERS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
@@ -201,8 +201,36 @@ impl Archive {
             table: Table::default(),
         };
         archive.settle(walked, watch)?;
+        // What these two are links to went by under another name.
+        if let (None, Some(spot)) = (&archive.index, archive.table.index)
+            && spot.size <= MAX_INDEX
+        {
+            let (mut linked, taken) = archive.again(spot)?;
+            let read = sieve::index(&mut linked, spot.size, &|| taken.load(Ordering::Relaxed));
+            let read = read.map_err(|why| pass::tell_of_index(&archive.location, spot.at, why));
+            drop(linked);
+            archive.index = Some(read?);
+        }
+        if let (None, Some(spot)) = (&marker, archive.table.marker)
+            && spot.size <= MAX_MARKER
+        {
+            let mut bytes = Vec::new();
+            let read = archive.again(spot)?.0.read_to_end(&mut bytes);
+            read.map_err(|why| tell(&archive.location, header::Flaw::unread(spot.at, why)))?;
+            marker = Some(bytes);
+        }
         archive.marker = marker.map_or_else(|| unmarked(&archive.table), |bytes| Marker::judge(&bytes));
         Ok(archive)
+    }
+
+    /// What lies at `spot` of a compressed archive, which is unpacked once more as far as that, and how much was taken of
+    /// the file so far.
+    fn again(&self, spot: Spot) -> Result<(impl Read + '_, Arc<AtomicU64>)> {
+        let unpacked = self.form.unpack_counted(At { file: &self.file, at: 0 });
+        let (unpacked, taken) = unpacked.map_err(|why| Error::io("read", &self.location, why))?;
+        let mut tape = Stream::buffered(unpacked);
+        self.forward(&mut tape, spot.at)?;
+        Ok((tape.take(spot.size), taken))
     }
 
     /// Takes over what a walk found, once every name that stands twice was seen to have one content.
@@ -313,6 +341,7 @@ impl Source for Archive {
     fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
         self.table.blobs().for_each(|(digest, _)| f(digest.clone()));
         self.table.aliases().for_each(|(digest, _)| f(digest.clone()));
+        self.table.elsewhere().for_each(|(digest, _)| f(digest.clone()));
         Ok(())
     }
 
@@ -324,9 +353,7 @@ impl Source for Archive {
         if self.form == Form::PlainTar {
             return Ok(Some(self.extent(spot)));
         }
-        let mut tape = Stream::buffered(self.unpacked()?);
-        self.forward(&mut tape, spot.at)?;
-        Ok(Some(Content::Stream(Box::new(tape.take(spot.size)), spot.size)))
+        Ok(Some(Content::Stream(Box::new(self.again(spot)?.0), spot.size)))
     }
 
     fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {

@@ -170,7 +170,8 @@ fn view(archive: &Archive, ask: &[Digest]) -> Result<View, Kind> {
     Ok(View { marker: archive.marker(), index, blobs, found, asked })
 }
 
-fn read_stream(bytes: &[u8], ask: &[Digest]) -> Result<View, Kind> {
+/// What comes out of a stream that is `tar` once it is unpacked: what has gone by as something else is in that.
+fn read_stream(bytes: &[u8], tar: &[u8], ask: &[Digest]) -> Result<View, Kind> {
     let mut blobs: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
     let passed = archive::pass("-", Trickle(bytes), &Unwatched, &mut |blob, content| {
         let bytes = checked::whole(&blob.digest, content, u64::MAX)?;
@@ -188,6 +189,13 @@ fn read_stream(bytes: &[u8], ask: &[Digest]) -> Result<View, Kind> {
             return Err(Kind::Integrity);
         }
         blobs.insert(alias.clone(), bytes);
+    }
+    for (name, spot) in passed.table.elsewhere() {
+        let bytes = tar[spot.at as usize..][..spot.size as usize].to_vec();
+        if name.same_of(&bytes).is_some_and(|found| found != *name) {
+            return Err(Kind::Integrity);
+        }
+        blobs.insert(name.clone(), bytes);
     }
     let mut found = Vec::new();
     passed.table.survey(&mut |one| found.push(one));
@@ -211,10 +219,17 @@ impl Read for Trickle<'_> {
 /// Reads a tar in every way, and shows that all agree.
 fn read(tar: &[u8], ask: &[Digest]) -> Result<View, Kind> {
     let place = read_file(tar, ask);
-    assert_eq!(read_stream(tar, ask), place, "a stream and in place");
+    let stream = |bytes: &[u8]| match (read_stream(bytes, tar, ask), &place) {
+        // Whoever needs them has to read it as a file.
+        (Ok(View { index: Err(Kind::Failed), blobs, found, asked, .. }), Ok(place)) => {
+            Ok(View { marker: place.marker.clone(), index: place.index.clone(), blobs, found, asked })
+        }
+        (stream, _) => stream,
+    };
+    assert_eq!(stream(tar), place, "a stream and in place");
     let packed = gzip(tar);
     assert_eq!(read_file(&packed, ask), place, "gzip and in place");
-    assert_eq!(read_stream(&packed, ask), place, "gzip in a stream and in place");
+    assert_eq!(stream(&packed), place, "gzip in a stream and in place");
     assert_eq!(read_file(&zstd(tar), ask), place, "zstd and in place");
     place
 }
@@ -388,12 +403,15 @@ fn a_link_that_leads_nowhere_matters_only_to_who_needs_it() {
         (b'1', "dangling"),
         (b'1', file.as_str()),
         (b'1', "other"),
-        (b'2', "../../known"),
-        (b'1', "index.json"),
+        (b'2', "../../twice"),
+        (b'2', "../../both"),
+        (b'2', "../../folder"),
         (b'2', "C:\\x"),
         (b'2', ""),
     ] {
-        let tar = Tar::layout().link(flag, &file, target).link(b'2', "other", "other").file("known", b"content");
+        let tar = Tar::layout().link(flag, &file, target).link(b'2', "other", "other").directory("folder/");
+        let tar =
+            tar.file("twice", b"content").file("twice", b"content").file("both", b"content").link(b'1', "both", "x");
         let view = read(&tar.blob(b"{}").end(), std::slice::from_ref(&name)).unwrap();
         assert_eq!(view.blobs.len(), 1, "{target}");
         assert_eq!(view.asked, [Err(Kind::Integrity)], "{target}");
@@ -406,6 +424,49 @@ fn a_link_that_leads_nowhere_matters_only_to_who_needs_it() {
     assert_eq!(view.asked, [Err(Kind::Integrity)]);
     let view = sees(Tar::default().file("oci-layout", MARKER).link(b'2', "index.json", "other.json"));
     assert_eq!(view.index, Err(Kind::Integrity));
+}
+
+/// ARCHIVE-7, 4.12
+#[test]
+fn a_link_may_lead_to_any_file_of_the_archive() {
+    let name = Digest::of(b"content");
+    let file = name.path();
+    for (flag, kept, target) in [
+        (b'2', "store/x", "../../store/x"),
+        (b'1', ".cache/x", ".cache/x"),
+        (b'1', "./.cache//x", "./.cache/x"),
+        (b'2', "blobs/sha256/no-digest", "no-digest"),
+        (b'2', "blobs/loose", "../../hop"),
+    ] {
+        for later in [false, true] {
+            let tar = Tar::layout().blob(b"{}").link(b'2', "hop", "blobs/loose");
+            let tar = match later {
+                false => tar.file(kept, b"content").link(flag, &file, target),
+                true => tar.link(flag, &file, target).file(kept, b"content"),
+            };
+            let view = read(&tar.end(), std::slice::from_ref(&name)).unwrap();
+            assert_eq!(view.asked, [Ok(Some(7))], "{target}");
+            assert_eq!(view.blobs[&name], b"content", "{target}");
+        }
+    }
+    refused(Tar::layout().file("store/x", b"other").link(b'2', &file, "../../store/x"));
+    // The two files of a layout as links, and as what a blob is a link to.
+    let index = Digest::of(INDEX);
+    let tar =
+        Tar::default().link(b'1', "index.json", "i").link(b'2', "oci-layout", "m").file("m", MARKER).file("i", INDEX);
+    let view = sees(tar.clone().link(b'1', &index.path(), "index.json"));
+    assert_eq!((view.marker, view.index), (Marker::Right, Ok(INDEX.to_vec())));
+    assert_eq!(view.blobs, BTreeMap::from([(index.clone(), INDEX.to_vec())]));
+    let view = sees(Tar::default().link(b'2', "index.json", &index.path()).file("oci-layout", MARKER).blob(INDEX));
+    assert_eq!(view.index, Ok(INDEX.to_vec()));
+    // More names than anybody needs are not kept in mind.
+    let long = |n: usize| format!("{n:0>4000}");
+    let many = (0..2100).fold(Tar::layout(), |tar, n| tar.file(&long(n), b"content"));
+    for (n, found) in [(0, Ok(Some(7))), (2099, Err(Kind::Integrity))] {
+        let tar = many.clone().pax(b'x', &[("path", &file), ("linkpath", &long(n))]).link(b'1', "x", "x");
+        let archive = Put::new(&tar.end());
+        assert_eq!(Archive::open(&archive.0).unwrap().size(&name).map_err(|why| why.kind()), found);
+    }
 }
 
 #[test]
@@ -491,13 +552,13 @@ fn the_form_is_told_from_the_content() {
     assert_eq!(archive::sniff(&[b'x'; 600]), Form::Unknown);
     for (bytes, name) in [(&b"BZh91AY"[..], "bzip2"), (b"\xfd7zXZ\0\0", "xz")] {
         assert_eq!(read_file(bytes, &[]), Err(Kind::Failed));
-        assert_eq!(read_stream(bytes, &[]), Err(Kind::Failed));
+        assert_eq!(read_stream(bytes, &[], &[]), Err(Kind::Failed));
         assert!(complaint(bytes).ends_with(&format!("unsupported compression {name}")));
     }
     let nested = gzip(&gzip(&Tar::layout().end()));
     for bytes in [&b""[..], b"{}", &[b'x'; 5000], &gzip(b"no tar"), &nested, &zstd(b"")] {
         assert_eq!(read_file(bytes, &[]), Err(Kind::Integrity));
-        assert_eq!(read_stream(bytes, &[]), Err(Kind::Integrity));
+        assert_eq!(read_stream(bytes, &[], &[]), Err(Kind::Integrity));
     }
 }
 
@@ -638,7 +699,7 @@ fn a_flipped_bit_in_a_header_never_changes_what_is_read() {
         for bit in 0..BLOCK * 8 {
             let mut flipped = tar.clone();
             flipped[start + bit / 8] ^= 1 << (bit % 8);
-            let read = read_stream(&flipped, &[]);
+            let read = read_stream(&flipped, &[], &[]);
             assert!(read == Err(Kind::Integrity) || read.as_ref() == Ok(&good), "bit {bit} at {start}: {read:?}");
             if bit % 9 == 0 {
                 assert_eq!(read_file(&flipped, &[]), read, "bit {bit} at {start}");
@@ -656,16 +717,16 @@ fn damage_in_the_packing_is_found_also_behind_the_last_member() {
             let mut wrong = packed.clone();
             wrong[at] ^= 1;
             assert_eq!(read_file(&wrong, &[]), Err(Kind::Integrity), "byte {at}");
-            assert_eq!(read_stream(&wrong, &[]), Err(Kind::Integrity), "byte {at}");
+            assert_eq!(read_stream(&wrong, &[], &[]), Err(Kind::Integrity), "byte {at}");
         }
         for cut in 1..packed.len() {
             assert_eq!(read_file(&packed[..cut], &[]), Err(Kind::Integrity), "cut at {cut}");
-            assert_eq!(read_stream(&packed[..cut], &[]), Err(Kind::Integrity), "cut at {cut}");
+            assert_eq!(read_stream(&packed[..cut], &[], &[]), Err(Kind::Integrity), "cut at {cut}");
         }
         for garbage in [&b"x"[..], b"garbage that goes on", &[0xff; 600]] {
             let long = [&packed, garbage].concat();
             assert_eq!(read_file(&long, &[]), Err(Kind::Integrity), "{garbage:?}");
-            assert_eq!(read_stream(&long, &[]), Err(Kind::Integrity), "{garbage:?}");
+            assert_eq!(read_stream(&long, &[], &[]), Err(Kind::Integrity), "{garbage:?}");
         }
     }
     let (front, back) = tar.split_at(1500);
@@ -673,7 +734,7 @@ fn damage_in_the_packing_is_found_also_behind_the_last_member() {
     let skippable = b"\x50\x2a\x4d\x18\x05\0\0\0hello".to_vec();
     let frames = [skippable.clone(), zstd(front), skippable.clone(), zstd(back), skippable].concat();
     assert_eq!(read_file(&frames, &[]), good, "zstd in frames");
-    assert_eq!(read_stream(&frames, &[]), good, "zstd in frames");
+    assert_eq!(read_stream(&frames, &[], &[]), good, "zstd in frames");
 }
 
 #[test]
@@ -865,7 +926,12 @@ fn member(tar: Tar, sort: u8, a: u8, b: u8) -> Tar {
         21 => tar.pax(b'x', &[("size", "2")]).raw(&header(b'0', own.path().as_bytes(), b"", u64::from(b)), &body),
         22 => tar.link(b"0123456SVMg"[choice % 11], "strange", "x"),
         23 => tar.file(["../x", "/x", "a\\b", "a/.."][choice % 4], b""),
-        24 => tar.link(b'2', ["blobs", "blobs/sha256", "index.json", "oci-layout"][choice % 4], "x"),
+        24 => {
+            let target = if b.is_multiple_of(2) { "x" } else { "notes" };
+            tar.link(b'2', ["blobs", "blobs/sha256", "index.json", "oci-layout"][choice % 4], target)
+        }
+        25 => tar.file(["hop0", "notes"][choice % 2], &[b'{', b % 4]),
+        26 => tar.link(b'1', &own.path(), ["hop0", "notes", "index.json", "x"][usize::from(b % 4)]),
         _ => tar.pax(b'g', &[("comment", "c")]),
     }
 }
@@ -876,7 +942,7 @@ proptest! {
     /// The design's promise: in place and in one pass accept the same, with the same Kind of refusal.
     #[test]
     fn every_way_of_reading_accepts_the_same(
-        members in prop::collection::vec((0u8..26, any::<u8>(), any::<u8>()), 0..9),
+        members in prop::collection::vec((0u8..28, any::<u8>(), any::<u8>()), 0..9),
         hostile in any::<bool>(),
         zeros in 0usize..4,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 0..3),

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 
 use crate::archive::header::{BLOCK, Flaw, Headers};
-use crate::archive::judge::{Cleaned, Verdict, clean, judge, shown};
+use crate::archive::judge::{Cleaned, Verdict, clean, flag, judge, shown};
 use crate::archive::pass::Hashing;
 use crate::archive::table::{MAX_HOPS, MAX_LINKS, Spot};
 use crate::archive::tape::{Place, Tape};
@@ -421,16 +421,14 @@ impl Members {
             }
             let (header, next) = headers.next(&mut tape, at).map_err(told)?;
             let Some(header) = header else { return Ok(members) };
-            let (from, flag, spot) = (header.at, header.flag, Spot { at: next, size: header.size });
+            let (from, spot) = (header.at, Spot { at: next, size: header.size });
             let flaw = |why: &str| told(Flaw::wrong(from, why));
             let padded = spot.size.checked_next_multiple_of(BLOCK);
             let end = padded.and_then(|padded| next.checked_add(padded));
             at = end.ok_or_else(|| flaw("its size reaches beyond any archive"))?;
             let path = match judge(&header).map_err(|why| flaw(&why))? {
                 Verdict::File(name) => Some(name.to_string().into_bytes()),
-                Verdict::Passed(path, _) if matches!(flag, 0 | b'0' | b'7') && header.name.last() != Some(&b'/') => {
-                    Some(path)
-                }
+                Verdict::Passed(path, _) if flag(&header) == b'0' => Some(path),
                 Verdict::Link(path, target) => {
                     room = spent(room, path.len() + target.as_ref().map_or(0, Vec::len))
                         .ok_or_else(|| flaw("it has too many members"))?;

@@ -30,6 +30,17 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// Whether something in it is a link to a member that was passed over: reading it as a file finds that.
+    pub fn leads_elsewhere(&self) -> bool {
+        self.table.elsewhere().next().is_some() || self.linked().is_some()
+    }
+
+    /// Which of the files of a layout itself is a link: what it leads to went by as something else.
+    fn linked(&self) -> Option<Name> {
+        let index = (self.index.is_none() && self.table.index.is_some()).then_some(Name::Index);
+        index.or_else(|| (self.marker == Marker::Absent && self.table.marker.is_some()).then_some(Name::Marker))
+    }
+
     /// What messages call it.
     pub fn location(&self) -> &str {
         &self.location
@@ -53,6 +64,9 @@ impl Passed {
 
     /// What was where, and its index.json.
     pub(super) fn into_parts(self) -> Result<(Table, IndexFile)> {
+        if let Some(name) = self.linked() {
+            return Err(gone_by(format!("could not read {name} of {}", self.location)));
+        }
         match self.index {
             Some(bytes) => Ok((self.table, IndexFile::parse(bytes)?)),
             None => Err(no_layout(&self.location, &self.table)),
@@ -139,8 +153,18 @@ pub fn pass(
     }
     let mut table = walked.table;
     table.wrong = wrong;
-    let marker = marker.map_or_else(|| unmarked(&table), |bytes| Marker::judge(&bytes));
+    let marker = match (marker, table.marker) {
+        (Some(bytes), _) => Marker::judge(&bytes),
+        (None, Some(spot)) if spot.size <= MAX_MARKER => Marker::Absent,
+        (None, _) => unmarked(&table),
+    };
     Ok(Passed { marker, table, location: location.into(), index })
+}
+
+/// The error for a link to what was passed over in a stream.
+pub(super) fn gone_by(what: String) -> Error {
+    Error::new(Kind::Failed, what)
+        .because("it is a link to what had gone by in the stream; it can be read if that is saved as a file")
 }
 
 /// All of a body, in memory that grows only with what is really there.

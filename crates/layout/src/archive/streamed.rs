@@ -1,7 +1,7 @@
 //! An archive that came out of a stream and was staged on the way: a source that refuses what the archive in place would
 //! refuse.
 
-use crate::archive::pass::Passed;
+use crate::archive::pass::{Passed, gone_by};
 use crate::archive::table::Table;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
@@ -37,13 +37,16 @@ impl Passed {
 }
 
 impl Streamed<'_, '_> {
-    /// Refuses what stands in the archive and is not what its name says.
+    /// Refuses what stands in the archive and was not staged.
     fn judge(&self, digest: &Digest) -> Result<()> {
-        if self.table.find(digest)?.is_some() && self.view.size(digest)?.is_none() {
-            let damaged = Error::new(Kind::Integrity, format!("blob {digest} is damaged"));
-            return Err(damaged.because("it is a link, and leads to other content"));
+        if self.table.find(digest)?.is_none() || self.view.size(digest)?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        if self.table.is_elsewhere(digest) {
+            return Err(gone_by(format!("could not read blob {digest}")));
+        }
+        let damaged = Error::new(Kind::Integrity, format!("blob {digest} is damaged"));
+        Err(damaged.because("it is a link, and leads to other content"))
     }
 }
 
