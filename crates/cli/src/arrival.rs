@@ -4,18 +4,17 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use ocistow_graph::bundle::carries_mismatch;
-use ocistow_graph::{Graph, Plan, Request, plan};
+use ocistow_graph::{Graph, Plan, plan};
 use ocistow_layout::archive::{Form, pass, sniff};
 use ocistow_layout::carry::carry;
 use ocistow_layout::directory::is_directory;
-use ocistow_layout::index::CARRIES;
 use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Source, Writing};
 
 use crate::commands::along::Along;
 use crate::commands::at;
+use crate::declared;
 use crate::outgoing::tell_of_generated;
 use crate::progress::Progress;
 use crate::speak::Context;
@@ -153,19 +152,8 @@ fn planned(
     }
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
     tell_of_generated(context, source, &plan);
-    if graph.index().annotation(CARRIES).is_some() {
-        // What is declared is all of it: mostly the plan there is.
-        let whole = wanted.along.takes_everything();
-        let all = || plan::export(&graph, source, &Request { referrers: true, ..Request::default() });
-        let all = if whole { None } else { Some(all()?) };
-        if let Some(why) = carries_mismatch(graph.index(), all.as_ref().unwrap_or(&plan).order()) {
-            let what = format!("{} does not hold what it declares", source.location());
-            if archive {
-                return Err(Error::new(Kind::Integrity, what).because(why));
-            }
-            context.warn(&format!("carries-mismatch: {what}: {why}"));
-        }
-    }
+    let everything = wanted.along.takes_everything().then_some(&plan);
+    declared::judge(context, source, &graph, everything, archive)?;
     Ok((graph, plan, bundle))
 }
 

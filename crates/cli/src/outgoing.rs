@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Node, Plan, Reach, Request, plan};
+use ocistow_layout::directory::is_directory;
+use ocistow_layout::index::CARRIES;
 use ocistow_layout::lock::Held;
 use ocistow_layout::{Digest, Error, Result, Source};
 
 use crate::commands::along::Along;
 use crate::commands::at;
+use crate::declared;
 use crate::speak::Context;
 
 /// The most warnings of one kind.
@@ -44,13 +47,18 @@ pub fn outgoing(
     let held = at::hold(context, path, &progress)?;
     let source = at::open(context, path)?;
     let load = at::load(context, false);
-    let graph = match asked {
+    let archive = !is_directory(path)?;
+    let mut graph = match asked {
         [] => Graph::load(&*source, load, &progress)?,
         asked => {
             let reach = Reach::Everything { subjects: along.include_subject };
             Graph::near(&*source, asked, reach, &context.keeper(path), load, &progress)?
         }
     };
+    // Only all of a bundle says whether it is what it declares.
+    if archive && !graph.is_whole() && source.index()?.annotation(CARRIES).is_some() {
+        graph = Graph::load(&*source, load, &progress)?;
+    }
     if !along.no_referrers {
         // One that cannot be read may refer to what is carried.
         let hint = "--no-referrers carries what can be read, without what refers to it";
@@ -63,6 +71,10 @@ pub fn outgoing(
     let request = along.request(targets.clone(), repository.map(str::to_owned));
     let plan = plan::export(&graph, &*source, &request)?;
     drop(progress);
+    if graph.is_whole() {
+        let everything = (asked.is_empty() && along.takes_everything()).then_some(&plan);
+        declared::judge(context, &*source, &graph, everything, archive)?;
+    }
     warn_of_unreadable(context, &graph, &plan);
     tell_of_generated(context, &*source, &plan);
     Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, held })

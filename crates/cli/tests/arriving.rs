@@ -190,3 +190,52 @@ fn fsck_of_an_archive_finds_content_that_is_not_what_its_name_says_though_nobody
         assert!(said.contains("digest-mismatch"), "{said}");
     }
 }
+
+/// What a bundle in an archive lost, and no longer says that it had, is lost for every command that carries.
+#[test]
+fn a_bundle_that_does_not_hold_what_it_declares_is_carried_nowhere() {
+    let dir = room();
+    let base = dir.path();
+    // So many that what is found out about the archive is kept.
+    fs::create_dir(base.join("cache")).unwrap();
+    let many: String = (0..1000).map(|n| format!("image app{n}:t{n} = base\n")).collect();
+    let world = draw(&format!("{many}refer sig -> app0 : application/x.sig"));
+    ocistow_testkit::to_dir(&world.memory, base.join("have")).unwrap();
+    run("export @/have -o @/dir", base, None);
+    let index = base.join("dir/index.json");
+    let mut lost: serde_json::Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let entries = lost["manifests"].as_array_mut().unwrap();
+    let signature = entries.iter().position(|entry| entry["digest"] == world.digest("sig").to_string()).unwrap();
+    entries.remove(signature);
+    fs::write(&index, lost.to_string()).unwrap();
+    let mut archive = Archive(tar::Builder::new(Vec::new())).file("oci-layout", OCI_LAYOUT);
+    archive = archive.file("index.json", lost.to_string().as_bytes());
+    for (digest, bytes) in &world.memory.blobs {
+        archive = archive.file(&digest.path(), bytes);
+    }
+    fs::write(base.join("x.tar"), archive.0.into_inner().unwrap()).unwrap();
+    for line in [
+        "fsck @/x.tar",
+        "import @/x.tar @/in",
+        "plan @/x.tar",
+        "plan @/x.tar:t0",
+        "plan @/x.tar:t0 --no-referrers",
+        "export @/x.tar -o @/y.tar",
+        "export @/x.tar:t0 -o @/y.tar",
+        "copy @/x.tar:t0 @/in",
+    ] {
+        for _ in 0..2 {
+            let (code, said) = run(line, base, None);
+            assert_eq!(code, 4, "{line}: {said}");
+            assert!(
+                said.contains("carries-mismatch") || said.contains("does not hold what it declares"),
+                "{line}: {said}"
+            );
+        }
+    }
+    assert!(base.join("cache/ocistow").exists(), "it is kept");
+    assert!(!base.join("in").exists() && !base.join("y.tar").exists());
+    let (code, said) = run("export @/dir -o @/z.tar", base, None);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("carries-mismatch"), "others may have written to a directory: {said}");
+}
