@@ -37,7 +37,8 @@ use crate::digest::Digest;
 pub use crate::directory::MAX_MARKER;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
-use crate::sieve;
+use crate::json::{self, Array, Object};
+use crate::sieve::{self, MAX_FRAME};
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 use crate::stamp::Imprint;
 use crate::threads::start;
@@ -261,9 +262,14 @@ impl Archive {
         if self.table.index.is_none() { Err(no_layout(&self.location, &self.table)) } else { Ok(()) }
     }
 
-    /// Whether it is a docker archive without a layout: then [`DockerArchive`] reads it.
-    pub fn holds_docker(&self) -> bool {
-        holds_docker(&self.table)
+    /// Whether it is a docker archive without a layout, or with one that lists nothing: then [`DockerArchive`] reads it.
+    pub fn holds_docker(&self) -> Result<bool> {
+        match (&self.index, self.table.index) {
+            (_, Some(spot)) if !self.table.docker || spot.size > MAX_FRAME as u64 => Ok(false),
+            (Some(bytes), Some(_)) => Ok(lists_nothing(bytes)),
+            (None, Some(spot)) => Ok(lists_nothing(&self.bytes(spot)?)),
+            (_, None) => Ok(holds_docker(&self.table)),
+        }
     }
 
     /// The unpacked stream.
@@ -523,10 +529,20 @@ fn unmarked(table: &Table) -> Marker {
     }
 }
 
+/// Whether an index.json lists nothing at all: Docker's manifest.json beside it may list more (ARCHIVE-16, 4.10).
+fn lists_nothing(index: &[u8]) -> bool {
+    let Ok(text) = json::text(index) else { return false };
+    let no = |text: &str| matches!(text, "" | "null") || json::parse::<Array>(text).is_ok_and(|list| list.0.is_empty());
+    let object = || json::parse::<Object>(text).ok();
+    no(text.trim()) || object().is_some_and(|object| object.get("manifests").is_none_or(|list| no(list.get())))
+}
+
 /// Whether there is Docker's manifest.json and nothing called index.json (ARCHIVE-2).
 fn holds_docker(table: &Table) -> bool {
     table.docker && table.index.is_none() && table.unfit(&Name::Index).is_none()
 }
+
+const DOCKER_IN_A_STREAM: &str = "it is a docker-archive, and those are read from a file, not from a stream";
 
 /// Why there is no index.json.
 fn no_layout(location: &str, table: &Table) -> Error {
@@ -549,7 +565,7 @@ fn no_layout(location: &str, table: &Table) -> Error {
             .hint("load it into a docker or podman that is not too old, and save it again");
     }
     if table.docker {
-        return none.hint("it is a docker-archive, and those are read from a file, not from a stream");
+        return none.hint(DOCKER_IN_A_STREAM);
     }
     none
 }

@@ -86,7 +86,7 @@ pub fn open(path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
         return Ok(Box::new(directory::Directory::open(path)?));
     }
     let archive = archive::Archive::watched(path, watch)?;
-    if archive.holds_docker() {
+    if archive.holds_docker()? {
         return Ok(Box::new(archive::DockerArchive::of(archive, watch)?));
     }
     archive.holds_layout()?;

@@ -12,11 +12,11 @@ use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
 use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, Body, hasher, tell, walk};
-use crate::archive::{MAX_MARKER, holds_docker, no_layout, unmarked};
+use crate::archive::{DOCKER_IN_A_STREAM, MAX_MARKER, holds_docker, lists_nothing, no_layout, unmarked};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
-use crate::sieve;
+use crate::sieve::{self, MAX_FRAME};
 use crate::source::{Blob, Content, Marker, Watch};
 
 /// What a pass over an archive leaves behind.
@@ -51,10 +51,13 @@ impl Passed {
         self.marker.clone()
     }
 
-    /// Whether it is a docker archive without a layout: there is no index.json, and [`open`](crate::open) reads it
+    /// Whether it is a docker archive without a layout, or with one that lists nothing: [`open`](crate::open) reads it
     /// from a file.
     pub fn holds_docker(&self) -> bool {
-        holds_docker(&self.table)
+        match &self.index {
+            Some(index) => self.table.docker && index.len() <= MAX_FRAME && lists_nothing(index),
+            None => holds_docker(&self.table),
+        }
     }
 
     /// Its index.json, as [`Source::index`](crate::source::Source::index) has it.
@@ -68,6 +71,10 @@ impl Passed {
             return Err(gone_by(format!("could not read {name} of {}", self.location)));
         }
         match self.index {
+            Some(_) if self.holds_docker() => {
+                let none = Error::new(Kind::NotFound, format!("{} has no images in its index.json", self.location));
+                Err(none.hint(DOCKER_IN_A_STREAM))
+            }
             Some(bytes) => Ok((self.table, IndexFile::parse(bytes)?)),
             None => Err(no_layout(&self.location, &self.table)),
         }
