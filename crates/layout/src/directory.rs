@@ -19,6 +19,8 @@ use crate::{sieve, staged, stray};
 
 /// The directory in a layout in which everything of ours lies.
 pub const OURS: &str = ".ocistow";
+/// Lies in [`OURS`] from before a new layout gets its `oci-layout` until it has its index.json.
+pub(crate) const MAKING: &str = "making";
 /// The longest `oci-layout` file read.
 pub const MAX_MARKER: u64 = 64 << 10;
 
@@ -53,7 +55,7 @@ impl Directory {
         if opened.marker == Marker::Absent && !has_index {
             return Err(no_layout("it has neither oci-layout nor index.json"));
         }
-        if !has_index && is_directory(&opened.root.join(OURS))? {
+        if !has_index && is_there(&opened.root.join(OURS).join(MAKING))? {
             return Err(no_layout("its making was interrupted; whatever writes to it makes it whole"));
         }
         Ok(opened)

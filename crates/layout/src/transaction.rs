@@ -356,7 +356,9 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
         Ok(old) => match old.marker() {
             Marker::Right if !is_there(&path.join("index.json"))? => {
                 let what = format!("could not write to {}", path.display());
-                Err(Error::new(Kind::Integrity, what).because("it has an oci-layout but no index.json"))
+                Err(Error::new(Kind::Integrity, what)
+                    .because("it has an oci-layout but no index.json")
+                    .hint("bring index.json back from a copy of the layout; nothing is taken from its blobs till then"))
             }
             Marker::Right => Ok(Some(old)),
             Marker::Absent => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Options;
-use crate::directory::{OURS, is_dir};
+use crate::directory::{MAKING, OURS, is_dir, is_there};
 use crate::holdings::TRASH_BESIDE;
 use crate::lock::Locks;
 use crate::medium::{Medium, OpenDir};
@@ -31,6 +31,7 @@ pub(super) fn unmake(root: &Path, made: &[PathBuf], made_root: bool, medium: &dy
     for dir in ["staging", "lock"] {
         empty(&root.join(OURS).join(dir), medium);
     }
+    let _ = medium.unlink(&root.join(OURS).join(MAKING));
     let _ = medium.remove_dir(&root.join(OURS));
     if made_root {
         let _ = medium.remove_dir(root);
@@ -65,8 +66,8 @@ pub(super) fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) 
     }
 }
 
-/// The stagings in a layout, and what else writers put beside its blobs for a while. What lies in the trash is none of
-/// it: only marking tells whether it is still needed.
+/// The stagings in a layout, what else writers put beside its blobs for a while, and the note that it is being made where
+/// it has been. What lies in the trash is none of it: only marking tells whether it is still needed.
 pub(super) fn litter(root: &Path) -> Vec<PathBuf> {
     let staging = root.join(OURS).join("staging");
     let mut litter: Vec<PathBuf> = children(&staging).collect();
@@ -77,6 +78,10 @@ pub(super) fn litter(root: &Path) -> Vec<PathBuf> {
             name.as_encoded_bytes().starts_with(b".ocistow-") && name != TRASH_BESIDE
         };
         litter.extend(children(&dir).filter(ours));
+    }
+    let (making, index) = (root.join(OURS).join(MAKING), root.join("index.json"));
+    if is_there(&making).is_ok_and(|is| is) && is_there(&index).is_ok_and(|is| is) {
+        litter.push(making);
     }
     litter
 }

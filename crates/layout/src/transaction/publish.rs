@@ -13,7 +13,7 @@ use super::litter::children;
 use super::staging::{Is, Over, Staged, Staging};
 use super::swap::Out;
 use super::{Change, SYNC_EACH, Transaction, existing, locked, unique};
-use crate::directory::{is_dir, is_there};
+use crate::directory::{MAKING, OURS, is_dir, is_there};
 use crate::edit::{Edit, Edited, edited};
 use crate::error::{Error, Kind, Result};
 use crate::index::{EMPTY_INDEX, IndexFile};
@@ -100,8 +100,7 @@ impl Transaction<'_> {
         let changed = before.bytes() != after.bytes || self.old.is_none();
         let new = changed.then(|| self.staged_index(&after.bytes)).transpose()?;
         if self.old.is_none() {
-            // That `.ocistow` is there is how a layout is known whose making never ended: it comes first.
-            self.sync_dir(&self.root)?;
+            self.place_making()?;
         }
         let mut touched = self.place(&coming)?;
         if self.old.is_none() {
@@ -123,7 +122,10 @@ impl Transaction<'_> {
         }
         // From here on it is done; what follows only keeps it so. regctl, for one, sweeps at its every
         // write what its own idea of index.json does not reach.
-        self.unmade = false;
+        if std::mem::take(&mut self.unmade) {
+            // Where that cannot be, the next writer does it.
+            let _ = self.options.medium.unlink(&self.root.join(OURS).join(MAKING));
+        }
         let swept: Vec<_> = match self.swapped {
             // Nobody can have swept a layout that was not there.
             Some(Out::None) => Vec::new(),
@@ -338,6 +340,21 @@ impl Transaction<'_> {
         if self.old.is_none() {
             locked(&self.made).push(made.to_owned());
         }
+    }
+
+    /// Notes that a layout is being made here: without that, one that has lost its index.json would pass for it.
+    fn place_making(&self) -> Result<()> {
+        let medium = self.options.medium;
+        let ours = self.root.join(OURS);
+        let path = ours.join(MAKING);
+        match medium.create(&path) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("write", &path, why).of_kind(Kind::Failed));
+            }
+            _ => {}
+        }
+        self.sync_dir(&ours)?;
+        self.sync_dir(&self.root)
     }
 
     fn place_marker(&self) -> Result<()> {
