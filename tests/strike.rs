@@ -403,6 +403,25 @@ fn a_command_fails_before_it_is_done_or_not_at_all() {
     }
 }
 
+/// Old kernels do not know openat2, and sandboxes may not let it through.
+#[test]
+fn without_openat2_everything_is_done_in_another_way() {
+    for line in
+        ["ls --all @/source", "fsck @/source", "import @/bundle.tar @/target --tag 1=app", "gc @/target --grace 0"]
+    {
+        let Some(strace) = Strace::find(line) else { return };
+        let from = start(line);
+        let right = strace.run(from.path(), &["-o", NOWHERE, "-e", "trace=none"]);
+        assert_eq!(right.code, 0, "{line}: {}", right.err);
+        for errno in ["ENOSYS", "EPERM"] {
+            let from = start(line);
+            let blow = format!("error={errno}");
+            let Ended { code, out, err } = strace.strike(from.path(), NOWHERE.as_ref(), &[], "openat2", &blow, "1+");
+            assert_eq!((code, out), (0, right.out.clone()), "{line}, {errno}: {err}");
+        }
+    }
+}
+
 /// Network file systems may have no locks: whoever writes says so and goes on, whoever deletes does not.
 #[test]
 fn without_locks_writers_warn_and_nothing_is_deleted() {

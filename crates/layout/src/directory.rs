@@ -77,7 +77,8 @@ impl Directory {
             match rustix::fs::openat2(&self.fd, inside, how | OFlags::CLOEXEC, Mode::empty(), beneath) {
                 // A rename somewhere above while `..` was resolved: ask again.
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::NOSYS) => break self.without_openat2(inside, how),
+                // Kernels that do not know the call, and sandboxes that do not let it through.
+                Err(Errno::NOSYS | Errno::PERM) => break self.without_openat2(inside, how),
                 other => break other,
             }
         };
