@@ -6,7 +6,7 @@ use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::sizes::Sizes;
 use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
 
-use crate::facts::{DOCKER_CONFIG, Facts, Form, ManifestKind, OCI_CONFIG, Part, Role};
+use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, ManifestKind, OCI_CONFIG, Part, Role};
 use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
 use crate::manifest::Manifest;
 use crate::platform::Selector;
@@ -135,6 +135,14 @@ impl<'g> Closure<'g> {
         while let Some((digest, extent)) = self.next.pop() {
             let graph = self.graph;
             let Some(facts) = graph.facts(&digest) else { continue };
+            let contradiction = facts.faults.iter().find_map(|fault| match fault {
+                Fault::MediaType(why) => Some(why),
+                Fault::Member(_) => None,
+            });
+            if let Some(why) = contradiction {
+                // Whoever believes what it calls itself would look for other members than it has.
+                self.carried.broken.insert(digest.clone(), Broken::Malformed(why.clone()));
+            }
             let chosen = match extent {
                 Extent::Whole => None,
                 Extent::Chosen => self.chosen(&facts)?,
@@ -176,6 +184,12 @@ impl<'g> Closure<'g> {
     fn manifest(&mut self, descriptor: &Descriptor, extent: Extent, child: bool) {
         let digest = &descriptor.digest;
         let node = self.graph.node(digest);
+        if let Some(Node::Present(manifest)) = node
+            && let Some(why) = manifest.misnamed_by(descriptor)
+        {
+            self.carried.broken.insert(digest.clone(), Broken::Malformed(why));
+            return;
+        }
         match node {
             Some(Node::Present(manifest)) if manifest.size() != descriptor.size => {
                 self.wrong_size(descriptor, manifest.size());

@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
 use crate::evidence::Evidence;
-use crate::facts::{Facts, Fault, Form, ManifestKind, Shape};
+use crate::facts::{Facts, Fault, ManifestKind, Shape};
 use crate::fsck::{Examination, Options, Pointer, Problem, ProblemKind, Severity};
 use crate::graph::{About, Broken, Dialect, Graph, Node};
 use crate::held::Held;
@@ -315,9 +315,8 @@ impl Findings<'_> {
         }
         if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(real)) =
             (held, graph.manifest(digest))
-            && Form::of(&descriptor.media_type).is_some_and(|said| said.shape() != real.form().shape())
+            && let Some(message) = real.misnamed_by(descriptor)
         {
-            let message = format!("it is {}, its descriptor says {}", real.form().media_type(), descriptor.media_type);
             self.error(ProblemKind::MediaTypeMismatch, Some(digest), message).path(&digest.path()).from(from);
         }
     }

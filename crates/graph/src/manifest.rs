@@ -77,6 +77,12 @@ impl Manifest {
         self.gist.form
     }
 
+    /// How a descriptor says that it is of another shape than it is, if it does: readers would disagree on what it is.
+    pub(crate) fn misnamed_by(&self, descriptor: &Descriptor) -> Option<String> {
+        let said = Form::of(&descriptor.media_type).filter(|said| said.shape() != self.form().shape())?;
+        Some(format!("it is {}, its descriptor says {}", self.form().media_type(), said.media_type()))
+    }
+
     /// Its real length.
     pub fn size(&self) -> u64 {
         self.text.len() as u64

@@ -252,6 +252,47 @@ fn missing_content_absent_children_and_damage_are_told_apart() {
     assert_eq!(kind(foreign, false, true), Ok(()));
 }
 
+/// MANIFEST-15
+#[test]
+fn a_manifest_of_another_shape_than_is_said_of_it_is_wrong() {
+    let world = draw("image app = base\nindex all:1 = app\nimage other:2 = top");
+    let index = String::from_utf8(world.memory.index.clone()).unwrap();
+    let (image_type, index_type) = ("oci.image.manifest.v1", "oci.image.index.v1");
+    let entry_lies = Memory { index: index.replace(index_type, image_type).into_bytes(), ..world.memory.clone() };
+    let whole = export(&world.memory, &request()).unwrap();
+    assert_eq!(whole.verdict(false, false).map_err(|why| why.kind()), Ok(()));
+    let plan = export(&entry_lies, &request()).unwrap();
+    assert!(plan.broken.contains_key(&world.digest("all")), "{:?}", plan.broken);
+    assert_eq!(plan.verdict(true, false).unwrap_err().kind(), Kind::Integrity);
+    // What a manifest calls itself, and what the index that holds it calls it.
+    let claim = format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.{index_type}+json","config":"#);
+    let config = whole.configs.first().unwrap();
+    let config = format!(
+        r#"{{"mediaType":"application/vnd.{image_type}+json","digest":"{}","size":{}}}"#,
+        config.digest, config.size
+    );
+    let itself = format!(r#"{claim}{config},"layers":[]}}"#).into_bytes();
+    let child = |media_type: &str, bytes: &[u8]| {
+        format!(
+            r#"{{"mediaType":"application/vnd.{media_type}+json","digest":"{}","size":{}}}"#,
+            Digest::of(bytes),
+            bytes.len()
+        )
+    };
+    let app = world.memory.blobs[&world.digest("app")].clone();
+    for held in [child(image_type, &itself), child(index_type, &app)] {
+        let holder = format!(r#"{{"schemaVersion":2,"manifests":[{held}]}}"#).into_bytes();
+        let mut layout = world.memory.clone();
+        layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, child(index_type, &holder)).into_bytes();
+        for bytes in [&itself, &holder] {
+            layout.blobs.insert(Digest::of(bytes), bytes.clone());
+        }
+        let plan = export(&layout, &request()).unwrap();
+        assert_eq!(plan.verdict(true, false).unwrap_err().kind(), Kind::Integrity, "{held}");
+        assert_eq!(plan.broken.len(), 1, "{:?}", plan.broken);
+    }
+}
+
 #[test]
 fn nothing_to_carry_is_not_found() {
     assert_eq!(export(&odd::empty(), &request()).unwrap_err().kind(), Kind::NotFound);
