@@ -314,6 +314,42 @@ fn a_layout_in_the_archive_wins() {
     assert_eq!(directory.refused(), Kind::Integrity);
 }
 
+/// ARCHIVE-12
+#[test]
+fn a_layer_that_only_its_maker_may_hand_out_is_known_for_that() {
+    let (own, foreign) = (&b"own"[..], &b"foreign"[..]);
+    let compressed = Digest::of(b"compressed");
+    let source = |media_type: &str| {
+        format!(
+            r#""Layers":["o","f"],"LayerSources":{{"{}":{{"mediaType":"{media_type}","size":77,"digest":"{compressed}","urls":["https://a/\u0022b"]}}}}"#,
+            Digest::of(foreign)
+        )
+    };
+    let docker = source("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+    let with = |image: &str| one(&config(&[own, foreign]), image).file("o", own);
+    let told = |tar: Tar| {
+        let source = tar.open().unwrap();
+        let (_, layers) = parts(&*source, &entries(&*source)[0]);
+        verified(&*source, &layers[0]).unwrap();
+        let text = layers[1].text().to_owned();
+        (source.size(&layers[1].digest).unwrap(), text)
+    };
+    let urls = r#""urls":["https://a/\"b"]"#;
+    let kind = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    let absent = format!(r#"{{"mediaType":"{kind}+gzip","digest":"{compressed}","size":77,{urls}}}"#);
+    assert_eq!(told(with(&docker)), (None, absent), "it is where its maker says");
+    let there = format!(r#"{{"mediaType":"{kind}","digest":"{}","size":7,{urls}}}"#, Digest::of(foreign));
+    assert_eq!(told(with(&docker).file("f", foreign)), (Some(7), there), "it is here, unpacked");
+    let plain = source("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    assert!(told(with(&plain).file("f", foreign)).1.contains("\"application/vnd.oci.image.layer.v1.tar\""));
+    assert_eq!(with(&plain).refused(), Kind::Incomplete, "anybody might have put it here");
+    for wrong in ["[]", "{\"x\":{}}", "1", &format!("{{\"{compressed}\":{{}}}}")] {
+        let image = format!(r#""Layers":["o","f"],"LayerSources":{wrong}"#);
+        assert_eq!(with(&image).file("f", foreign).refused(), Kind::Integrity, "{wrong}");
+    }
+    assert!(with(r#""Layers":["o","f"],"LayerSources":null"#).file("f", foreign).open().is_ok());
+}
+
 /// ARCHIVE-16, 4.10
 #[test]
 fn a_layout_that_lists_nothing_leaves_it_to_manifest_json() {
