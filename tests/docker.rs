@@ -96,6 +96,57 @@ fn every_looking_command_finds_the_image_in_archives_of_every_age() {
     }
 }
 
+/// ARCHIVE-15
+#[test]
+fn what_docker_25_leaves_unreferenced_is_no_trouble_and_stays_behind() {
+    let image = Image::new();
+    let history = [br#"{"id":"1","container_config":{}}"#, br#"{"id":"2","container_config":{}}"#];
+    let archive = history
+        .iter()
+        .fold(image.graph_driver_with_layout(), |archive, layer| archive.file(&Digest::of(*layer).path(), layer));
+    let room = Room::with(&archive.tar());
+    let imported = room.done("import x.tar in");
+    assert!(!imported.err.contains("warning"), "{}", imported.err);
+    assert_eq!(room.done("resolve in").text(), room.done("resolve x.tar").text());
+    assert_eq!(room.done("fsck in --format json").json()["problems"], json!([]));
+    for layer in history {
+        assert!(!room.folder().join("in").join(Digest::of(layer).path()).exists());
+    }
+    let checked = room.done("fsck x.tar --format json").json();
+    let kinds: Vec<_> = checked["problems"].as_array().expect("it is a list").iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["unreachable-blob"; 2]);
+}
+
+/// ARCHIVE-12
+#[test]
+fn a_layer_that_only_its_maker_may_hand_out_need_not_be_there() {
+    let image = Image::new();
+    let diff_id = Digest::of(&image.layers[1]);
+    let source = json!({ diff_id.to_string(): {
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "digest": Digest::of(b"as its maker packs it").to_string(),
+        "size": 1000,
+        "urls": ["https://example.com/layer"],
+    }});
+    let archive = image.containers_image().saying(
+        "manifest.json",
+        "\"Layers\"",
+        &format!("\"LayerSources\":{source},\"Layers\""),
+    );
+    for (archive, blobs) in [(archive.clone(), 4), (archive.without(&format!("{}.tar", diff_id.encoded())), 3)] {
+        let room = Room::with(&archive.tar());
+        room.done("import x.tar in");
+        let checked = room.done("fsck in --format json").json();
+        assert_eq!((&checked["problems"], &checked["checked"]["blobs"]), (&json!([]), &json!(blobs)));
+        let layers = room.done("show in --format json").json()["layers"].clone();
+        let kind = layers[1]["mediaType"].as_str().expect("it is text");
+        assert!(kind.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar"), "{kind}");
+        let manifest: serde_json::Value = serde_json::from_slice(&room.done("show in --raw").out).expect("it is JSON");
+        assert_eq!(manifest["layers"][1]["urls"], json!(["https://example.com/layer"]));
+        assert!(manifest["layers"][0].get("urls").is_none());
+    }
+}
+
 #[test]
 fn images_of_every_age_go_into_layouts_and_bundles_and_back() {
     let image = Image::new();
