@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use ocistow_layout::Digest;
+use ocistow_layout::source::OCI_LAYOUT;
 use ocistow_testkit::docker::{Archive, Image, NAME};
 use serde_json::json;
 use tempfile::TempDir;
@@ -94,6 +95,43 @@ fn every_looking_command_finds_the_image_in_archives_of_every_age() {
             assert_eq!(room.done("plan x.tar").err.contains("manifest was generated"), !layout, "{age}");
         }
     }
+}
+
+/// ARCHIVE-2
+#[test]
+fn a_prefix_says_that_manifest_json_is_meant() {
+    let image = Image::new();
+    // The layout in it lists another image.
+    let other = ocistow_testkit::draw("image other:2 = top").memory;
+    let both = image.containers_image().file("oci-layout", OCI_LAYOUT).file("index.json", &other.index);
+    let both = other.blobs.iter().fold(both, |both, (digest, bytes)| both.file(&digest.path(), bytes));
+    let plain = both.tar();
+    for bytes in [plain.clone(), zstd::encode_all(&*plain, 1).expect("there is room")] {
+        let room = Room::with(&bytes);
+        let tags = |line: &str| {
+            let list = room.done(&format!("{line} --format json")).json()["manifests"].clone();
+            list.as_array().expect("it is a list").iter().map(|entry| entry["tag"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(tags("ls x.tar"), ["2"]);
+        assert_eq!(tags("ls docker-archive:x.tar"), ["1.0"]);
+        for line in ["show", "discover", "graph", "du", "plan", "fsck", "resolve"] {
+            room.done(&format!("{line} docker-archive:x.tar{}", if line == "resolve" { ":1.0" } else { "" }));
+        }
+        room.run("resolve x.tar:1.0").ended(3);
+        for (line, made) in [
+            ("import docker-archive:x.tar in", "in"),
+            ("copy docker-archive:x.tar:1.0 copied", "copied"),
+            ("export docker-archive:x.tar -o y.tar", "y.tar"),
+        ] {
+            room.done(line);
+            assert_eq!(tags(&format!("ls {made}")), ["1.0"], "{line}");
+        }
+    }
+    // Where only one of the two is there, it is that.
+    let room = Room::with(&image.graph_driver().tar());
+    room.done("resolve docker-archive:x.tar:1.0");
+    room.done("export x.tar -o y.tar");
+    room.done("resolve docker-archive:y.tar:1.0");
 }
 
 /// ARCHIVE-15

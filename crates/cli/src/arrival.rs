@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use ocistow_graph::{Graph, Plan, plan};
 use ocistow_layout::archive::{Form, pass, sniff};
@@ -10,11 +9,12 @@ use ocistow_layout::carry::carry;
 use ocistow_layout::directory::is_directory;
 use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Source, Writing};
+use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Prefer, Result, Source, Writing};
 
 use crate::commands::along::Along;
 use crate::commands::at;
 use crate::declared;
+use crate::location::Location;
 use crate::outgoing::tell_of_generated;
 use crate::progress::Progress;
 use crate::speak::Context;
@@ -24,8 +24,8 @@ use crate::speak::Context;
 pub enum From {
     /// Standard input.
     Input,
-    /// An archive or a directory.
-    Path(PathBuf),
+    /// An archive or a directory, read as a whole.
+    Path(Location),
 }
 
 /// A bundle that arrives.
@@ -55,7 +55,7 @@ impl From {
     /// Whether it can be planned before it is brought in: a directory, or a plain tar. NotFound where it
     /// is not there.
     pub fn in_place(&self) -> Result<bool> {
-        let From::Path(path) = self else { return Ok(false) };
+        let From::Path(Location { path, prefer, .. }) = self else { return Ok(false) };
         let meta = fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
         if !meta.is_file() {
             return Ok(true);
@@ -63,13 +63,13 @@ impl From {
         let mut start = Vec::new();
         let file = File::open(path).map_err(|why| Error::io("open", path, why))?;
         file.take(512).read_to_end(&mut start).map_err(|why| Error::io("read", path, why))?;
-        Ok(!matches!(sniff(&start), Form::Gzip | Form::Zstd))
+        Ok(*prefer == Prefer::Docker || !matches!(sniff(&start), Form::Gzip | Form::Zstd))
     }
 
     fn location(&self) -> String {
         match self {
             Self::Input => "standard input".to_owned(),
-            Self::Path(path) => path.display().to_string(),
+            Self::Path(location) => location.path.display().to_string(),
         }
     }
 }
@@ -86,9 +86,9 @@ impl Arrival {
                 io::copy(&mut *context.input(), &mut file).map_err(failed)?;
                 (ocistow_layout::open(file.path(), &progress)?, None, true)
             }
-            From::Path(path) => {
-                let held = at::hold(context, path, &progress)?;
-                (at::open(context, path)?, held, !is_directory(path)?)
+            From::Path(location) => {
+                let held = at::hold(context, &location.path, &progress)?;
+                (at::open(context, location)?, held, !is_directory(&location.path)?)
             }
         };
         drop(progress);
@@ -109,7 +109,7 @@ impl Arrival {
         let mut each = |blob: Blob, content: Content<'_>| transaction.put(&blob, content);
         let passed = match from {
             From::Input => pass(&location, &mut *context.input(), progress, &mut each)?,
-            From::Path(path) => {
+            From::Path(Location { path, .. }) => {
                 let file = File::open(path).map_err(|why| Error::io("open", path, why))?;
                 pass(&location, file, progress, &mut each)?
             }

@@ -1,7 +1,7 @@
 //! What leaves a location: the layout, its graph, and the plan of what is carried.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Node, Plan, Reach, Request, plan};
@@ -13,6 +13,7 @@ use ocistow_layout::{Digest, Error, Result, Source};
 use crate::commands::along::Along;
 use crate::commands::at;
 use crate::declared;
+use crate::location::Location;
 use crate::speak::Context;
 
 /// The most warnings of one kind.
@@ -34,18 +35,19 @@ pub struct Outgoing {
     pub held: Option<Held>,
 }
 
-/// Decides what leaves the layout at `path`: what was asked for, every entry if nothing was, and what goes
+/// Decides what leaves the layout at a location, whatever is meant in it: what was asked for, every entry if nothing was, and what goes
 /// along.
 pub fn outgoing(
     context: &Context<'_>,
-    path: &Path,
+    location: &Location,
     asked: &[Asked],
     along: &Along,
     repository: Option<&str>,
 ) -> Result<Outgoing> {
     let progress = context.progress("reading manifests", None);
+    let path = &location.path;
     let held = at::hold(context, path, &progress)?;
-    let source = at::open(context, path)?;
+    let source = at::open(context, location)?;
     let load = at::load(context, false);
     let archive = !is_directory(path)?;
     let mut graph = match asked {
@@ -77,7 +79,7 @@ pub fn outgoing(
     }
     warn_of_unreadable(context, &graph, &plan);
     tell_of_generated(context, &*source, &plan);
-    Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, held })
+    Ok(Outgoing { path: path.clone(), source, graph, targets, plan, held })
 }
 
 /// An untagged entry that is damaged may be a referrer of what is carried: nobody can tell.

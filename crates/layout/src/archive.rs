@@ -272,6 +272,11 @@ impl Archive {
         }
     }
 
+    /// Whether Docker's manifest.json is in it, whatever else is.
+    pub fn lists_for_docker(&self) -> bool {
+        self.table.docker
+    }
+
     /// The unpacked stream.
     fn unpacked(&self) -> Result<Box<dyn Read + Send + '_>> {
         let unpacked = self.form.unpack(At { file: &self.file, at: 0 });

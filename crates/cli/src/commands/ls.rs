@@ -90,7 +90,7 @@ impl Args {
                 .because("ls takes a location without a reference")
                 .hint("show tells everything about one entry"));
         }
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let progress = context.progress("reading manifests", None);
         let (keeper, load) = (context.keeper(&location.path), at::load(context, false));
         let found = listing(&*source, self.all, &keeper, load, &progress)?;

@@ -63,7 +63,7 @@ impl Args {
         let location = self.at.read()?;
         let progress = context.progress("pulling", None);
         let _held = at::hold(context, &location.path, &progress)?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let target = at::target(context, &*source, &location, self.platform.as_ref())?;
         let digest = &target.descriptor.digest;
         let what = || format!("could not pull {digest}");

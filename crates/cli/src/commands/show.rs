@@ -65,7 +65,7 @@ impl Args {
             context.only_bytes(if self.raw { "show --raw" } else { "show --config" })?;
         }
         let location = self.at.read()?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         if self.raw || self.config {
             let target = at::target(context, &*source, &location, self.platform.as_ref())?;
             let descriptor = if self.raw { target.descriptor } else { config(&*source, &target)? };
