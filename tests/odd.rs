@@ -174,10 +174,37 @@ fn wrong_bytes_are_found_and_never_carried() {
     }
 }
 
-/// MANIFEST-15, DIGEST-10.
+/// A layout with one entry, `v1`, beside the blobs of C-STRICT.
+fn tagged(media_type: &str, text: &str) -> Memory {
+    let mut layout = odd::strict();
+    let digest = layout.add(text.as_bytes());
+    layout.index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{media_type}","digest":"{digest}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"v1"}}}}]}}"#,
+        text.len()
+    )
+    .into_bytes();
+    layout
+}
+
+/// The text of a fixture with more members at its end.
+fn with_more(fixture: Fixture, members: &str) -> String {
+    let text = std::str::from_utf8(fixture.bytes).expect("it is text").trim_end();
+    format!("{},{members}}}", text.strip_suffix('}').expect("it is an object"))
+}
+
+/// MANIFEST-15, MANIFEST-18, DIGEST-10.
 #[test]
 fn documents_that_mean_two_things_and_digests_that_are_none_are_refused() {
     World::of(&odd::ambiguous()).both(&["show", "@:v1"], 4);
+    let image = fixtures::IMG_AMD64;
+    let world = World::of(&tagged(image.media_type, &with_more(image, r#""layers":[],"a":1,"a":1"#)));
+    assert!(world.findings(4).contains("bad-manifest"));
+    world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);
+    ocistow(["gc", "--grace", "0", &world.path("dir")]).ended(4);
+    ocistow(["import", &world.path("x.tar"), &world.path("in")]).ended(4);
+    ocistow(["copy", &world.path("dir:v1"), &world.path("in")]).ended(4);
+    fs::write(world.path("doubled.json"), with_more(image, r#""config":{}"#)).expect("there is room");
+    ocistow(["manifest", "push", &world.path("dir"), &world.path("doubled.json")]).ended(4);
     let world = World::of(&odd::traversal());
     assert!(world.findings(4).contains("bad-digest"));
     world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);

@@ -224,6 +224,9 @@ pub enum FactsError {
     Ambiguous(&'static str, &'static str),
     /// Nothing in them says what they are.
     Shapeless,
+    /// A member stands twice that says what it needs or what it is about: readers would see different content
+    /// (MANIFEST-18).
+    Twice(&'static str),
     /// A required member is absent.
     Absent(&'static str),
     /// A member is not of its type.
@@ -241,6 +244,7 @@ impl fmt::Display for FactsError {
         match self {
             Self::Json(why) => write!(f, "it is {why}"),
             Self::Ambiguous(one, other) => write!(f, "it is ambiguous: it has both {one} and {other}"),
+            Self::Twice(member) => write!(f, "it is ambiguous: it has the member {member:?} twice"),
             Self::Shapeless => f.write_str("it has neither config, layers, manifests nor blobs"),
             Self::Absent(member) => write!(f, "it has no {member}"),
             Self::Wrong(member) => write!(f, "its {member} is not valid"),
@@ -253,10 +257,10 @@ impl fmt::Display for FactsError {
 
 impl std::error::Error for FactsError {}
 
-/// Members that decide how a document is read: one that stands twice is read differently by different
-/// readers (MANIFEST-18).
-const DECIDING: [&str; 9] =
-    ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "subject", "refers"];
+/// Members that say what a document needs and what it is about: of one that stands twice, readers see one or the other.
+const LEADING: [&str; 7] = ["config", "layers", "manifests", "blobs", "fsLayers", "subject", "refers"];
+/// Members that a strict reader refuses where they stand twice, though what is needed stays the same (MANIFEST-18).
+const TELLING: [&str; 4] = ["schemaVersion", "mediaType", "artifactType", "annotations"];
 
 /// Of an effective artifact type, what is told: an image's only where it is declared.
 pub(crate) fn told_type<T>(kind: ManifestKind, effective: Option<T>, declared: bool) -> Option<T> {
@@ -290,8 +294,13 @@ impl Facts {
         let object: Object = json::parse(text).map_err(FactsError::Json)?;
         let mut notes = Vec::new();
         let mut faults = Vec::new();
-        if let Some(name) = object.duplicate().filter(|name| DECIDING.contains(name)) {
-            faults.push(Fault::Member(format!("it has the member {name:?} twice")));
+        for name in object.doubled() {
+            if let Some(member) = LEADING.into_iter().find(|member| *member == name) {
+                return Err(FactsError::Twice(member));
+            }
+            if TELLING.contains(&name) {
+                faults.push(Fault::Member(format!("it has the member {name:?} twice")));
+            }
         }
         let own_type = string(&object, "mediaType")?;
         let own = own_type.as_deref().and_then(Form::of);
@@ -451,6 +460,9 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
 
 fn subject(raw: &RawValue) -> Result<Subject, FactsError> {
     let object: Object = json::parse(raw.get()).map_err(|_| FactsError::Wrong("subject"))?;
+    if let Some(member) = ["digest", "mediaType", "size"].into_iter().find(|member| object.doubled().contains(member)) {
+        return Err(FactsError::Part("subject", DescriptorError::Twice(member)));
+    }
     let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;
     let digest = digest.parse().map_err(FactsError::Subject)?;
     let size = object.get("size").and_then(|raw| json::parse::<u64>(raw.get()).ok());

@@ -196,7 +196,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             std::mem::replace(&mut annotations, true) || !plain
                         }
                         // Another shape, or two at once.
-                        "manifests" | "fsLayers" => true,
+                        "manifests" | "fsLayers" | "blobs" | "refers" => true,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             false
@@ -254,15 +254,28 @@ impl<'de> Deserialize<'de> for About {
                 f.write_str("a subject")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut digest = None;
+                let (mut digest, mut size, mut media_type) = (None, false, false);
                 while let Some(Name(name)) = map.next_key()? {
-                    if &*name == "digest" && digest.is_none() {
-                        let Name(text) = map.next_value()?;
-                        digest = Some(text.parse().map_err(A::Error::custom)?);
-                    } else if &*name == "digest" {
-                        return Err(A::Error::custom("it has two digests"));
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                    let again = match &*name {
+                        "digest" => {
+                            let Name(text) = map.next_value()?;
+                            digest.replace(text.parse().map_err(A::Error::custom)?).is_some()
+                        }
+                        "size" => {
+                            map.next_value::<IgnoredAny>()?;
+                            std::mem::replace(&mut size, true)
+                        }
+                        "mediaType" => {
+                            map.next_value::<IgnoredAny>()?;
+                            std::mem::replace(&mut media_type, true)
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            false
+                        }
+                    };
+                    if again {
+                        return Err(A::Error::custom("it takes a closer look"));
                     }
                 }
                 digest.map(About).ok_or_else(|| A::Error::custom("it has no digest"))

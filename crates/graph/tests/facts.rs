@@ -5,6 +5,7 @@
 use ocistow_graph::facts::{FactsError, Fault, MAX_DESCRIPTORS};
 use ocistow_graph::{Facts, Form, Manifest, ManifestKind, Role};
 use ocistow_layout::Digest;
+use ocistow_layout::descriptor::DescriptorError;
 use ocistow_testkit::fixtures::*;
 
 fn read(fixture: Fixture) -> Facts {
@@ -140,9 +141,55 @@ fn hostile_json_is_refused() {
     let many = format!("{{\"manifests\":[{}]}}", vec![one; MAX_DESCRIPTORS + 1].join(","));
     assert!(matches!(refused(INDEX_TYPE, &many), FactsError::TooMany(_)));
     assert!(Facts::read_list(INDEX_TYPE, &Digest::of(many.as_bytes()), many.as_bytes()).is_ok());
-    let twice = r#"{"schemaVersion":2,"schemaVersion":2,"manifests":[]}"#;
-    let facts = Facts::read(INDEX_TYPE, &Digest::of(twice.as_bytes()), twice.as_bytes()).unwrap();
-    assert!(matches!(facts.faults[..], [Fault::Member(_)]));
+}
+
+/// MANIFEST-18: of two lists, readers see one or the other. Whatever else stands twice hides none of them.
+#[test]
+fn what_leads_on_stands_once() {
+    let text = std::str::from_utf8(REF_ARTIFACT.bytes).unwrap();
+    let more = |member: &str| format!("{},{member}}}", text.strip_suffix('}').unwrap());
+    let descriptor = read(REF_ARTIFACT).config().unwrap().text().to_owned();
+    for (member, value) in [("config", &*descriptor), ("layers", "[]"), ("layers", "null"), ("subject", &descriptor)] {
+        for beside in ["", r#","a":1,"a":1"#, r#","annotations":{},"annotations":{}"#, r#","z":{},"z":{}"#] {
+            let text = more(&format!("\"{member}\":{value}{beside}"));
+            let why = refused(MANIFEST, &text);
+            assert!(matches!(why, FactsError::Twice(twice) if twice == member), "{text}: {why}");
+        }
+        assert!(matches!(
+            refused(MANIFEST, &more(&format!("\"\\u00{:x}{}\":{value}", member.as_bytes()[0], &member[1..]))),
+            FactsError::Twice(_)
+        ));
+    }
+    for text in [
+        r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+        r#"{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[],"blobs":null}"#,
+        r#"{"schemaVersion":1,"fsLayers":[],"fsLayers":[]}"#,
+    ] {
+        assert!(matches!(refused("", text), FactsError::Twice(_)), "{text}");
+    }
+    for member in ["digest", "size", "mediaType", "annotations", "platform", "data", "artifactType"] {
+        let twice = descriptor.replacen('{', &format!("{{\"{member}\":null,\"{member}\":null,"), 1);
+        let why = refused(MANIFEST, &text.replacen(&descriptor, &twice, 1));
+        assert!(matches!(why, FactsError::Part("config", DescriptorError::Twice(twice)) if twice == member), "{why}");
+    }
+    for member in [r#""digest":"""#, r#""size":0"#, r#""mediaType":"a/b""#] {
+        let why = refused(MANIFEST, &text.replacen("\"subject\":{", &format!("\"subject\":{{{member},"), 1));
+        assert!(matches!(why, FactsError::Part("subject", DescriptorError::Twice(_))), "{why}");
+    }
+}
+
+/// MANIFEST-18: what stands twice and changes nothing that is needed is a fault; the blob is carried untouched. Of
+/// unknown members nobody minds.
+#[test]
+fn what_only_tells_and_stands_twice_is_a_fault() {
+    for member in ["\"schemaVersion\":2", "\"artifactType\":\"a/b\"", "\"annotations\":{}"] {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[],"b":1,"b":2,{member},{member}}}"#);
+        let facts = Facts::read(INDEX_TYPE, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+        assert!(matches!(facts.faults[..], [Fault::Member(_)]), "{text}");
+    }
+    let unknown = r#"{"schemaVersion":2,"manifests":[],"b":1,"b":2,"annotations":{"k":"1","k":"2"}}"#;
+    let facts = Facts::read(INDEX_TYPE, &Digest::of(unknown.as_bytes()), unknown.as_bytes()).unwrap();
+    assert_eq!((facts.faults.len(), facts.annotations.get("k")), (0, Some("2")));
 }
 
 proptest::proptest! {

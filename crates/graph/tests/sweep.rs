@@ -8,8 +8,8 @@ use ocistow_graph::{Graph, Load};
 use ocistow_layout::edit::apply;
 use ocistow_layout::holdings::{Lying, Spared};
 use ocistow_layout::memory::Memory;
-use ocistow_layout::{Blob, Digest, IndexFile, Kind, Result, Unwatched};
-use ocistow_testkit::{Drawing, draw, odd};
+use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Result, Unwatched};
+use ocistow_testkit::{Drawing, draw, fixtures, odd};
 
 const PLAIN: Load = Load { threads: 2, scan_blobs: false };
 
@@ -309,6 +309,22 @@ fn a_part_of_an_orphan_that_cannot_be_read_stops_everything() {
          damage inner",
     );
     assert_eq!(swept_with(&world.memory, &[], false).unwrap_err().kind(), Kind::Integrity);
+}
+
+/// MANIFEST-18: nobody can tell which of two lists is meant, so what either needs stays.
+#[test]
+fn a_manifest_with_two_lists_stops_everything() {
+    let text = String::from_utf8(fixtures::IMG_AMD64.bytes.to_vec()).unwrap();
+    for more in
+        [r#","layers":[]}"#, r#","layers":[],"a":1,"a":1}"#, r#","config":{},"annotations":{},"annotations":{}}"#]
+    {
+        let mut layout = odd::strict();
+        let text = format!("{}{more}", text.strip_suffix('}').unwrap());
+        let digest = layout.add(text.as_bytes());
+        let entry = Descriptor::new(fixtures::IMG_AMD64.media_type, digest, text.len() as u64);
+        layout.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entry.text()).into_bytes();
+        assert_eq!(swept_with(&layout, &[], false).unwrap_err().kind(), Kind::Integrity, "{text}");
+    }
 }
 
 /// 4.8

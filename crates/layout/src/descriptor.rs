@@ -109,6 +109,8 @@ pub enum DescriptorError {
     Absent(&'static str),
     /// A member is not of its type.
     Wrong(&'static str),
+    /// A member that is understood stands twice: readers would see different content (MANIFEST-18).
+    Twice(&'static str),
     /// The digest is none.
     Digest(DigestError),
 }
@@ -119,6 +121,7 @@ impl fmt::Display for DescriptorError {
             Self::Json(why) => write!(f, "the descriptor is {why}"),
             Self::Absent(member) => write!(f, "the descriptor has no {member}"),
             Self::Wrong(member) => write!(f, "the descriptor's {member} is not valid"),
+            Self::Twice(member) => write!(f, "the descriptor has the member {member:?} twice"),
             Self::Digest(why) => write!(f, "the descriptor's digest: {why}"),
         }
     }
@@ -138,6 +141,7 @@ impl Descriptor {
     /// Where `span` is no stretch of text in the document.
     pub fn parse_in(document: &Arc<String>, span: Range<usize>) -> Result<Self, DescriptorError> {
         let members: Members = json::parse(&document[span.clone()]).map_err(DescriptorError::Json)?;
+        members.once()?;
         let (media_type, digest, size) = required(members.media_type, members.digest, members.size)?;
         Ok(Self {
             media_type: media_type.into_owned(),
@@ -210,7 +214,12 @@ impl<'de> Deserialize<'de> for Glance<'de> {
 }
 
 impl<'a> Members<'a> {
+    fn once(&self) -> Result<(), DescriptorError> {
+        self.twice.map_or(Ok(()), |member| Err(DescriptorError::Twice(member)))
+    }
+
     fn glance(self) -> Result<Glance<'a>, DescriptorError> {
+        self.once()?;
         let (media_type, digest, _) = required(self.media_type, self.digest, self.size)?;
         self.artifact_type.text("artifactType")?;
         let has_data = self.data.text("data")?.is_some();
@@ -245,10 +254,14 @@ fn required<'a>(
     Ok((media_type, digest, size))
 }
 
-/// The members of a descriptor, the last of each name; `null` counts as absent. Read in one pass: layouts
-/// have many descriptors.
+/// The members of a descriptor that are understood.
+const MEMBERS: [&str; 7] = ["mediaType", "digest", "size", "artifactType", "data", "annotations", "platform"];
+
+/// The members of a descriptor; `null` counts as absent. Read in one pass: layouts have many descriptors.
 #[derive(Default)]
 struct Members<'a> {
+    /// One that stands twice.
+    twice: Option<&'static str>,
     media_type: Value<'a>,
     digest: Value<'a>,
     size: Value<'a>,
@@ -335,18 +348,23 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Members::default();
                 let known = |raw: &'de RawValue| (raw.get() != "null").then_some(raw);
+                let mut met = [false; MEMBERS.len()];
                 while let Some(Name(name)) = map.next_key()? {
-                    match &*name {
+                    let Some(place) = MEMBERS.iter().position(|known| *known == name) else {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    if std::mem::replace(&mut met[place], true) {
+                        members.twice = Some(MEMBERS[place]);
+                    }
+                    match MEMBERS[place] {
                         "mediaType" => members.media_type = map.next_value()?,
                         "digest" => members.digest = map.next_value()?,
                         "size" => members.size = map.next_value()?,
                         "artifactType" => members.artifact_type = map.next_value()?,
                         "data" => members.data = map.next_value()?,
                         "annotations" => members.annotations = known(map.next_value()?),
-                        "platform" => members.platform = known(map.next_value()?),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
+                        _ => members.platform = known(map.next_value()?),
                     }
                 }
                 Ok(members)

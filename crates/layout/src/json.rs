@@ -24,11 +24,13 @@ impl<'a> Object<'a> {
         (value.get() != "null").then_some(*value)
     }
 
-    /// The first name that stands twice.
-    pub fn duplicate(&self) -> Option<&str> {
+    /// All names that stand more than once, in order: whatever stands beside it, none hides another.
+    pub fn doubled(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
-        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+        let mut doubled: Vec<&str> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        doubled.dedup();
+        doubled
     }
 }
 

@@ -198,6 +198,9 @@ fn what_is_no_index_is_refused() {
         "{\"manifests\":{}}",
         "{\"manifests\":[]} {\"x\":1}",
         "{\"manifests\":[],\"layers\":[]}",
+        // MANIFEST-18: of two lists, readers see one or the other.
+        "{\"manifests\":[],\"a\":1,\"a\":1,\"manifests\":[]}",
+        "{\"manifests\":[],\"m\\u0061nifests\":null}",
         "{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[],\"config\":{}}",
         "\u{feff}{\"manifests\":[]}",
         &format!("{{\"x\":{}1{}}}", "[".repeat(70), "]".repeat(70)),
@@ -209,7 +212,7 @@ fn what_is_no_index_is_refused() {
     assert!(IndexFile::parse(vec![0xFF, 0xFE]).is_err());
 }
 
-/// B.1, DESCRIPTOR-1, DESCRIPTOR-3: an entry that is no descriptor is kept, and named by its place.
+/// B.1, DESCRIPTOR-1, DESCRIPTOR-3, MANIFEST-18: an entry that is no descriptor is kept, and named by its place.
 #[test]
 fn hostile_entries_are_kept_and_named() {
     for bad in [
@@ -219,6 +222,8 @@ fn hostile_entries_are_kept_and_named() {
         &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{A}\",\"size\":1.5}}"),
         &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{A}\",\"size\":9223372036854775808}}"),
         &format!("{{\"digest\":\"{A}\",\"size\":1}}"),
+        &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{B}\",\"size\":1,\"digest\":\"{A}\"}}"),
+        &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{A}\",\"size\":1,\"annotations\":{{}},\"annotations\":{{}}}}"),
         "3",
         "null",
     ] {
