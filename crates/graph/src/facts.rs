@@ -465,6 +465,9 @@ fn subject(raw: &RawValue) -> Result<Subject, FactsError> {
     }
     let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;
     let digest = digest.parse().map_err(FactsError::Subject)?;
-    let size = object.get("size").and_then(|raw| json::parse::<u64>(raw.get()).ok());
+    // Cosign's own examples leave it out (COSIGN-7); one that is there is one (DESCRIPTOR-3).
+    let wrong = || FactsError::Part("subject", DescriptorError::Wrong("size"));
+    let signed = |raw: &RawValue| json::parse(raw.get()).ok().filter(|size| i64::try_from(*size).is_ok());
+    let size = object.get("size").map(|raw| signed(raw).ok_or_else(wrong)).transpose()?;
     Ok(Subject { digest, size, media_type: string(&object, "mediaType").unwrap_or_default() })
 }

@@ -262,7 +262,8 @@ impl<'de> Deserialize<'de> for About {
                             digest.replace(text.parse().map_err(A::Error::custom)?).is_some()
                         }
                         "size" => {
-                            map.next_value::<IgnoredAny>()?;
+                            // Absent, or one that is none, is for the closer look too.
+                            let _: i64 = map.next_value::<u64>()?.try_into().map_err(A::Error::custom)?;
                             std::mem::replace(&mut size, true)
                         }
                         "mediaType" => {

@@ -61,6 +61,25 @@ fn every_spelling_of_a_subject_is_read() {
     assert_eq!(read(OCI_ARTIFACT_RC1).of_role(Role::Blob).count(), 1);
 }
 
+/// DESCRIPTOR-3, COSIGN-7: a subject without a size is read; one whose size is none is broken as any descriptor's.
+#[test]
+fn the_size_of_a_subject_is_a_size_or_not_there() {
+    let text = std::str::from_utf8(REF_ARTIFACT.bytes).unwrap();
+    let with = |size: &str| text.replacen("\"size\":400", &format!("\"size\":{size}"), 1);
+    for size in ["-1", "1.5", "\"1\"", "9223372036854775808", "[]"] {
+        let text = with(size);
+        let why = refused(MANIFEST, &text);
+        assert!(matches!(why, FactsError::Part("subject", DescriptorError::Wrong("size"))), "{size}: {why}");
+        let manifest = Manifest::read(MANIFEST, &Digest::of(text.as_bytes()), text.into_bytes());
+        assert_eq!(manifest.unwrap_err().to_string(), why.to_string());
+    }
+    for (size, read) in [("null", None), ("0", Some(0)), ("9223372036854775807", Some(i64::MAX as u64))] {
+        let text = with(size);
+        let facts = Facts::read(MANIFEST, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+        assert_eq!(facts.subject.unwrap().size, read);
+    }
+}
+
 /// DOCKER-COMPAT-2.
 #[test]
 fn a_subject_in_a_docker_manifest_is_ignored() {
