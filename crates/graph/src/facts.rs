@@ -188,6 +188,8 @@ pub struct Facts {
     pub size: u64,
     /// What it was read as.
     pub form: Form,
+    /// Whether its bytes alone say so: no descriptor was asked.
+    pub by_itself: bool,
     /// What it is to people.
     pub kind: ManifestKind,
     /// `artifactType`, else the config's media type (REFERRERS-5).
@@ -203,15 +205,15 @@ pub struct Facts {
     /// What a strict reader would refuse though we can read it: `media-type-mismatch` or `bad-manifest`.
     pub faults: Vec<Fault>,
     /// What is odd, but legal or common.
-    pub notes: Vec<String>,
+    pub notes: Vec<Fault>,
 }
 
 /// Something wrong with a manifest that can be read all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Its own `mediaType` names a form of another shape.
+    /// Its own `mediaType` names another form than what it is read as.
     MediaType(String),
-    /// A required member is absent or stands twice.
+    /// A member is absent that it should have, or stands twice.
     Member(String),
 }
 
@@ -268,9 +270,9 @@ pub(crate) fn told_type<T>(kind: ManifestKind, effective: Option<T>, declared: b
 }
 
 impl Facts {
-    /// Reads a manifest whose bytes have been checked against `digest`. `media_type` is what the
-    /// descriptor says of it: it decides only where the document itself does not say what it is, or says
-    /// something its shape belies (MANIFEST-14, MANIFEST-17).
+    /// Reads a manifest whose bytes have been checked against `digest`. `media_type` is what the descriptor
+    /// says of it: it is believed where the document has that shape (MANIFEST-14); else the document's own
+    /// word is, and where there is none it is guessed (MANIFEST-17).
     pub fn read(media_type: &str, digest: &Digest, bytes: &[u8]) -> Result<Self, FactsError> {
         Self::read_text(media_type, digest, &document(bytes)?)
     }
@@ -304,10 +306,18 @@ impl Facts {
         }
         let own_type = string(&object, "mediaType")?;
         let own = own_type.as_deref().and_then(Form::of);
-        let form = form(&object, own, Form::of(media_type))?;
-        if let Some(claimed) = own.filter(|own| own.shape() != form.shape()) {
-            let claimed = claimed.media_type();
-            faults.push(Fault::MediaType(format!("it calls itself {claimed}, but has the members of another form")));
+        let form = self::form(&object, own, Form::of(media_type))?;
+        let by_itself = own == Some(form) || self::form(&object, own, None).is_ok_and(|itself| itself == form);
+        match own_type.filter(|own_type| !own_type.is_empty() && own != Some(form)) {
+            Some(claimed) if own.is_some_and(|own| own.shape() != form.shape()) => {
+                faults
+                    .push(Fault::MediaType(format!("it calls itself {claimed}, but has the members of another form")));
+            }
+            Some(claimed) => {
+                let read = form.media_type();
+                notes.push(Fault::MediaType(format!("it calls itself {claimed}, and is read as {read}")));
+            }
+            None => {}
         }
         let shape = form.shape();
         match object.get("schemaVersion").map(RawValue::get) {
@@ -330,7 +340,7 @@ impl Facts {
                     parts.push(Part { role, descriptor });
                 }
                 if object.get(member).is_none() && role != Role::Blob {
-                    notes.push(format!("it has no list of {member}"));
+                    notes.push(Fault::Member(format!("it has no list of {member}")));
                 }
                 Ok(parts)
             };
@@ -370,6 +380,7 @@ impl Facts {
             digest: digest.clone(),
             size: text.len() as u64,
             form,
+            by_itself,
             kind,
             declared_type: declared.is_some(),
             artifact_type: declared.or(config_type),
@@ -416,7 +427,7 @@ fn string(object: &Object, member: &'static str) -> Result<Option<String>, Facts
     object.get(member).map(|raw| json::parse(raw.get()).map_err(|_| FactsError::Wrong(member))).transpose()
 }
 
-/// What the document is: its members decide, then its own word, then what the descriptor says.
+/// What the document is: its members decide its shape, then what the descriptor says, then its own word.
 fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, FactsError> {
     let has = |member: &'static str| object.get(member).map(|_| member);
     let manifest = has("config").or(has("layers"));
@@ -427,7 +438,7 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
     if let (Some(one), Some(other)) = (found.next(), found.next()) {
         return Err(FactsError::Ambiguous(one, other));
     }
-    let of_shape = |shape: Shape| [own, said].into_iter().flatten().find(|form| form.shape() == shape);
+    let of_shape = |shape: Shape| [said, own].into_iter().flatten().find(|form| form.shape() == shape);
     if let Some(member) = manifest.or(index) {
         // An artifact manifest has neither: one that does would be read in two ways.
         if let Some(artifact) = own.filter(|own| own.shape() == Shape::Artifact) {
@@ -449,7 +460,8 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
         return Ok(Form::DockerSchema1);
     }
     // Only lists may be absent: an artifact without blobs, an index with `null` (4.7).
-    match own.or(said) {
+    let said = said.filter(|said| own.is_none_or(|own| own.shape() == said.shape()));
+    match said.or(own) {
         Some(form @ (Form::OrasArtifact | Form::OciArtifact)) => Ok(form),
         Some(form @ (Form::OciIndex | Form::DockerList)) => Ok(form),
         _ if object.get("blobs").is_some() => Ok(of_shape(Shape::Artifact).unwrap_or(Form::OciArtifact)),

@@ -252,7 +252,11 @@ impl Findings<'_> {
             }
         }
         for note in &facts.notes {
-            self.warn(ProblemKind::BadManifest, Some(digest), note.clone()).path(&path);
+            let (kind, why) = match note {
+                Fault::MediaType(why) => (ProblemKind::MediaTypeMismatch, why),
+                Fault::Member(why) => (ProblemKind::BadManifest, why),
+            };
+            self.warn(kind, Some(digest), why.clone()).path(&path);
         }
     }
 
@@ -315,10 +319,12 @@ impl Findings<'_> {
         }
         if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(real)) =
             (held, graph.manifest(digest))
-            && Form::of(&descriptor.media_type).is_some_and(|said| said.shape() != real.form().shape())
+            && let Some(said) = Form::of(&descriptor.media_type).filter(|said| *said != real.form())
         {
+            // Of several descriptors that disagree one is believed, as long as the shape is right.
+            let severity = if said.shape() == real.form().shape() { Severity::Warning } else { Severity::Error };
             let message = format!("it is {}, its descriptor says {}", real.form().media_type(), descriptor.media_type);
-            self.error(ProblemKind::MediaTypeMismatch, Some(digest), message).path(&digest.path()).from(from);
+            self.enter(ProblemKind::MediaTypeMismatch, severity, Some(digest), message).path(&digest.path()).from(from);
         }
     }
 

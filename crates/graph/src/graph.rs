@@ -233,7 +233,7 @@ impl Graph {
         source: &dyn Source,
         index: IndexFile,
         lists: Vec<List>,
-        nodes: HashMap<Digest, Node>,
+        mut nodes: HashMap<Digest, Node>,
         inline: HashMap<Digest, Vec<u8>>,
     ) -> Self {
         let mut opaque = HashMap::new();
@@ -247,7 +247,11 @@ impl Graph {
                 opaque.insert(descriptor.digest.clone(), there);
             }
         }
-        let edges = edges(&index, &lists, &nodes);
+        let (mut edges, doubtful) = self::edges(&index, &lists, &nodes);
+        if !doubtful.is_empty() {
+            agree(&index, &mut nodes, &doubtful);
+            edges = self::edges(&index, &lists, &nodes).0;
+        }
         let standings = standings(&index, &lists, &edges);
         Self { index, nodes, opaque, edges, lists, standings, inline, whole: false }
     }
@@ -847,8 +851,39 @@ pub(crate) fn unlisted(source: &dyn Source, digest: &Digest) -> std::result::Res
     }
 }
 
-/// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).
-fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BTreeMap<Digest, Vec<Edge>> {
+/// Reads manifests again whose descriptors disagree on what they are, in whatever order they were met: of the forms
+/// that suit the shape, the first in the order of [`Form::ALL`] is believed, which is the one that knows subjects.
+fn agree(index: &IndexFile, nodes: &mut HashMap<Digest, Node>, doubtful: &BTreeSet<Digest>) {
+    let mut forms: BTreeMap<&Digest, Form> = BTreeMap::new();
+    let mut said = |digest: &Digest, media_type: &str| {
+        if let (Some(digest), Some(form)) = (doubtful.get(digest), Form::of(media_type))
+            && matches!(nodes.get(digest), Some(Node::Present(real)) if real.form().shape() == form.shape())
+        {
+            forms.entry(digest).and_modify(|known| *known = form.min(*known)).or_insert(form);
+        }
+    };
+    for entry in index.entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
+        said(&entry.digest, &entry.media_type);
+    }
+    for node in nodes.values() {
+        if let Node::Present(index) = node {
+            index.children(&mut |child| said(&child.digest, &child.media_type));
+        }
+    }
+    for (digest, form) in forms {
+        if let Some(Node::Present(manifest)) = nodes.get_mut(digest) {
+            **manifest = manifest.read_as(form);
+        }
+    }
+}
+
+/// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15). And every manifest that a
+/// descriptor calls something else than it was read as, though that would suit its shape.
+fn edges(
+    index: &IndexFile,
+    lists: &[List],
+    nodes: &HashMap<Digest, Node>,
+) -> (BTreeMap<Digest, Vec<Edge>>, BTreeSet<Digest>) {
     let present = |digest: &Digest| match nodes.get(digest) {
         Some(Node::Present(manifest)) => Some(&**manifest),
         _ => None,
@@ -867,6 +902,13 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             *known = dialect.min(*known);
         }
     };
+    let mut doubtful = BTreeSet::new();
+    let mut called = |digest: &Digest, media_type: &str| {
+        let another = |said| present(digest).is_some_and(|real| real.may_be_another(said));
+        if Form::of(media_type).is_some_and(another) {
+            doubtful.insert(digest.clone());
+        }
+    };
     let mut edges: Vec<Edge> = Vec::new();
     let mut said = |subject: Digest, referrer: &Digest, dialect, cosign| {
         if subject != *referrer && present(referrer).is_some_and(|manifest| manifest.about().is_none()) {
@@ -877,6 +919,7 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     let mut only_lists: HashSet<&Digest> = lists.iter().map(|list| &list.digest).collect();
     for (place, entry) in index.entries().iter().enumerate() {
         let Ok(descriptor) = &entry.descriptor else { continue };
+        called(&descriptor.digest, &descriptor.media_type);
         if list_places.contains(&place) {
             continue;
         }
@@ -908,17 +951,23 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     }
     for (list, dialect) in dialects {
         if let Some(list) = present(list) {
-            list.children(&mut |child| way(&child.digest, dialect));
+            list.children(&mut |child| {
+                called(&child.digest, &child.media_type);
+                way(&child.digest, dialect);
+            });
         }
     }
     let holders = nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present);
     for index in holders.filter(is_index) {
-        index.children(&mut |child| match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
-            Some(subject) => {
-                way(&child.digest, Dialect::Attestation);
-                said(subject, &child.digest, Dialect::Attestation, None);
+        index.children(&mut |child| {
+            called(&child.digest, &child.media_type);
+            match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
+                Some(subject) => {
+                    way(&child.digest, Dialect::Attestation);
+                    said(subject, &child.digest, Dialect::Attestation, None);
+                }
+                None => way(&child.digest, Dialect::Child),
             }
-            None => way(&child.digest, Dialect::Child),
         });
     }
     for (referrer, dialect) in ways {
@@ -937,7 +986,7 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             known.push(edge);
         }
     }
-    by_subject
+    (by_subject, doubtful)
 }
 
 /// What each entry is there for.

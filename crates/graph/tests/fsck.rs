@@ -143,6 +143,30 @@ fn marker_index_and_layout_are_judged() {
 }
 
 /// DIGEST-5, INDEX-4: a cycle needs a digest nobody can check.
+/// MANIFEST-2, MANIFEST-14, INDEX-2.
+#[test]
+fn what_is_called_otherwise_is_warned_of_where_the_shape_is_right() {
+    let (oci, docker) = (IMG_AMD64.media_type, DOCKER_S2.media_type);
+    let found = |own: &str, entries: &[&str], children: &[&str]| kinds(&odd::called(own, entries, children).0);
+    assert_eq!(found(oci, &[oci], &[oci]), []);
+    assert_eq!(found(docker, &[docker], &[docker]), []);
+    for (own, called) in [(docker, oci), (oci, docker), ("application/x.unheard-of", oci)] {
+        assert_eq!(found(own, &[called], &[]), [(MediaTypeMismatch, WARNING)], "{own} called {called}");
+        assert_eq!(found(own, &[], &[called]), [(MediaTypeMismatch, WARNING)], "{own} called {called}");
+    }
+    assert_eq!(found(oci, &[oci, docker], &[]), [(MediaTypeMismatch, WARNING)]);
+    assert_eq!(found(INDEX.media_type, &[oci], &[]), [(MediaTypeMismatch, ERROR)]);
+    let (layout, digest) = odd::called(docker, &[oci], &[]);
+    let report = check(&layout, PLAIN);
+    let text = format!("it calls itself {docker}, and is read as {oci}");
+    assert_eq!((report.problems[0].digest.as_ref(), &*report.problems[0].message), (Some(&digest), &*text));
+    // F:INDEX calling itself a list of Docker's.
+    let list = String::from_utf8_lossy(INDEX.bytes).replacen(INDEX.media_type, DOCKER_LIST.media_type, 1);
+    let mut layout = odd::strict();
+    add(&mut layout, INDEX.media_type, &list);
+    assert_eq!(kinds(&layout), [(MediaTypeMismatch, WARNING)]);
+}
+
 #[test]
 fn a_cycle_is_found_and_left() {
     let mut layout = Memory::default();

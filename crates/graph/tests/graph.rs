@@ -48,6 +48,37 @@ fn a_referrer_of_a_missing_subject_waits_for_it() {
     assert!(graph.node(&missing[0].subject).is_none());
 }
 
+/// MANIFEST-14, MANIFEST-2: the descriptor is believed before the text where the shape is right. Where descriptors
+/// disagree, in whatever order they are met, the one is that lets a subject be seen (DOCKER-COMPAT-2).
+#[test]
+fn descriptors_say_what_a_manifest_is() {
+    const OCI: &str = IMG_AMD64.media_type;
+    const DOCKER: &str = DOCKER_S2.media_type;
+    type Called = (&'static str, &'static [&'static str], &'static [&'static str], bool);
+    let cases: [Called; 12] = [
+        (DOCKER, &[OCI], &[], true),
+        (DOCKER, &[], &[OCI], true),
+        (DOCKER, &[DOCKER], &[DOCKER], false),
+        (DOCKER, &[DOCKER, OCI], &[], true),
+        (DOCKER, &[OCI, DOCKER], &[], true),
+        (DOCKER, &[], &[DOCKER, OCI, DOCKER], true),
+        (DOCKER, &[DOCKER], &[OCI], true),
+        (OCI, &[DOCKER], &[], false),
+        (OCI, &[DOCKER], &[OCI], true),
+        (OCI, &[], &[DOCKER], false),
+        // Another shape belies itself.
+        (OCI, &[INDEX.media_type], &[], true),
+        ("application/x.unheard-of", &[DOCKER], &[INDEX.media_type], false),
+    ];
+    for (own, entries, children, refers) in cases {
+        let (layout, digest) = odd::called(own, entries, children);
+        for graph in [load(&layout), load(&OnePass(layout))] {
+            let found = referrers(&graph, &IMG_AMD64.digest()).iter().any(|(referrer, _)| *referrer == digest);
+            assert_eq!(found, refers, "{own} called {entries:?} and {children:?}");
+        }
+    }
+}
+
 /// C-STALE, REFERRERS-15.
 #[test]
 fn a_stale_list_makes_no_referrers() {

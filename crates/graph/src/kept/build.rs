@@ -181,7 +181,7 @@ impl Proof {
 /// What came of reading a manifest.
 enum Seen {
     Says(Gist),
-    /// It has the content of a child in it: such a layout is not kept.
+    /// It has the content of a child in it, or its bytes alone do not say what it is: such a layout is not kept.
     Odd,
     Absent,
     Broken,
@@ -200,7 +200,7 @@ impl Seen {
     }
 
     fn manifest(manifest: &Manifest) -> Self {
-        let (mut children, mut odd) = (Vec::new(), false);
+        let (mut children, mut odd) = (Vec::new(), !manifest.is_by_itself());
         manifest.children(&mut |child| {
             if let Some(form) = Form::of(&child.media_type) {
                 odd |= child.has_data;
@@ -373,10 +373,11 @@ impl Found {
         let mut old = old;
         loop {
             let mut level = std::mem::take(&mut self.wanted);
-            level.retain(|(id, _)| met.insert(*id));
+            let again: Vec<(Id, Form)> = level.extract_if(.., |(id, _)| !met.insert(*id)).collect();
             if level.is_empty() {
-                return Ok(true);
+                return Ok(self.agrees(&again));
             }
+            let called = level.clone();
             if let Some(shelf) = old {
                 // One that is damaged is of no use at all.
                 match self.recall(&level, shelf) {
@@ -392,10 +393,18 @@ impl Found {
             if !self.long.is_empty() {
                 level.sort_by_cached_key(|(id, _)| self.digest(*id));
             }
-            if !self.read_level(&walk, &level)? {
+            if !self.read_level(&walk, &level)? || !self.agrees(&called) || !self.agrees(&again) {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whether these manifests are what descriptors say, as far as the shape is right. Else what they are depends on all
+    /// descriptors that lead to them, and such a layout is not kept.
+    fn agrees(&self, called: &[(Id, Form)]) -> bool {
+        called.iter().all(|(id, said)| {
+            self.said[*id as usize].is_none_or(|real| real.form == *said || real.form.shape() != said.shape())
+        })
     }
 
     /// Reads the manifests of one level from several threads, each a stretch of its own, and takes in what they say.
