@@ -210,6 +210,31 @@ fn documents_that_mean_two_things_and_digests_that_are_none_are_refused() {
     world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);
 }
 
+/// MANIFEST-17, DOCKER-COMPAT-9: an entry of a type that says nothing.
+#[test]
+fn an_image_that_nobody_calls_one_is_one_and_crosses_whole() {
+    let image = fixtures::IMG_AMD64;
+    for nothing in ["", "application/json"] {
+        let world = World::of(&tagged(nothing, std::str::from_utf8(image.bytes).expect("it is text")));
+        assert_eq!(world.both(&["ls", "--format", "json", "@"], 0).json()["manifests"][0]["kind"], "image");
+        let shown = world.both(&["show", "--format", "json", "@:v1"], 0).json();
+        assert_eq!((&shown["kind"], &shown["mediaType"]), (&"image".into(), &nothing.into()));
+        world.both(&["show", "--config", "--platform", "linux/amd64", "@:v1"], 0);
+        assert!(world.findings(0).contains("media-type-mismatch"));
+        done(&["gc", "--grace", "0", &world.path("dir")]);
+        done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+        done(&["import", &world.path("out.tar"), &world.path("in")]);
+        done(&["fsck", &world.path("in")]);
+        for blob in [image, fixtures::CONFIG_AMD64, fixtures::LAYER_GZ] {
+            assert!(
+                fs::exists(world.path("in") + "/" + &blob.digest().path()).expect("it can be asked"),
+                "{}",
+                blob.name
+            );
+        }
+    }
+}
+
 #[test]
 fn unusual_but_right_layouts_are_clean_and_keep_their_bytes() {
     for (name, layout) in [("docker", odd::docker()), ("nested", odd::nested()), ("sha512", odd::sha512())] {

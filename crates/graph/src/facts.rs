@@ -160,6 +160,12 @@ impl Part {
     }
 }
 
+/// Whether `media_type` does not say what content is, so that only the content can: it is empty, or what old registries
+/// called every manifest (MANIFEST-17, DOCKER-COMPAT-9).
+pub fn says_nothing(media_type: &str) -> bool {
+    ["", "application/json"].contains(&media_type)
+}
+
 /// Whether `media_type` is that of a layer that must not be distributed, OCI's or Docker's
 /// (DOCKER-COMPAT-6).
 pub fn is_nondistributable(media_type: &str) -> bool {

@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
 use crate::evidence::Evidence;
-use crate::facts::{Facts, Fault, Form, ManifestKind, Shape};
+use crate::facts::{Facts, Fault, Form, ManifestKind, Shape, says_nothing};
 use crate::fsck::{Examination, Options, Pointer, Problem, ProblemKind, Severity};
 use crate::graph::{About, Broken, Dialect, Graph, Node};
 use crate::held::Held;
@@ -222,7 +222,7 @@ impl Findings<'_> {
             }
         };
         for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
-            self.pointed(graph, descriptor, Held::entry(descriptor), &Pointer::Index);
+            self.pointed(graph, descriptor, Held::Entry, &Pointer::Index);
             meet(&descriptor.digest, &mut next);
         }
         while let Some(digest) = next.pop() {
@@ -308,7 +308,7 @@ impl Findings<'_> {
                     };
                     self.enter(ProblemKind::AbsentChild, severity, Some(digest), message).from(from);
                 }
-                Held::Part | Held::Entry { .. } => {
+                Held::Part | Held::Entry => {
                     let severity = if self.options.allow_missing { Severity::Warning } else { Severity::Error };
                     let message = "it is needed and not here";
                     self.enter(ProblemKind::MissingBlob, severity, Some(digest), message)
@@ -317,10 +317,11 @@ impl Findings<'_> {
                 }
             },
         }
-        if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(real)) =
-            (held, graph.manifest(digest))
-            && let Some(said) = Form::of(&descriptor.media_type).filter(|said| *said != real.form())
-        {
+        let (Held::Child | Held::Listed | Held::Entry, Some(real)) = (held, graph.manifest(digest)) else { return };
+        if says_nothing(&descriptor.media_type) {
+            let message = format!("it is {}, its descriptor does not say so", real.form().media_type());
+            self.warn(ProblemKind::MediaTypeMismatch, Some(digest), message).path(&digest.path()).from(from);
+        } else if let Some(said) = Form::of(&descriptor.media_type).filter(|said| *said != real.form()) {
             // Of several descriptors that disagree one is believed, as long as the shape is right.
             let severity = if said.shape() == real.form().shape() { Severity::Warning } else { Severity::Error };
             let message = format!("it is {}, its descriptor says {}", real.form().media_type(), descriptor.media_type);

@@ -128,7 +128,7 @@ pub fn plan(
         remains: BTreeMap::new(),
     };
     for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
-        walk.meet(descriptor, Held::entry(descriptor));
+        walk.meet(descriptor, Held::Entry);
     }
     walk.run()?;
     // What nothing leads to needs nothing either.

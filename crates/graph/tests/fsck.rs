@@ -155,6 +155,10 @@ fn what_is_called_otherwise_is_warned_of_where_the_shape_is_right() {
         assert_eq!(found(own, &[], &[called]), [(MediaTypeMismatch, WARNING)], "{own} called {called}");
     }
     assert_eq!(found(oci, &[oci, docker], &[]), [(MediaTypeMismatch, WARNING)]);
+    for nothing in ["", "application/json"] {
+        assert_eq!(found(oci, &[nothing], &[]), [(MediaTypeMismatch, WARNING)]);
+        assert_eq!(found(oci, &[], &[nothing]), [(MediaTypeMismatch, WARNING)]);
+    }
     assert_eq!(found(INDEX.media_type, &[oci], &[]), [(MediaTypeMismatch, ERROR)]);
     let (layout, digest) = odd::called(docker, &[oci], &[]);
     let report = check(&layout, PLAIN);

@@ -79,6 +79,35 @@ fn descriptors_say_what_a_manifest_is() {
     }
 }
 
+/// MANIFEST-17, DOCKER-COMPAT-9: what stands where manifests do, and is of a type that says nothing, is what it reads as.
+#[test]
+fn content_says_what_it_is_where_its_descriptor_does_not() {
+    for nothing in ["", "application/json"] {
+        for (entries, children) in [([nothing].as_slice(), [].as_slice()), (&[], &[nothing])] {
+            let (layout, digest) = odd::called(IMG_AMD64.media_type, entries, children);
+            let blobs = layout.blobs.len();
+            let graph = load(&layout);
+            assert_eq!(graph.nodes(), load(&OnePass(layout.clone())).nodes());
+            assert_eq!(graph.kind(&digest), Some(ManifestKind::Artifact), "{entries:?} {children:?}");
+            assert_eq!(referrers(&graph, &IMG_AMD64.digest()).len(), 1);
+            // All it needs goes along.
+            let plan = plan::export(&graph, &layout, &Request { referrers: true, ..Request::default() }).unwrap();
+            assert_eq!(plan.order().count(), blobs);
+        }
+        // Neither what stands elsewhere, nor what is none, is a manifest.
+        let mut layout = odd::strict();
+        let json = Descriptor::new(nothing, EMPTY_JSON.digest(), 2);
+        let part = Descriptor::new(nothing, IMG_ARM64.digest(), IMG_ARM64.bytes.len() as u64);
+        let text = format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, json.text(), part.text());
+        let image = Descriptor::new(IMG_AMD64.media_type, layout.add(text.as_bytes()), text.len() as u64);
+        layout.index = format!(r#"{{"manifests":[{},{}]}}"#, json.text(), image.text()).into_bytes();
+        for graph in [load(&layout), load(&OnePass(layout.clone()))] {
+            assert_eq!(graph.kind(&json.digest), Some(ManifestKind::Other));
+            assert_eq!(graph.nodes().into_keys().collect::<Vec<_>>(), [&image.digest]);
+        }
+    }
+}
+
 /// C-STALE, REFERRERS-15.
 #[test]
 fn a_stale_list_makes_no_referrers() {

@@ -608,7 +608,7 @@ fn what_descriptors_disagree_on_is_told_as_without() {
         odd,
     };
     let (oci, docker, index) = (IMG_AMD64.media_type, DOCKER_S2.media_type, INDEX.media_type);
-    let types: [&[&str]; 4] = [&[], &[oci], &[docker], &[index, docker, oci]];
+    let types: [&[&str]; 5] = [&[], &[oci], &[docker], &[index, docker, oci], &[""]];
     for own in [oci, docker] {
         for (entries, children) in types.iter().flat_map(|one| types.iter().map(move |other| (*one, *other))) {
             let dir = tempfile::tempdir().unwrap();

@@ -327,6 +327,35 @@ fn a_manifest_with_two_lists_stops_everything() {
     }
 }
 
+/// MANIFEST-17, DOCKER-COMPAT-9: what is of a type that says nothing may be a manifest, and is read as what it is; where it
+/// is none that can be followed, what it mentions stays.
+#[test]
+fn what_may_be_a_manifest_keeps_what_it_needs() {
+    let schema1 = format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{}"}}]}}"#, Digest::of(b"mine"));
+    let doubled = format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{}"}}],"layers":[]}}"#, Digest::of(b"mine"));
+    let image = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"a/b","digest":"{}","size":4}},"layers":[]}}"#,
+        Digest::of(b"mine")
+    );
+    for text in [schema1, doubled, image] {
+        for nothing in ["", "application/json"] {
+            let mut layout = odd::strict();
+            layout.add(*b"mine");
+            let child = Descriptor::new(nothing, layout.add(text.as_bytes()), text.len() as u64);
+            let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, child.text());
+            let held = layout.add(index.as_bytes());
+            let held = Descriptor::new(fixtures::INDEX.media_type, held, index.len() as u64);
+            for entry in [&child, &held] {
+                layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entry.text()).into_bytes();
+                let removed = swept_with(&layout, &[], false).unwrap().removed;
+                let lost = |digest: &Digest| removed.iter().any(|blob| blob.digest == *digest);
+                assert!(!lost(&Digest::of(b"mine")) && !lost(&child.digest), "{nothing:?} {text}");
+                assert!(lost(&fixtures::LAYER_GZ.digest()));
+            }
+        }
+    }
+}
+
 /// 4.8
 #[test]
 fn an_entry_that_is_no_descriptor_stops_everything() {

@@ -17,7 +17,7 @@ use ocistow_layout::{Descriptor, Digest, Error, Hasher, Kind, Result, Source, Wa
 use super::row::{self, Child, Gist, Key, MAX_TYPE, Row, Shown, Span};
 use super::segment::Writer;
 use super::{HEAD, Head, Keeper, Kept, MAX_TROUBLED, Merged, Shelf, WORTH_HASHING, write_head, write_segment};
-use crate::facts::{Form, ManifestKind};
+use crate::facts::{Form, ManifestKind, says_nothing};
 use crate::graph::{self, ATTESTED, Broken, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
 use crate::manifest::Manifest;
 
@@ -181,7 +181,8 @@ impl Proof {
 /// What came of reading a manifest.
 enum Seen {
     Says(Gist),
-    /// It has the content of a child in it, or its bytes alone do not say what it is: such a layout is not kept.
+    /// It has the content of a child in it, or neither its bytes alone nor the type of a child say what that is: such a
+    /// layout is not kept.
     Odd,
     Absent,
     Broken,
@@ -202,6 +203,7 @@ impl Seen {
     fn manifest(manifest: &Manifest) -> Self {
         let (mut children, mut odd) = (Vec::new(), !manifest.is_by_itself());
         manifest.children(&mut |child| {
+            odd |= says_nothing(&child.media_type);
             if let Some(form) = Form::of(&child.media_type) {
                 odd |= child.has_data;
                 let attests = child.annotation(ATTESTED).and_then(|text| text.parse().ok());
@@ -311,12 +313,13 @@ impl Found {
     }
 
     /// Takes in an entry of index.json. `false` where it is of a sort that is not kept: no descriptor, with its content in
-    /// it, or of a layout whose referrers are listed nowhere.
+    /// it, of a type that says nothing, or of a layout whose referrers are listed nowhere.
     pub fn enter(&mut self, text: String, place: Range<u64>) -> bool {
         let whole = 0..text.len();
         let Ok(descriptor) = Descriptor::parse_in(&Arc::new(text), whole) else { return false };
         let Ok(len) = u32::try_from(place.end - place.start) else { return false };
-        if descriptor.data.is_some() || graph::is_cosigns(&descriptor) || self.keys.len() >= (NONE - 2) as usize {
+        let odd = descriptor.data.is_some() || graph::is_cosigns(&descriptor) || says_nothing(&descriptor.media_type);
+        if odd || self.keys.len() >= (NONE - 2) as usize {
             return false;
         }
         let span = Span { at: place.start, len };
