@@ -235,6 +235,38 @@ fn an_image_that_nobody_calls_one_is_one_and_crosses_whole() {
     }
 }
 
+/// DOCKER-COMPAT-7, DOCKER-COMPAT-9, MANIFEST-9: nothing is made of such an image, and nothing of it is lost in silence.
+#[test]
+fn an_image_of_dockers_first_schema_is_called_that_and_nothing_is_made_of_it() {
+    let layer = fixtures::LAYER_GZ.digest();
+    let text = format!(
+        r#"{{"schemaVersion":1,"name":"a","tag":"b","architecture":"amd64","fsLayers":[{{"blobSum":"{layer}"}}],"history":[{{"v1Compatibility":"{{}}"}}]}}"#
+    );
+    let signed = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    for media_type in [signed, "application/vnd.docker.distribution.manifest.v1+json", "application/json"] {
+        let world = World::of(&tagged(media_type, &text));
+        let shown = world.both(&["show", "@:v1"], 0);
+        assert!(shown.text().contains("docker schema 1"), "{shown}");
+        assert_eq!(world.both(&["show", "--format", "json", "@:v1"], 0).json()["kind"], "other");
+        if media_type != "application/json" {
+            let listed = world.both(&["ls", "@"], 0);
+            assert!(listed.text().contains("docker schema 1"), "{listed}");
+        }
+        for words in [["pull", "@:v1", "-o"], ["convert", "@:v1", "--to"]] {
+            let place = words[1].replace('@', &world.path("dir"));
+            let refused = ocistow([words[0], &place, words[2], if words[0] == "pull" { "out" } else { "oci" }]);
+            assert!(refused.err.contains("Docker's first schema"), "{refused}");
+            assert!(refused.code == 1 || words[0] == "convert", "{refused}");
+        }
+        let exported = done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+        assert!(exported.err.contains("its layers stay behind"), "{exported}");
+        let imported = done(&["import", &world.path("out.tar"), &world.path("in")]);
+        assert!(imported.err.contains("its layers stay behind"), "{imported}");
+        done(&["gc", "--grace", "0", &world.path("dir")]);
+        assert!(fs::exists(world.path("dir") + "/" + &layer.path()).expect("it can be asked"), "gc keeps its layers");
+    }
+}
+
 #[test]
 fn unusual_but_right_layouts_are_clean_and_keep_their_bytes() {
     for (name, layout) in [("docker", odd::docker()), ("nested", odd::nested()), ("sha512", odd::sha512())] {
