@@ -13,7 +13,7 @@ use ocistow_layout::memory::Memory;
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Blob, Descriptor, Digest, Error, Kind, Result, Source, Unwatched};
 
-use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, OCI_CONFIG, Shape};
+use crate::facts::{DOCKER_CONFIG, Facts, Form, OCI_CONFIG, Shape};
 use crate::graph::{ATTESTED, About, Dialect, Graph, Load, Node, OLAREG_SUBJECT, PROPOSED_SUBJECT, read};
 use crate::import::{Import, import};
 use crate::list;
@@ -471,8 +471,8 @@ impl<'g> Work<'g> {
         };
         let Some(text) = text else { return Ok(None) };
         let what = || Error::new(Kind::Integrity, format!("could not convert {}", facts.digest));
-        if let Some(Fault::MediaType(why) | Fault::Member(why)) = facts.faults.first() {
-            return Err(what().because(why.clone()));
+        if let Some(fault) = facts.faults.first() {
+            return Err(what().because(fault.to_string()));
         }
         let bytes = text.into_bytes();
         if bytes.len() as u64 > MAX_MANIFEST {

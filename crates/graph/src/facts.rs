@@ -10,6 +10,8 @@ use ocistow_layout::digest::{Digest, DigestError};
 use ocistow_layout::json::{self, Array, JsonError, Object};
 use serde_json::value::RawValue;
 
+use crate::made::EMPTY;
+
 /// The most descriptors taken in one manifest (MANIFEST-21); lists of referrers may have more.
 pub const MAX_DESCRIPTORS: usize = 100_000;
 
@@ -219,8 +221,19 @@ pub struct Facts {
 pub enum Fault {
     /// Its own `mediaType` names another form than what it is read as.
     MediaType(String),
-    /// A member is absent that it should have, or stands twice.
+    /// A member is not as it should be, or stands twice.
     Member(String),
+    /// It does not have this list, which readers take for an empty one (4.7, MANIFEST-6).
+    NoList(&'static str),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MediaType(why) | Self::Member(why) => f.write_str(why),
+            Self::NoList(member) => write!(f, "it has no list of {member}"),
+        }
+    }
 }
 
 /// Why bytes are no manifest that can be read.
@@ -346,7 +359,7 @@ impl Facts {
                     parts.push(Part { role, descriptor });
                 }
                 if object.get(member).is_none() && role != Role::Blob {
-                    notes.push(Fault::Member(format!("it has no list of {member}")));
+                    notes.push(Fault::NoList(member));
                 }
                 Ok(parts)
             };
@@ -364,6 +377,9 @@ impl Facts {
             Shape::Schema1 => Vec::new(),
         };
         let declared = string(&object, "artifactType")?.filter(|text| !text.is_empty());
+        if form == Form::OciManifest && declared.is_none() && config_type.as_deref() == Some(EMPTY) {
+            notes.push(Fault::Member("its config is the empty one, and it has no artifactType".into()));
+        }
         let kind = match shape {
             Shape::Index => ManifestKind::Index,
             Shape::Schema1 => ManifestKind::Other,

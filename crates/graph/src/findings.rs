@@ -241,22 +241,13 @@ impl Findings<'_> {
 
     fn manifest(&mut self, facts: &Facts) {
         let (digest, path) = (&facts.digest, facts.digest.path());
-        for fault in &facts.faults {
-            match fault {
-                Fault::MediaType(why) => {
-                    self.error(ProblemKind::MediaTypeMismatch, Some(digest), why.clone()).path(&path);
-                }
-                Fault::Member(why) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.clone()).path(&path);
-                }
-            }
-        }
-        for note in &facts.notes {
-            let (kind, why) = match note {
-                Fault::MediaType(why) => (ProblemKind::MediaTypeMismatch, why),
-                Fault::Member(why) => (ProblemKind::BadManifest, why),
+        let faults = facts.faults.iter().map(|fault| (Severity::Error, fault));
+        for (severity, fault) in faults.chain(facts.notes.iter().map(|note| (Severity::Warning, note))) {
+            let kind = match fault {
+                Fault::MediaType(_) => ProblemKind::MediaTypeMismatch,
+                Fault::Member(_) | Fault::NoList(_) => ProblemKind::BadManifest,
             };
-            self.warn(kind, Some(digest), why.clone()).path(&path);
+            self.enter(kind, severity, Some(digest), fault.to_string()).path(&path);
         }
     }
 

@@ -171,6 +171,15 @@ fn what_is_called_otherwise_is_warned_of_where_the_shape_is_right() {
     assert_eq!(kinds(&layout), [(MediaTypeMismatch, WARNING)]);
 }
 
+/// MANIFEST-11: warned of; such are about.
+#[test]
+fn an_artifact_that_does_not_say_what_it_is_is_warned_of() {
+    let text = String::from_utf8_lossy(REF_ARTIFACT.bytes);
+    let mut layout = odd::strict();
+    add(&mut layout, REF_ARTIFACT.media_type, &text.replacen("\"artifactType\"", "\"x\"", 1));
+    assert_eq!(kinds(&layout), [(BadManifest, WARNING)]);
+}
+
 #[test]
 fn a_cycle_is_found_and_left() {
     let mut layout = Memory::default();
