@@ -376,7 +376,7 @@ fn what_other_tools_leave_is_clean_and_what_nobody_knows_is_named() {
     assert_eq!(paths, ["blobs/README", "blobs/sha256/README", "notes.txt", "ocistow/other"]);
 }
 
-/// LAYOUT-1: links that leave, dangle or loop, and things that are no files, are no blobs; a link that stays inside is
+/// LAYOUT-19: links that leave, dangle or loop, and things that are no files, are no blobs; a link that stays inside is
 /// read.
 #[test]
 fn what_can_be_no_blob_is_an_error_that_names_it() {

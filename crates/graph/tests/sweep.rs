@@ -365,7 +365,7 @@ fn an_entry_that_is_no_descriptor_stops_everything() {
     assert_eq!(swept_with(&world, &[], false).unwrap_err().kind(), Kind::Integrity);
 }
 
-/// INDEX-7
+/// INDEX-12
 #[test]
 fn what_is_absent_is_passed_over_and_a_whole_entry_that_is_absent_is_told() {
     let world = draw(
@@ -433,7 +433,7 @@ fn what_a_manifest_of_an_unfollowed_form_mentions_stays() {
     }
 }
 
-/// MANIFEST-9
+/// DESCRIPTOR-9, LAYERS-12
 #[test]
 fn content_that_is_in_a_descriptor_leads_on_and_foreign_layers_are_parts() {
     let world = draw(

@@ -236,6 +236,23 @@ fn hostile_entries_are_kept_and_named() {
     }
 }
 
+/// DESCRIPTOR-1: each that is required is missed by its name, in the entry that lacks it.
+#[test]
+fn what_an_entry_lacks_is_named() {
+    let members = [("mediaType", "\"a/b\"".to_owned()), ("digest", format!("\"{A}\"")), ("size", "1".to_owned())];
+    for (lacking, _) in &members {
+        for null in [false, true] {
+            let pairs = members.iter().filter(|(name, _)| null || name != lacking).map(|(name, value)| {
+                let value = if name == lacking { "null" } else { value };
+                format!("\"{name}\":{value}")
+            });
+            let entry = format!("{{{}}}", pairs.collect::<Vec<_>>().join(","));
+            let why = index(&top(&[e(A, &r("v1")), entry])).descriptors().expect_err(lacking).chain();
+            assert!(why.contains("entry 1") && why.ends_with(&format!("the descriptor has no {lacking}")), "{why}");
+        }
+    }
+}
+
 /// A name that went is free for what comes.
 #[test]
 fn edits_are_made_one_after_the_other() {
