@@ -323,6 +323,9 @@ impl Facts {
                 faults.push(Fault::Member(format!("it has the member {name:?} twice")));
             }
         }
+        if !json::is_unicode(text) {
+            faults.push(Fault::Member("it has half of a surrogate pair, which is no text".into()));
+        }
         let own_type = string(&object, "mediaType")?;
         let own = own_type.as_deref().and_then(Form::of);
         let form = self::form(&object, own, Form::of(media_type))?;

@@ -176,6 +176,23 @@ pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, JsonError> {
     serde_json::from_str(text).map_err(|why| JsonError::Syntax(why.to_string()))
 }
 
+/// Whether all escapes in `text`, which is JSON, stand for text: no half of a surrogate pair stands alone.
+pub fn is_unicode(text: &str) -> bool {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at..];
+        let len = match unit(escape) {
+            None => 2,
+            Some(0xD800..=0xDBFF) if matches!(escape.get(6..).and_then(unit), Some(0xDC00..=0xDFFF)) => 12,
+            Some(0xD800..=0xDFFF) => return false,
+            Some(_) => 6,
+        };
+        rest = escape.get(len..).unwrap_or_default();
+    }
+    true
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
 pub fn span(whole: &str, part: &RawValue) -> Range<usize> {
     let start = part.get().as_ptr() as usize - whole.as_ptr() as usize;
