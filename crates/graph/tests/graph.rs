@@ -108,6 +108,19 @@ fn content_says_what_it_is_where_its_descriptor_does_not() {
     }
 }
 
+/// REFERRERS-4: a referrer is known by its subject's digest alone.
+#[test]
+fn a_subject_of_another_size_and_type_is_the_same() {
+    let text = String::from_utf8_lossy(REF_ARTIFACT.bytes).replacen("\"size\":400", "\"size\":7", 1);
+    let at = text.find("\"subject\"").unwrap();
+    let text = format!("{}{}", &text[..at], text[at..].replacen(IMG_AMD64.media_type, "text/plain", 1));
+    let mut layout = odd::strict();
+    let referrer = layout.add(text.as_bytes());
+    let entry = Descriptor::new(REF_ARTIFACT.media_type, referrer.clone(), text.len() as u64);
+    layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entry.text()).into_bytes();
+    assert_eq!(referrers(&load(&layout), &IMG_AMD64.digest()), [(referrer, Dialect::Entry)]);
+}
+
 /// C-STALE, REFERRERS-15.
 #[test]
 fn a_stale_list_makes_no_referrers() {
