@@ -236,8 +236,12 @@ impl<'g> Mark<'g> {
     fn look_into(&mut self, descriptor: &Descriptor, among_manifests: bool) -> Result<()> {
         let media_type = &descriptor.media_type;
         let called = ["manifest", "index"].iter().any(|word| media_type.contains(word));
-        let unsaid = || among_manifests && says_nothing(media_type) && self.known(&descriptor.digest).is_none();
-        if Form::of(media_type).is_none() && (called || unsaid()) {
+        // Of what nobody calls a manifest, nothing that long is one.
+        let unsaid = among_manifests
+            && says_nothing(media_type)
+            && self.known(&descriptor.digest).is_none()
+            && !matches!(self.source.size(&descriptor.digest), Ok(Some(size)) if size > MAX_MANIFEST);
+        if Form::of(media_type).is_none() && (called || unsaid) {
             self.take_mentioned(&descriptor.digest)?;
         }
         Ok(())
@@ -246,8 +250,10 @@ impl<'g> Mark<'g> {
     /// Takes every blob whose digest stands in a document.
     fn take_mentioned(&mut self, document: &Digest) -> Result<()> {
         let stop = |why: Error| why.of_kind(Kind::Integrity);
-        if self.source.size(document).map_err(stop)?.is_none_or(|size| size > MAX_MANIFEST) {
-            return Ok(());
+        let Some(size) = self.source.size(document).map_err(stop)? else { return Ok(()) };
+        if size > MAX_MANIFEST {
+            let why = Broken::Malformed(format!("it has {size} bytes, the limit is {MAX_MANIFEST}"));
+            return Err(unreadable(document, 1, &why));
         }
         let bytes = checked::read(self.source, document, MAX_MANIFEST).map_err(stop)?;
         let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default());

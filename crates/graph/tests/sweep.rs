@@ -433,6 +433,25 @@ fn what_a_manifest_of_an_unfollowed_form_mentions_stays() {
     }
 }
 
+/// What calls itself a manifest and is too long to be read may mention anything.
+#[test]
+fn a_long_document_of_an_unknown_form_stops_it() {
+    let world = draw("file some\nfile crumb");
+    let mut layout = world.memory.clone();
+    let document = format!(r#"{{"pad":"{}","blob":"{}"}}"#, " ".repeat(8 << 20), world.digest("some"));
+    let (digest, size) = (layout.add(document.as_bytes()), document.len());
+    let entry = format!(r#"{{"mediaType":"application/vnd.acme.manifest.v2+json","digest":"{digest}","size":{size}}}"#);
+    layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#).into_bytes();
+    let refused = swept_with(&layout, &[], false).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Integrity, "{}", refused.chain());
+    // Of what calls itself nothing, nothing that long is a manifest.
+    for nothing in ["", "application/json"] {
+        let entry = format!(r#"{{"mediaType":"{nothing}","digest":"{digest}","size":{size}}}"#);
+        layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#).into_bytes();
+        assert_eq!(removed(&world, &swept_with(&layout, &[], false).unwrap()), "crumb some", "{nothing:?}");
+    }
+}
+
 /// DESCRIPTOR-9, LAYERS-12
 #[test]
 fn content_that_is_in_a_descriptor_leads_on_and_foreign_layers_are_parts() {

@@ -198,9 +198,6 @@ fn what_is_no_index_is_refused() {
         "{\"manifests\":{}}",
         "{\"manifests\":[]} {\"x\":1}",
         "{\"manifests\":[],\"layers\":[]}",
-        // MANIFEST-18: of two lists, readers see one or the other.
-        "{\"manifests\":[],\"a\":1,\"a\":1,\"manifests\":[]}",
-        "{\"manifests\":[],\"m\\u0061nifests\":null}",
         "{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[],\"config\":{}}",
         "\u{feff}{\"manifests\":[]}",
         &format!("{{\"x\":{}1{}}}", "[".repeat(70), "]".repeat(70)),
@@ -280,4 +277,16 @@ fn a_hundred_thousand_edits_are_made_at_once() {
         .collect();
     let after = index(&edited(&top(&[]), &edits));
     assert_eq!(after.entries().len(), 100_000);
+}
+
+/// MANIFEST-18: parsers do not agree on which of two members of one name counts.
+#[test]
+fn two_lists_of_manifests_are_refused() {
+    for (text, right) in [
+        (r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#, false),
+        (r#"{"schemaVersion":2,"manifests":null,"a":1,"a":1,"manifests":[]}"#, false),
+        (r#"{"schemaVersion":2,"manifests":[],"a":1,"a":1}"#, true),
+    ] {
+        assert_eq!(IndexFile::parse(text.into()).is_ok(), right, "{text}");
+    }
 }
