@@ -348,9 +348,8 @@ impl<'g> Work<'g> {
                 continue;
             }
             let facts = node.facts(digest)?;
-            stack.extend(
-                facts.parts.iter().filter(|part| part.is_manifest()).map(|part| (part.descriptor.clone(), false)),
-            );
+            let children = facts.parts.iter().filter(|part| self.graph.is_manifest_part(part));
+            stack.extend(children.map(|part| (part.descriptor.clone(), false)));
             self.wanted.insert(digest.clone(), Wanted { facts, bytes, family });
         }
         Ok(())
@@ -642,7 +641,7 @@ fn no_docker_form(facts: &Facts) -> Result<()> {
 
 /// What has to be looked at before a manifest: its children, and what it refers to.
 fn needed(facts: &Facts) -> impl Iterator<Item = &Digest> {
-    let children = facts.parts.iter().filter(|part| part.is_manifest()).map(|part| &part.descriptor.digest);
+    let children = facts.children().map(|child| &child.digest);
     children.chain(facts.subject.iter().map(|subject| &subject.digest))
 }
 
