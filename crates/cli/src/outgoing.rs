@@ -140,6 +140,8 @@ impl Along {
         }
         warn_of(context, "missing-blob", &plan.missing, "is needed and not there");
         warn_of(context, "absent-child", &plan.absent_children, "is listed by an index and was not carried here");
+        let behind = "is of Docker's first schema: its layers stay behind";
+        warn_of(context, "docker schema 1", &plan.unfollowed, behind);
         Ok(())
     }
 }
