@@ -526,6 +526,17 @@ fn long_names_and_sizes_come_from_gnu_and_pax_headers() {
     assert!(has(Tar::layout().raw(&signed(split), b"x")));
 }
 
+/// Go and Rust pass over them, GNU tar and Python do not: one archive would be two. And every header would be as long.
+#[test]
+fn a_record_that_names_all_members_at_once_is_refused() {
+    for key in ["path", "linkpath", "size"] {
+        refused(Tar::layout().pax(b'g', &[(key, "1")]).blob(b"x"));
+        refused(Tar::layout().blob(b"x").pax(b'g', &[("comment", "c"), (key, "1")]));
+        let blob = Digest::of(b"x");
+        assert!(sees(Tar::layout().pax(b'g', &[(key, "")]).blob(b"x")).blobs.contains_key(&blob), "it says nothing");
+    }
+}
+
 #[test]
 fn numbers_and_records_that_make_no_sense_are_refused() {
     let blob = Digest::of(b"x").path();
@@ -553,6 +564,7 @@ fn numbers_and_records_that_make_no_sense_are_refused() {
     refused(Tar::layout().pax(b'x', &[("size", "18446744073709551616")]).blob(b"x"));
     let name = "n".repeat(archive::MAX_NAME + 1);
     refused(Tar::layout().pax(b'x', &[("path", &name)]).blob(b"x"));
+    refused(Tar::layout().pax(b'x', &[("linkpath", &name)]).blob(b"x"));
     refused(Tar::layout().member(b'L', b"l", b"", format!("{name}n").as_bytes()).blob(b"x"));
     let long = vec![b'c'; archive::MAX_PAX as usize];
     let record = [format!("{} c=", long.len() + 11).as_bytes(), &long, b"\n"].concat();

@@ -63,8 +63,8 @@ impl Flaw {
     }
 }
 
-/// What PAX records say about the members behind them.
-#[derive(Clone, Default)]
+/// What PAX records say about the member behind them.
+#[derive(Default)]
 struct Records {
     path: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
@@ -75,7 +75,6 @@ struct Records {
 #[derive(Default)]
 pub(super) struct Headers {
     count: u64,
-    everywhere: Records,
 }
 
 impl Headers {
@@ -83,7 +82,7 @@ impl Headers {
     ///
     /// An archive that ends before it says so is cut: whoever wrote it could not finish.
     pub fn next(&mut self, tape: &mut dyn Tape, mut at: u64) -> Result<(Option<Header>, u64), Flaw> {
-        let mut records = self.everywhere.clone();
+        let mut records = Records::default();
         let (mut long_name, mut long_target) = (None, None);
         let mut pending = false;
         loop {
@@ -137,10 +136,7 @@ impl Headers {
                 b'L' => long_name = Some(text(body)),
                 b'K' => long_target = Some(text(body)),
                 b'x' => records.take(&body).map_err(wrong)?,
-                _ => {
-                    self.everywhere.take(&body).map_err(wrong)?;
-                    records.take(&body).map_err(wrong)?;
-                }
+                _ => of_all(&body).map_err(wrong)?,
             }
             pending |= flag != b'g';
             at += BLOCK + size.next_multiple_of(BLOCK);
@@ -203,6 +199,9 @@ impl Records {
             let record = record.strip_suffix(b"\n").ok_or_else(bad)?;
             let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(bad)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
+            if matches!(key, b"path" | b"linkpath") && value.len() > MAX_NAME {
+                return Err(format!("a PAX name of {} bytes; the limit is {MAX_NAME}", value.len()));
+            }
             // An empty value takes back what was said before.
             let named = (!value.is_empty()).then(|| value.to_vec());
             match key {
@@ -219,6 +218,18 @@ impl Records {
             }
         }
         Ok(())
+    }
+}
+
+/// Looks at the records of a global PAX header: those of all members behind it. Some readers obey them and some do not,
+/// so that one which names members or measures them would make two archives of one.
+fn of_all(body: &[u8]) -> Result<(), String> {
+    let mut records = Records::default();
+    records.take(body)?;
+    let Records { path, target, size } = records;
+    match path.is_some() || target.is_some() || size.is_some() {
+        true => Err("a global PAX header with the name or the size of a member".into()),
+        false => Ok(()),
     }
 }
 
