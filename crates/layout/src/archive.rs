@@ -51,6 +51,7 @@ pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
+pub use walk::MAX_NAMES_FREELY;
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 
@@ -124,7 +125,7 @@ impl Archive {
         let (walked, parsed) = thread::scope(|scope| {
             let (file, location) = (&file, &location);
             let walking = start(scope, move || {
-                walk(location, &mut Place::new(file, len), watch, &mut |name, spot, _| {
+                walk(location, &mut Place::new(file, len), &|| u64::MAX, watch, &mut |name, spot, _| {
                     if *name == Name::Index && (LONG_INDEX..=MAX_INDEX).contains(&spot.size) {
                         // Who listens goes on to listen until this thread is done.
                         let _ = found.send(spot);
@@ -162,7 +163,7 @@ impl Archive {
         let (unpacked, taken) = unpacked.map_err(|why| Error::io("read", &location, why))?;
         let taken = || taken.load(Ordering::Relaxed);
         let mut tape = Stream::buffered(unpacked);
-        let walked = walk(&location, &mut tape, watch, &mut |name, spot, mut body| {
+        let walked = walk(&location, &mut tape, &taken, watch, &mut |name, spot, mut body| {
             let unread = |why| tell(&location, header::Flaw::unread(spot.at, why));
             match name {
                 Name::Marker if spot.size <= MAX_MARKER => {

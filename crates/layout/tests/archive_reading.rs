@@ -422,6 +422,37 @@ fn a_blob_has_a_bounded_number_of_other_names() {
     assert_eq!(sees(tar).blobs.len(), 1 + archive::MAX_ALIASES);
 }
 
+/// Each takes memory, and an enemy's next to nothing of the archive: names that count up. Digests are not like that.
+#[test]
+fn more_blobs_than_there_can_be_digests_in_a_packed_archive_are_refused() {
+    let most = archive::MAX_NAMES_FREELY as usize;
+    let draw = |count: usize, name: &dyn Fn(usize) -> String| {
+        let flag = |n: usize| if n % 2 == 0 { b'0' } else { b'5' };
+        (0..count).fold(Tar::layout(), |tar, n| tar.member(flag(n), name(n).as_bytes(), b"", b"")).end()
+    };
+    let opened = |bytes: &[u8]| {
+        let file = Archive::open(&Put::new(bytes).0).map(|archive| {
+            let mut names = 0;
+            archive.names(&mut |_| names += 1).unwrap();
+            names
+        });
+        let mut passed = 0;
+        let counting = &mut |_: Blob, _: Content<'_>| Ok(passed += 1);
+        let stream = archive::pass("a stream", bytes, &Unwatched, counting).map(|_| passed);
+        let [file, stream] = [file, stream].map(|read| read.map_err(|why| why.kind()));
+        assert_eq!(file, stream);
+        file
+    };
+    let counted = |n: usize| format!("blobs/a/{n:07}");
+    // What can be no file is kept too.
+    let tar = draw(most + 1, &counted);
+    assert_eq!(opened(&tar), Ok(most / 2 + 1), "a plain one takes a block for each");
+    assert_eq!([gzip(&tar), zstd(&tar)].map(|packed| opened(&packed)), [Err(Kind::Integrity); 2]);
+    assert_eq!(opened(&gzip(&draw(most, &counted))), Ok(most / 2));
+    let digests = draw(most + 1, &|n| Digest::of(&n.to_ne_bytes()).path());
+    assert_eq!([gzip(&digests), zstd(&digests)].map(|packed| opened(&packed)), [Ok(most / 2 + 1); 2]);
+}
+
 /// 4.9
 #[test]
 fn what_can_be_no_blob_is_reported_and_refused_to_who_needs_it() {

@@ -72,6 +72,7 @@ pub fn pass(
     let form = sniff(&start);
     form.readable(location)?;
     let (unpacked, taken) = form.unpack_counted(io::Cursor::new(start).chain(raw)).map_err(unread)?;
+    let taken = || taken.load(Ordering::Relaxed);
     let (mut marker, mut index) = (None, None);
     // Names of algorithms nobody here knows: without this nobody could tell whether a second one is the same.
     let mut unverifiable: BTreeMap<Digest, Digest> = BTreeMap::new();
@@ -83,7 +84,7 @@ pub fn pass(
         }
         Name::Index if spot.size > MAX_INDEX => Err(too_long(location, spot.size)),
         Name::Index => {
-            let read = sieve::index(&mut body, spot.size, &|| taken.load(Ordering::Relaxed));
+            let read = sieve::index(&mut body, spot.size, &taken);
             index = Some(read.map_err(|why| tell_of_index(location, spot.at, why))?);
             Ok(())
         }
@@ -100,8 +101,8 @@ pub fn pass(
         }
     };
     let walked = match form {
-        Form::PlainTar => walk(location, &mut Stream::buffered(unpacked), watch, &mut take),
-        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)?), watch, &mut take)),
+        Form::PlainTar => walk(location, &mut Stream::buffered(unpacked), &taken, watch, &mut take),
+        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)?), &taken, watch, &mut take)),
     }?;
     for (name, doubled) in &walked.doubled {
         let first = match name {
