@@ -44,6 +44,7 @@ pub mod listed;
 pub mod listing;
 pub mod made;
 mod manifest;
+mod merge;
 pub mod near;
 mod owners;
 pub mod picture;
