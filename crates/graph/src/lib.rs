@@ -54,6 +54,7 @@ pub mod remove;
 mod rename;
 pub mod repair;
 pub mod resolve;
+mod support;
 pub mod sweep;
 pub mod tally;
 mod whose;

@@ -12,6 +12,7 @@ use crate::graph::{Dialect, Graph, List, Node, Standing, cosign};
 use crate::list;
 use crate::plan::made_entry;
 use crate::resolve::{Asked, shortest};
+use crate::support::Support;
 use crate::sweep::{says_itself, unreadable, wholes_first};
 
 /// How many holders an error names.
@@ -45,7 +46,7 @@ pub fn remove(graph: &Graph, source: &dyn Source, asked: &[Asked], referrers: bo
     }
     let mut kept = choice.kept();
     let mut going = choice.going(&kept);
-    while referrers && choice.add_referrers(&going) {
+    while referrers && choice.add_referrers(&going, &kept) {
         kept = choice.kept();
         going = choice.going(&kept);
     }
@@ -239,14 +240,33 @@ impl<'g> Choice<'g> {
         self.wanted.iter().filter(|digest| !kept.reached.contains(*digest)).cloned().collect()
     }
 
-    /// Adds what refers to nothing but what goes. Whether that was anything.
-    fn add_referrers(&mut self, going: &BTreeSet<Digest>) -> bool {
+    /// Adds what refers to nothing but what goes, and so on, as far as it can be told without looking at everything
+    /// again. Whether that was anything.
+    fn add_referrers(&mut self, going: &BTreeSet<Digest>, kept: &Kept) -> bool {
         let before = self.wanted.len();
-        for edge in going.iter().flat_map(|digest| self.graph.referrers(digest)) {
-            let referrer = &edge.referrer;
-            let all = self.subjects[referrer].iter().all(|subject| going.contains(*subject));
-            if all && self.wanted.insert(referrer.clone()) {
-                self.gone.extend(self.places.get(referrer).into_iter().flatten());
+        let stay = (0..self.graph.index().entries().len()).filter(|place| !self.gone.contains(place));
+        let mut support =
+            Support::of(self.graph, kept.reached.clone(), &kept.lists, stay.map(|place| &self.own(place).digest));
+        // How many subjects of each referrer stay.
+        let mut staying: HashMap<&Digest, usize> = HashMap::new();
+        let mut going: Vec<Digest> = going.iter().cloned().collect();
+        while let Some(subject) = going.pop() {
+            for edge in self.graph.referrers(&subject) {
+                let referrer = &edge.referrer;
+                let staying = staying.entry(referrer).or_insert_with(|| self.subjects[referrer].len());
+                *staying -= 1;
+                if *staying > 0 || !self.wanted.insert(referrer.clone()) {
+                    continue;
+                }
+                let wanted = |digest: &Digest| self.wanted.contains(digest);
+                let mut lost = Vec::from_iter((!support.reaches(referrer)).then(|| referrer.clone()));
+                for place in self.places.get(referrer).into_iter().flatten() {
+                    if self.gone.insert(*place) {
+                        support.lose_entry(referrer, &wanted, &mut lost);
+                    }
+                }
+                support.settle(referrer.clone(), &wanted, &mut lost);
+                going.extend(lost.into_iter().filter(wanted));
             }
         }
         self.wanted.len() > before
@@ -271,12 +291,14 @@ impl<'g> Choice<'g> {
 
     /// What refers to something else too only loses the tags that tie it to what goes.
     fn drop_tags(&mut self, going: &BTreeSet<Digest>) {
-        for edge in going.iter().flat_map(|digest| self.graph.referrers(digest)) {
-            let ties = |place: &&usize| {
-                let pair = &self.graph.index().entries()[**place].pair;
-                cosign(pair).is_some_and(|(subject, _)| going.contains(&subject))
-            };
-            self.gone.extend(self.places.get(&edge.referrer).into_iter().flatten().filter(ties));
+        let ties = |place: &&usize| {
+            let pair = &self.graph.index().entries()[**place].pair;
+            cosign(pair).is_some_and(|(subject, _)| going.contains(&subject))
+        };
+        let edges = going.iter().flat_map(|digest| self.graph.referrers(digest));
+        let referrers: BTreeSet<&Digest> = edges.map(|edge| &edge.referrer).collect();
+        for referrer in referrers {
+            self.gone.extend(self.places.get(referrer).into_iter().flatten().filter(ties));
         }
     }
 
