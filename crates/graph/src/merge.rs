@@ -56,8 +56,8 @@ pub(crate) fn merge_lists<'m>(
     let mut of: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
     lists.iter().for_each(|list| of.entry(&list.about).or_default().push(list));
     let mut stored: ByDigest<'_> = HashMap::new();
-    // What the target has lists about that take what these list; and which of their members are about what.
-    let mut taken: BTreeMap<&Digest, BTreeSet<&About>> = BTreeMap::new();
+    // Beside which lists of the target about what arriving lists are not entered; and which of their members are about what.
+    let mut taken: BTreeMap<(&Digest, BTreeSet<&Digest>), BTreeSet<&About>> = BTreeMap::new();
     let mut saying: HashMap<&Digest, BTreeMap<About, Vec<usize>>> = HashMap::new();
     for list in lists {
         // A second list about the same is the first one's business.
@@ -72,7 +72,9 @@ pub(crate) fn merge_lists<'m>(
         let (mut coming, mut texts): (Vec<&Digest>, HashMap<&Digest, &str>) = (Vec::new(), HashMap::new());
         for superseded in &same {
             let digest = &superseded.descriptor.digest;
-            taken.entry(digest).or_default().insert(&list.about);
+            if !all.contains(digest) {
+                taken.entry((digest, all.clone())).or_default().insert(&list.about);
+            }
             let members = &listed[digest].members;
             let saying = saying.entry(digest).or_insert_with(|| saying_subjects(graph, members));
             for (member, text) in saying.get(&list.about).into_iter().flatten().map(|at| &members[*at]) {
@@ -116,8 +118,11 @@ pub(crate) fn merge_lists<'m>(
         }
     }
     // What refers to something else may have been found by this alone.
-    for (list, abouts) in taken {
+    for ((list, beside), abouts) in taken {
         for (member, _) in &listed[list].members {
+            if beside.iter().any(|list| stored[*list].digests.contains(member)) {
+                continue;
+            }
             let elsewhere = |subject| abouts.iter().any(|about| !about.is(subject));
             if graph.manifest(member).and_then(Manifest::about).is_some_and(elsewhere) {
                 let entry = made_entry(graph, member).map(|entry| Box::new(entry.descriptor));

@@ -23,7 +23,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS, is_dir, is_directory, is_there};
+use crate::directory::{Directory, OURS, children, is_dir, is_directory, is_there};
 use crate::edit::Edited;
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
@@ -33,7 +33,6 @@ use crate::place::resolved;
 use crate::source::{Blob, Marker, Source, Unwatched, Watch};
 use crate::stamp::{Imprint, Stamp};
 use crate::writeback::Writeback;
-pub(crate) use litter::children;
 use litter::{clear, clear_litter, empty, litter, unmake, unmake_unless_used};
 pub use sink::DirectorySink;
 use staging::{Staged, Stagings};
@@ -381,7 +380,8 @@ fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {
         },
         Err(why) if why.kind() == Kind::NotFound => {
             // Listed once: somebody else may be taking away what he gave up making.
-            let inside: Vec<PathBuf> = children(path).collect();
+            let real = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
+            let inside = children(&real)?;
             if inside.is_empty() || inside.iter().any(|path| path.file_name() == Some(OURS.as_ref())) {
                 return Ok(None);
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Options;
-use crate::directory::{MAKING, OURS, is_dir, is_there};
+use crate::directory::{MAKING, OURS, children, is_dir, is_there};
 use crate::holdings::TRASH_BESIDE;
 use crate::lock::Locks;
 use crate::medium::{Medium, OpenDir};
@@ -25,7 +25,8 @@ pub(super) fn unmake(root: &Path, made: &[PathBuf], made_root: bool, medium: &dy
     for path in made.iter().rev() {
         let _ = if is_dir(path).is_ok_and(|is| is) { medium.remove_dir(path) } else { medium.unlink(path) };
     }
-    if children(root).any(|path| path.file_name() != Some(OURS.as_ref())) {
+    let ours = |inside: Vec<PathBuf>| inside.iter().all(|path| path.file_name() == Some(OURS.as_ref()));
+    if !children(root).is_ok_and(ours) {
         return;
     }
     for dir in ["staging", "lock"] {
@@ -70,14 +71,16 @@ pub(super) fn clear_litter(root: &Path, locks: &Locks<'_>, medium: &dyn Medium) 
 /// it has been. What lies in the trash is none of it: only marking tells whether it is still needed.
 pub(super) fn litter(root: &Path) -> Vec<PathBuf> {
     let staging = root.join(OURS).join("staging");
-    let mut litter: Vec<PathBuf> = children(&staging).collect();
+    // What cannot be listed stays litter.
+    let listed = |dir: &Path| children(dir).unwrap_or_default();
+    let mut litter: Vec<PathBuf> = listed(&staging);
     let blobs = root.join("blobs");
-    for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
+    for dir in std::iter::once(blobs.clone()).chain(listed(&blobs)) {
         let ours = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default();
             name.as_encoded_bytes().starts_with(b".ocistow-") && name != TRASH_BESIDE
         };
-        litter.extend(children(&dir).filter(ours));
+        litter.extend(listed(&dir).into_iter().filter(ours));
     }
     let (making, index) = (root.join(OURS).join(MAKING), root.join("index.json"));
     if is_there(&making).is_ok_and(|is| is) && is_there(&index).is_ok_and(|is| is) {
@@ -91,10 +94,4 @@ pub(super) fn clear(litter: Vec<PathBuf>, medium: &dyn Medium) {
         // What is behind a link is somebody else's.
         if is_dir(&path).is_ok_and(|is| is) { empty(&path, medium) } else { drop(medium.unlink(&path)) }
     }
-}
-
-pub(crate) fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    let real = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
-    let inside = real.then(|| fs::read_dir(dir).ok()).flatten();
-    inside.into_iter().flatten().flatten().map(|entry| entry.path())
 }

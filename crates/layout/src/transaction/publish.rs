@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::litter::children;
 use super::staging::{Is, Over, Staged, Staging};
 use super::swap::Out;
 use super::{Change, SYNC_EACH, Transaction, existing, locked, unique};
-use crate::directory::{MAKING, OURS, is_dir, is_there};
+use crate::directory::{MAKING, OURS, children, is_dir, is_there};
 use crate::edit::{Edit, Edited, edited};
 use crate::error::{Error, Kind, Result};
 use crate::index::{EMPTY_INDEX, IndexFile};
@@ -24,7 +23,8 @@ use crate::stamp::{Imprint, Stamp};
 impl Transaction<'_> {
     /// Publishes the blobs in `order` (the first are published last: wholes stand in front of their parts),
     /// and makes `edits` on index.json as it is by then. Blobs that were put and are not in `order` are
-    /// dropped. `Ok` means that all of it is on the disk, and that this transaction is over. On `Err` index.json
+    /// dropped. `Ok` means that all of it is on the disk, and that this transaction is over; the content of a blob that a
+    /// tool which does not wait for the disk put there before is as safe as that made it. On `Err` index.json
     /// is what it was, blobs may have come to the layout. After Conflict, where an edit expected something
     /// else, what was put is still there to be published with other edits.
     pub fn publish(&mut self, order: &[Blob], edits: &[Edit]) -> Result<Done> {
@@ -79,6 +79,7 @@ impl Transaction<'_> {
         change: &mut dyn FnMut(&IndexFile) -> Result<Edited>,
     ) -> Result<Done> {
         let mut coming = Vec::new();
+        let mut present = BTreeSet::new();
         let mut done = Done::default();
         for blob in order.iter().rev() {
             match staged.blobs.get(&blob.digest) {
@@ -89,7 +90,10 @@ impl Transaction<'_> {
                     }
                     coming.push((blob, &**dir, *over));
                 }
-                Some(Is::Present(size)) => done.present.add(*size),
+                Some(Is::Present(size)) => {
+                    done.present.add(*size);
+                    present.insert(blob.digest.algorithm());
+                }
                 _ => return Err(Error::new(Kind::Failed, format!("blob {} was never written", blob.digest))),
             }
         }
@@ -103,9 +107,20 @@ impl Transaction<'_> {
             self.place_making()?;
         }
         let mut touched = self.place(&coming)?;
+        // Who brought what is there may not have waited for the disk yet, or never got to that.
+        let blobs = self.root.join("blobs");
+        let own =
+            present.into_iter().map(|algorithm| blobs.join(algorithm)).filter(|dir| is_dir(dir).is_ok_and(|is| is));
+        let present: Vec<PathBuf> = own.collect();
+        if !present.is_empty() {
+            touched.insert(blobs);
+            touched.extend(present);
+        }
+        if self.old.is_none() || !changed {
+            touched.insert(self.root.clone());
+        }
         if self.old.is_none() {
             self.place_marker()?;
-            touched.insert(self.root.clone());
         }
         for dir in touched.iter().rev() {
             self.sync_dir(dir)?;
@@ -301,7 +316,7 @@ impl Transaction<'_> {
             let own = || coming.iter().filter(|(blob, ..)| blob.digest.algorithm() == algorithm);
             let to = self.root.join("blobs").join(algorithm);
             // What was staged and is not published has no business there.
-            if is_there(&to)? || children(staged.path()).count() != own().count() {
+            if is_there(&to)? || children(staged.path())?.len() != own().count() {
                 continue;
             }
             match self.options.medium.rename_new(staged.path(), &to) {
