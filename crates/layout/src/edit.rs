@@ -439,36 +439,28 @@ fn array(index: &IndexFile, list: Range<usize>, splice: &Splice) -> String {
         _ => ",",
     };
     let mut array = String::from("[");
-    let mut gap: Option<&str> = None;
+    let mut empty = true;
     for (at, entry) in entries.iter().enumerate() {
-        let own = &text[entry.span.clone()];
         let kept = match splice.at.get(&at) {
             Some(None) => continue,
             Some(Some(new)) => new,
-            None => own,
+            None => &text[entry.span.clone()],
         };
-        let before = if at == 0 { head } else { &text[entries[at - 1].span.end..entry.span.start] };
         // The first that is left stands where the first stood; others keep the gap they had.
-        array.push_str(if gap.is_none() {
-            head
-        } else if before.contains(',') {
-            before
-        } else {
-            usual
-        });
+        array.push_str(if empty { head } else { &text[entries[at - 1].span.end..entry.span.start] });
         array.push_str(kept);
-        gap = Some(before);
+        empty = false;
     }
     for new in &splice.added {
-        array.push_str(match gap {
-            None if entries.is_empty() => "",
-            None => head,
-            Some(_) => usual,
+        array.push_str(match empty {
+            true if entries.is_empty() => "",
+            true => head,
+            false => usual,
         });
         array.push_str(new);
-        gap = Some(usual);
+        empty = false;
     }
-    if gap.is_some() {
+    if !empty {
         array.push_str(tail);
     }
     array.push(']');
