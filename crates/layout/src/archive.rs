@@ -109,7 +109,7 @@ impl Archive {
                 .hint("a stream is read with `import -`"));
         }
         let mut start = [0; header::BLOCK as usize];
-        let got = header::fill(&mut Place::new(&file, status.len()), &mut start);
+        let got = checked::fill(&mut Place::new(&file, status.len()), &mut start);
         let form = sniff(&start[..got.map_err(|why| Error::io("read", path, why))?]);
         form.readable(&location)?;
         match form {

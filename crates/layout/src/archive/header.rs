@@ -1,8 +1,7 @@
 //! One member's headers: ustar, GNU long names and sizes, PAX records.
 
-use std::io::Read;
-
 use crate::archive::tape::Tape;
+use crate::checked::fill;
 
 /// The unit of a tar.
 pub const BLOCK: u64 = 512;
@@ -237,18 +236,4 @@ fn of_all(body: &[u8]) -> Result<(), String> {
 fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
-}
-
-/// Reads until `buffer` is full or the end: how much there was.
-pub(super) fn fill(tape: &mut dyn Tape, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match Read::read(tape, &mut buffer[got..]) {
-            Ok(0) => break,
-            Ok(n) => got += n,
-            Err(why) if why.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(why) => return Err(why),
-        }
-    }
-    Ok(got)
 }

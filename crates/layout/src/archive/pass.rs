@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use crate::archive::ahead::ahead;
-use crate::archive::header::{BLOCK, Flaw, fill};
+use crate::archive::header::{BLOCK, Flaw};
 use crate::archive::judge::Name;
 use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
 use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, Body, hasher, tell, walk};
 use crate::archive::{MAX_MARKER, holds_docker, no_layout, unmarked};
+use crate::checked::fill;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
