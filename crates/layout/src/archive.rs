@@ -54,6 +54,7 @@ pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, MAX_OTHERS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
+pub use walk::MAX_NAMES_FREELY;
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 
@@ -111,7 +112,7 @@ impl Archive {
                 .hint("a stream is read with `import -`"));
         }
         let mut start = [0; header::BLOCK as usize];
-        let got = header::fill(&mut Place::new(&file, status.len()), &mut start);
+        let got = checked::fill(&mut Place::new(&file, status.len()), &mut start);
         let form = sniff(&start[..got.map_err(|why| Error::io("read", path, why))?]);
         form.readable(&location)?;
         match form {
@@ -127,7 +128,7 @@ impl Archive {
         let (walked, parsed) = thread::scope(|scope| {
             let (file, location) = (&file, &location);
             let walking = start(scope, move || {
-                walk(location, &mut Place::new(file, len), watch, &mut |name, spot, _| {
+                walk(location, &mut Place::new(file, len), &|| u64::MAX, watch, &mut |name, spot, _| {
                     if *name == Name::Index && (LONG_INDEX..=MAX_INDEX).contains(&spot.size) {
                         // Who listens goes on to listen until this thread is done.
                         let _ = found.send(spot);
@@ -165,7 +166,7 @@ impl Archive {
         let (unpacked, taken) = unpacked.map_err(|why| Error::io("read", &location, why))?;
         let taken = || taken.load(Ordering::Relaxed);
         let mut tape = Stream::buffered(unpacked);
-        let walked = walk(&location, &mut tape, watch, &mut |name, spot, mut body| {
+        let walked = walk(&location, &mut tape, &taken, watch, &mut |name, spot, mut body| {
             let unread = |why| tell(&location, header::Flaw::unread(spot.at, why));
             match name {
                 Name::Marker if spot.size <= MAX_MARKER => {

@@ -488,6 +488,40 @@ fn a_blob_has_a_bounded_number_of_other_names() {
     assert_eq!(sees(tar).blobs.len(), 1 + archive::MAX_ALIASES);
 }
 
+/// Each takes memory, and an enemy's next to nothing of the archive: names that count up. Digests are not like that.
+#[test]
+fn more_blobs_than_there_can_be_digests_in_a_packed_archive_are_refused() {
+    let most = archive::MAX_NAMES_FREELY as usize;
+    let draw = |count: usize, name: &dyn Fn(usize) -> String| {
+        let flag = |n: usize| if n.is_multiple_of(2) { b'0' } else { b'5' };
+        (0..count).fold(Tar::layout(), |tar, n| tar.member(flag(n), name(n).as_bytes(), b"", b"")).end()
+    };
+    let opened = |bytes: &[u8]| {
+        let file = Archive::open(&Put::new(bytes).0).map(|archive| {
+            let mut names = 0;
+            archive.names(&mut |_| names += 1).unwrap();
+            names
+        });
+        let mut passed = 0;
+        let counting = &mut |_: Blob, _: Content<'_>| {
+            passed += 1;
+            Ok(())
+        };
+        let stream = archive::pass("a stream", bytes, &Unwatched, counting).map(|_| passed);
+        let [file, stream] = [file, stream].map(|read| read.map_err(|why| why.kind()));
+        assert_eq!(file, stream);
+        file
+    };
+    let counted = |n: usize| format!("blobs/a/{n:07}");
+    // What can be no file is kept too.
+    let tar = draw(most + 1, &counted);
+    assert_eq!(opened(&tar), Ok(most / 2 + 1), "a plain one takes a block for each");
+    assert_eq!([gzip(&tar), zstd(&tar)].map(|packed| opened(&packed)), [Err(Kind::Integrity); 2]);
+    assert_eq!(opened(&gzip(&draw(most, &counted))), Ok(most / 2));
+    let digests = draw(most + 1, &|n| Digest::of(&n.to_ne_bytes()).path());
+    assert_eq!([gzip(&digests), zstd(&digests)].map(|packed| opened(&packed)), [Ok(most / 2 + 1); 2]);
+}
+
 /// 4.9
 #[test]
 fn what_can_be_no_blob_is_reported_and_refused_to_who_needs_it() {
@@ -592,6 +626,17 @@ fn long_names_and_sizes_come_from_gnu_and_pax_headers() {
     assert!(has(Tar::layout().raw(&signed(split), b"x")));
 }
 
+/// Go and Rust pass over them, GNU tar and Python do not: one archive would be two. And every header would be as long.
+#[test]
+fn a_record_that_names_all_members_at_once_is_refused() {
+    for key in ["path", "linkpath", "size"] {
+        refused(Tar::layout().pax(b'g', &[(key, "1")]).blob(b"x"));
+        refused(Tar::layout().blob(b"x").pax(b'g', &[("comment", "c"), (key, "1")]));
+        let blob = Digest::of(b"x");
+        assert!(sees(Tar::layout().pax(b'g', &[(key, "")]).blob(b"x")).blobs.contains_key(&blob), "it says nothing");
+    }
+}
+
 #[test]
 fn numbers_and_records_that_make_no_sense_are_refused() {
     let blob = Digest::of(b"x").path();
@@ -619,6 +664,7 @@ fn numbers_and_records_that_make_no_sense_are_refused() {
     refused(Tar::layout().pax(b'x', &[("size", "18446744073709551616")]).blob(b"x"));
     let name = "n".repeat(archive::MAX_NAME + 1);
     refused(Tar::layout().pax(b'x', &[("path", &name)]).blob(b"x"));
+    refused(Tar::layout().pax(b'x', &[("linkpath", &name)]).blob(b"x"));
     refused(Tar::layout().member(b'L', b"l", b"", format!("{name}n").as_bytes()).blob(b"x"));
     let long = vec![b'c'; archive::MAX_PAX as usize];
     let record = [format!("{} c=", long.len() + 11).as_bytes(), &long, b"\n"].concat();

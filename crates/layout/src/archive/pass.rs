@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use crate::archive::ahead::ahead;
-use crate::archive::header::{BLOCK, Flaw, fill};
+use crate::archive::header::{BLOCK, Flaw};
 use crate::archive::judge::Name;
 use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
 use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, Body, hasher, tell, walk};
 use crate::archive::{DOCKER_IN_A_STREAM, MAX_MARKER, holds_docker, lists_nothing, no_layout, unmarked};
+use crate::checked::fill;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
@@ -104,6 +105,7 @@ pub fn pass(
     let form = sniff(&start);
     form.readable(location)?;
     let (unpacked, taken) = form.unpack_counted(io::Cursor::new(start).chain(raw)).map_err(unread)?;
+    let taken = || taken.load(Ordering::Relaxed);
     let (mut marker, mut index) = (None, None);
     // Names of algorithms nobody here knows: without this nobody could tell whether a second one is the same.
     let mut unverifiable: BTreeMap<Digest, Digest> = BTreeMap::new();
@@ -116,7 +118,7 @@ pub fn pass(
         }
         Name::Index if spot.size > MAX_INDEX => Err(too_long(location, spot.size)),
         Name::Index => {
-            let read = sieve::index(&mut body, spot.size, &|| taken.load(Ordering::Relaxed));
+            let read = sieve::index(&mut body, spot.size, &taken);
             index = Some(read.map_err(|why| tell_of_index(location, spot.at, why))?);
             Ok(())
         }
@@ -141,8 +143,8 @@ pub fn pass(
         }
     };
     let walked = match form {
-        Form::PlainTar => walk(location, &mut Stream::buffered(unpacked), watch, &mut take),
-        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)?), watch, &mut take)),
+        Form::PlainTar => walk(location, &mut Stream::buffered(unpacked), &taken, watch, &mut take),
+        _ => thread::scope(|scope| walk(location, &mut Stream::new(ahead(scope, unpacked)?), &taken, watch, &mut take)),
     }?;
     for (name, doubled) in &walked.doubled {
         let first = match name {

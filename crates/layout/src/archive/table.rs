@@ -221,6 +221,11 @@ impl Maker {
         Ok(Fate::Pass)
     }
 
+    /// How many names of blobs it keeps, each of which takes memory.
+    pub fn names(&self) -> u64 {
+        (self.table.blobs.len() + self.table.unfit.len()) as u64
+    }
+
     fn passed(&mut self, path: &[u8], found: Option<Found>, file: bool) {
         let table = &mut self.table;
         if file {
