@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::look::Look;
 use crate::node::Node;
 use crate::outgoing::Outgoing;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::Answer;
 
 /// What was carried.
@@ -93,15 +93,20 @@ impl Answer for Carried {
         for (root, name) in self.roots.iter().zip(names) {
             writeln!(out, "{}  {}", look.bold(&shown(name)), root.digest)?;
         }
-        let with = if *referrers > 0 { format!(", {referrers} of them referrers") } else { String::new() };
-        writeln!(out, "{verb} {} blobs, {}: {} manifests{with}", self.blobs, bytes(self.bytes), self.manifests)?;
+        let with = match referrers {
+            0 => String::new(),
+            1 => ", 1 of them a referrer".to_owned(),
+            referrers => format!(", {referrers} of them referrers"),
+        };
+        let (blobs, manifests) = (many(self.blobs, "blob"), many(self.manifests, "manifest"));
+        writeln!(out, "{verb} {blobs}, {}: {manifests}{with}", bytes(self.bytes))?;
         let left = [
             ("other platforms", self.omitted.platform),
             ("there already", self.omitted.lacking),
             ("referrers", self.omitted.referrers),
         ];
         for (what, count) in left.iter().filter(|(_, count)| count.blobs > 0) {
-            writeln!(out, "left out: {what}, {} blobs, {}", count.blobs, bytes(count.bytes))?;
+            writeln!(out, "left out: {what}, {}, {}", many(count.blobs, "blob"), bytes(count.bytes))?;
         }
         end(out, &self.missing, self.bundle.as_ref())
     }

@@ -15,6 +15,7 @@ use crate::code::Code;
 use crate::entering::{standing, tags};
 use crate::location::Location;
 use crate::placed::Placed;
+use crate::shown::many;
 use crate::speak::Context;
 
 /// Make a manifest anew in another form: Docker's as OCI's and back, ORAS and withdrawn artifact forms as OCI's of today
@@ -199,7 +200,7 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
 }
 
 fn made(count: usize) -> String {
-    format!("{count} {} made", if count == 1 { "manifest" } else { "manifests" })
+    format!("{} made", many(count as u64, "manifest"))
 }
 
 fn from(old: &Digest) -> String {

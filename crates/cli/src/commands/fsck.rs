@@ -13,7 +13,7 @@ use super::at::{self, At};
 use crate::code::Code;
 use crate::look::Look;
 use crate::mending::mend;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::{Answer, Context};
 
 /// Check a layout or archive: every file, every link, every byte; and mend a layout from others
@@ -126,6 +126,7 @@ impl Answer for Findings {
         }
         let Checked { manifests, blobs, bytes: all } = self.checked;
         let verdict = if self.ok { "ok" } else { "not ok" };
-        writeln!(out, "{verdict}: checked {manifests} manifests, {blobs} blobs, {}", bytes(all))
+        let (manifests, blobs) = (many(manifests, "manifest"), many(blobs, "blob"));
+        writeln!(out, "{verdict}: checked {manifests}, {blobs}, {}", bytes(all))
     }
 }

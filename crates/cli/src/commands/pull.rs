@@ -18,7 +18,7 @@ use super::ingredients::{UNPACK, UNPACKED};
 use crate::code::Code;
 use crate::look::Look;
 use crate::node::Node;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::{Answer, Context};
 
 /// Write an artifact's files back to the disk, by their titles
@@ -80,10 +80,9 @@ impl Args {
         let parts = parts(&facts)?;
         let all = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).count();
         if parts.len() < all {
-            context.note(&format!(
-                "{} of {all} layers have no title and are no files; cat --layer prints one",
-                all - parts.len()
-            ));
+            let without = all - parts.len();
+            let have = if without == 1 { "has no title and is no file" } else { "have no title and are no files" };
+            context.note(&format!("{without} of {} {have}; cat --layer prints one", many(all as u64, "layer")));
         }
         // What is missing is known before anything is written.
         for part in &parts {
