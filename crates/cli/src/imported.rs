@@ -12,7 +12,7 @@ use crate::arrival::Arrival;
 use crate::carried::{end, names};
 use crate::look::Look;
 use crate::node::Node;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::Answer;
 
 /// What was imported.
@@ -29,6 +29,19 @@ pub struct Imported {
     moved: Vec<Moved>,
     #[serde(skip)]
     names: Vec<String>,
+    #[serde(skip)]
+    how: How,
+}
+
+/// How it ended, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It came in.
+    Done,
+    /// It would come in, or be refused.
+    Tried,
+    /// It was refused, and nothing came in.
+    Refused,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,8 +58,8 @@ struct Bytes {
 }
 
 impl Imported {
-    /// What came into the layout at a path.
-    pub fn of(layout: &Path, arrivals: &[Arrival], done: Done, moved: Vec<Moved>) -> Self {
+    /// What came into the layout at a path, or would.
+    pub fn of(layout: &Path, arrivals: &[Arrival], done: Done, moved: Vec<Moved>, how: How) -> Self {
         let mut roots = Vec::new();
         let called = arrivals.iter().flat_map(|arrival| names(&arrival.plan)).collect();
         for Arrival { plan, graph, .. } in arrivals {
@@ -72,24 +85,36 @@ impl Imported {
             missing: missing.into_iter().collect(),
             moved,
             names: called,
+            how,
         }
     }
 }
 
 impl Answer for Imported {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        if self.how == How::Refused {
+            writeln!(out, "nothing was imported")?;
+            return end(out, &self.missing, self.bundle.as_ref());
+        }
         for (root, name) in self.roots.iter().zip(&self.names) {
             writeln!(out, "{}  {}", look.bold(&shown(name)), root.digest)?;
         }
         let Blobs { new, present, repaired } = self.blobs;
-        writeln!(
-            out,
-            "{new} blobs new, {}; {present} there already, {}",
-            bytes(self.bytes.new),
-            bytes(self.bytes.present)
-        )?;
+        let (new, wrong) = (many(new, "blob"), many(repaired, "blob"));
+        let (fresh, there) = (bytes(self.bytes.new), bytes(self.bytes.present));
+        let tried = self.how == How::Tried;
+        match tried {
+            true => writeln!(out, "would bring {new}, {fresh}; {present} there already, {there}")?,
+            false => writeln!(out, "{new} new, {fresh}; {present} there already, {there}")?,
+        }
         if repaired > 0 {
-            writeln!(out, "{repaired} blobs were there and wrong, and were replaced")?;
+            let [were, replaced] = match (repaired, tried) {
+                (1, false) => ["was", "was replaced"],
+                (_, false) => ["were", "were replaced"],
+                (1, true) => ["is", "would be replaced"],
+                (_, true) => ["are", "would be replaced"],
+            };
+            writeln!(out, "{wrong} {were} there and wrong, and {replaced}")?;
         }
         end(out, &self.missing, self.bundle.as_ref())
     }

@@ -42,6 +42,43 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
 }
 
+const MULTI: &str = "image amd = base + top [linux/amd64]
+                     image arm = base + other [linux/arm64]
+                     index app:1 = amd, arm
+                     refer sig -> app : application/x.sig";
+
+#[test]
+fn a_copy_that_is_refused_tells_what_it_would_have_copied() {
+    for (lost, flag) in [("top", ""), ("arm", " --complete")] {
+        let (dir, _) = drawn(&format!("{MULTI}\nabsent {lost}"));
+        for target in ["new:2", "new.tar:2"] {
+            let told = lines(&format!("copy @/store:1 @/{target}{flag}"), dir.path(), 5);
+            assert!(told.iter().any(|line| line.starts_with("would copy ")), "{told:?}");
+            assert!(!told.iter().any(|line| line.starts_with("copied ")), "{told:?}");
+            assert!(!dir.path().join(target.trim_end_matches(":2")).exists());
+        }
+    }
+    let (dir, _) = drawn(MULTI);
+    let told = lines("copy @/store:1 @/new:2", dir.path(), 0);
+    assert!(told.iter().any(|line| line.starts_with("copied ")), "{told:?}");
+}
+
+#[test]
+fn an_import_that_is_refused_or_only_tried_tells_nothing_as_done() {
+    let (dir, _) = drawn(MULTI);
+    done("export @/store -o @/bundle.tar", dir.path());
+    to_dir(&draw("image app:1 = own [linux/amd64]").memory, dir.path().join("have")).unwrap();
+    let told = lines("import --no-move @/bundle.tar @/have", dir.path(), 1);
+    assert_eq!(told[0], "nothing was imported", "{told:?}");
+    assert!(!told.iter().any(|line| line.contains("new")), "{told:?}");
+    let told = lines("import --no-move --dry-run @/bundle.tar @/have", dir.path(), 1);
+    assert!(told.iter().any(|line| line.starts_with("would bring ")), "{told:?}");
+    let told = lines("import --dry-run @/bundle.tar @/new", dir.path(), 0);
+    assert!(told.iter().any(|line| line.starts_with("would bring ")), "{told:?}");
+    let told = lines("import @/bundle.tar @/new", dir.path(), 0);
+    assert!(told.iter().any(|line| line.contains("blobs new, ")), "{told:?}");
+}
+
 #[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");

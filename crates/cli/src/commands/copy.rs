@@ -15,7 +15,7 @@ use crate::destination::{Cargo, Destination, Manner, write};
 use crate::location::Location;
 use crate::outgoing::{Outgoing, outgoing};
 use crate::placed::Placed;
-use crate::shown::bytes;
+use crate::shown::{bytes, many};
 use crate::speak::Context;
 
 /// Copy one reference, and what goes along, from one location to another
@@ -76,9 +76,8 @@ impl Args {
             outgoing.plan.name_root(&root, &Pair::written(reference));
             renames.push((reference.clone(), reference.clone()));
         }
-        let answer = copied(&to.path, &outgoing, &root);
         if let Err(why) = self.along.judge(context, &outgoing.plan) {
-            context.answer_failed(&answer, &why)?;
+            context.answer_failed(&copied(&to.path, &outgoing, &root, "would copy"), &why)?;
             return Err(why);
         }
         let Outgoing { source, graph, plan, .. } = &outgoing;
@@ -86,18 +85,18 @@ impl Args {
             Cargo { source: &**source, graph, plan, members: Vec::new(), renames, held: outgoing.held.as_ref() };
         let written = write(context, &cargo, &destination, self.manner)?;
         moved(context, &written.moved);
-        context.answer(&answer)?;
+        context.answer(&copied(&to.path, &outgoing, &root, "copied"))?;
         Ok(Code::Done)
     }
 }
 
-/// What is copied, as the answer has it.
-fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Placed {
+/// What was copied, as the answer has it, or would be: `verb` says which.
+fn copied(to: &Path, outgoing: &Outgoing, root: &Digest, verb: &str) -> Placed {
     let Outgoing { graph, plan, targets, source, .. } = outgoing;
     let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
     let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
     let descriptor = &targets.first().expect("a copy has one target").descriptor;
     let count = plan.count();
-    let told = format!("copied {} blobs, {}", count.blobs, bytes(count.bytes));
+    let told = format!("{verb} {}, {}", many(count.blobs, "blob"), bytes(count.bytes));
     Placed::of(to, descriptor, graph.facts(root).as_ref(), Some(&**source), tags, told)
 }

@@ -17,7 +17,7 @@ use super::{export, tag};
 use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
-use crate::imported::Imported;
+use crate::imported::{How, Imported};
 use crate::location::{self, OnDisk};
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
@@ -228,7 +228,7 @@ impl Args {
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);
-                    context.answer(&Imported::of(layout, arrivals, done, decided.moved))?;
+                    context.answer(&Imported::of(layout, arrivals, done, decided.moved, How::Done))?;
                     return Ok(Code::Done);
                 }
             }
@@ -284,7 +284,7 @@ impl Args {
         }
         let refused = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan));
         let refused = refused.or_else(|| self.moves(&decided.moved));
-        let answer = Imported::of(layout, arrivals, done, decided.moved);
+        let answer = Imported::of(layout, arrivals, done, decided.moved, How::Tried);
         match refused {
             None => context.answer(&answer).map(|()| Code::Done),
             Some(why) => {
@@ -295,7 +295,8 @@ impl Args {
     }
 
     fn failed(&self, context: &Context<'_>, layout: &Path, arrivals: &[Arrival], why: &Error) -> Result<()> {
-        context.answer_failed(&Imported::of(layout, arrivals, Done::default(), Vec::new()), why)
+        let answer = Imported::of(layout, arrivals, Done::default(), Vec::new(), How::Refused);
+        context.answer_failed(&answer, why)
     }
 }
 
