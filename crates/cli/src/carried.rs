@@ -9,6 +9,7 @@ use ocistow_layout::name::Pair;
 use ocistow_layout::{Count, Descriptor, Digest};
 use serde::Serialize;
 
+use crate::commands::along::Along;
 use crate::look::Look;
 use crate::node::Node;
 use crate::outgoing::Outgoing;
@@ -42,7 +43,7 @@ struct Said {
 
 impl Carried {
     /// What a plan carries: `verb` is "carried" or "would carry".
-    pub fn of(outgoing: &Outgoing, bundle: Option<Digest>, verb: &'static str) -> Self {
+    pub fn of(outgoing: &Outgoing, along: &Along, bundle: Option<Digest>, verb: &'static str) -> Self {
         let Outgoing { path, graph, plan, .. } = outgoing;
         let Count { blobs, bytes } = plan.count();
         let node = |root: &Descriptor| {
@@ -59,7 +60,7 @@ impl Carried {
             blobs,
             bytes,
             omitted: plan.omitted,
-            missing: plan.missing.clone(),
+            missing: plan.lacks(along.complete),
             volumes: [],
             said: Said { verb, names, referrers },
         }

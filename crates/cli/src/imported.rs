@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::arrival::Arrival;
 use crate::carried::{end, names};
+use crate::commands::along::Along;
 use crate::look::Look;
 use crate::node::Node;
 use crate::shown::{bytes, many, shown};
@@ -59,7 +60,7 @@ struct Bytes {
 
 impl Imported {
     /// What came into the layout at a path, or would.
-    pub fn of(layout: &Path, arrivals: &[Arrival], done: Done, moved: Vec<Moved>, how: How) -> Self {
+    pub fn of(layout: &Path, arrivals: &[Arrival], along: &Along, done: Done, moved: Vec<Moved>, how: How) -> Self {
         let mut roots = Vec::new();
         let called = arrivals.iter().flat_map(|arrival| names(&arrival.plan)).collect();
         for Arrival { plan, graph, .. } in arrivals {
@@ -68,7 +69,8 @@ impl Imported {
                 roots.push(Node::of(layout, root).typed(manifest.and_then(Manifest::told_type)));
             }
         }
-        let missing: BTreeSet<Digest> = arrivals.iter().flat_map(|arrival| arrival.plan.missing.clone()).collect();
+        let missing: BTreeSet<Digest> =
+            arrivals.iter().flat_map(|arrival| arrival.plan.lacks(along.complete)).collect();
         let absent: BTreeSet<&Digest> = arrivals.iter().flat_map(|arrival| &arrival.plan.absent_children).collect();
         let bundle = match arrivals {
             [one] => Some(one.bundle.clone()),

@@ -23,7 +23,8 @@ fn drawn(text: &str) -> (tempfile::TempDir, Drawing) {
 /// The one document that a command gives, and its exit code. What it says beside that is dropped.
 #[track_caller]
 fn told(line: &str, base: &Path) -> (u8, Value) {
-    let (code, said) = run(&format!("{line} --format json"), base, None);
+    let (line, input) = line.split_at(line.find(" <").unwrap_or(line.len()));
+    let (code, said) = run(&format!("{line} --format json{input}"), base, None);
     let documents: Vec<&str> = said.lines().filter(|line| line.starts_with('{')).collect();
     assert_eq!(documents.len(), 1, "{line}: {said}");
     (code, serde_json::from_str(documents[0]).unwrap())
@@ -77,6 +78,32 @@ fn an_import_that_is_refused_or_only_tried_tells_nothing_as_done() {
     assert!(told.iter().any(|line| line.starts_with("would bring ")), "{told:?}");
     let told = lines("import @/bundle.tar @/new", dir.path(), 0);
     assert!(told.iter().any(|line| line.contains("blobs new, ")), "{told:?}");
+}
+
+#[test]
+fn platforms_that_are_wanted_and_absent_are_among_what_is_missing() {
+    let (dir, world) = drawn(&format!("{MULTI}\nabsent amd\nabsent arm"));
+    let mut missing = vec![world.digest("amd").to_string(), world.digest("arm").to_string()];
+    missing.sort();
+    done("export @/store -o @/bundle.tar", dir.path());
+    let wants = ["import @/bundle.tar @/new", "import @/bundle.tar @/new --dry-run", "import - @/new < @/bundle.tar"];
+    for line in wants.iter().chain(&["export @/store -o @/new.tar", "plan @/store", "copy @/store:1 @/new"]) {
+        let (code, answer) = told(&line.replacen(' ', " --complete ", 1), dir.path());
+        assert_eq!((code, &answer["error"]["code"]), (5, &json!("incomplete")), "{line}");
+        if !line.starts_with("copy") {
+            assert_eq!(texts(&answer["missing"]), missing, "{line}");
+        }
+        if line.starts_with("import") {
+            assert_eq!(answer["complete"], false, "{line}");
+        }
+    }
+    let (code, answer) = told("import @/bundle.tar @/new", dir.path());
+    assert_eq!(
+        (code, &answer["complete"], &answer["missing"], &answer["absent"]),
+        (0, &json!(true), &json!([]), &json!(2))
+    );
+    let (_, answer) = told("plan @/store", dir.path());
+    assert_eq!(answer["missing"], json!([]));
 }
 
 #[test]

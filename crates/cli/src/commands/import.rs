@@ -228,7 +228,7 @@ impl Args {
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);
-                    context.answer(&Imported::of(layout, arrivals, done, decided.moved, How::Done))?;
+                    context.answer(&Imported::of(layout, arrivals, &self.along, done, decided.moved, How::Done))?;
                     return Ok(Code::Done);
                 }
             }
@@ -284,7 +284,7 @@ impl Args {
         }
         let refused = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan));
         let refused = refused.or_else(|| self.moves(&decided.moved));
-        let answer = Imported::of(layout, arrivals, done, decided.moved, How::Tried);
+        let answer = Imported::of(layout, arrivals, &self.along, done, decided.moved, How::Tried);
         match refused {
             None => context.answer(&answer).map(|()| Code::Done),
             Some(why) => {
@@ -295,7 +295,7 @@ impl Args {
     }
 
     fn failed(&self, context: &Context<'_>, layout: &Path, arrivals: &[Arrival], why: &Error) -> Result<()> {
-        let answer = Imported::of(layout, arrivals, Done::default(), Vec::new(), How::Refused);
+        let answer = Imported::of(layout, arrivals, &self.along, Done::default(), Vec::new(), How::Refused);
         context.answer_failed(&answer, why)
     }
 }
