@@ -69,17 +69,23 @@ impl Carried {
 
 /// What people call the roots of a plan: their own name, or one that is carried with them, or the digest.
 pub fn names(plan: &Plan) -> Vec<String> {
-    let said = |pair: &Pair| pair.image.as_deref().or(pair.tag()).map(str::to_owned);
     let mut carried: BTreeMap<&Digest, String> = BTreeMap::new();
     for entry in &plan.entries {
-        if let Some(name) = said(&entry.pair) {
+        if let Some(name) = called(&entry.pair) {
             carried.entry(&entry.descriptor.digest).or_insert(name);
         }
     }
     let name = |root: &Descriptor| {
-        said(&Pair::of(root)).or_else(|| carried.get(&root.digest).cloned()).unwrap_or_else(|| root.digest.to_string())
+        called(&Pair::of(root))
+            .or_else(|| carried.get(&root.digest).cloned())
+            .unwrap_or_else(|| root.digest.to_string())
     };
     plan.roots.iter().map(name).collect()
+}
+
+/// What people call an entry, if anything: by its full name, else its tag.
+pub fn called(pair: &Pair) -> Option<String> {
+    pair.image.as_deref().or(pair.tag()).map(str::to_owned)
 }
 
 /// How the text of an answer about a bundle ends: with what is missing, and with the bundle's digest.

@@ -9,8 +9,9 @@ use ocistow_layout::{Digest, Done};
 use serde::Serialize;
 
 use crate::arrival::Arrival;
-use crate::carried::{end, names};
+use crate::carried::end;
 use crate::commands::along::Along;
+use crate::landed::Landed;
 use crate::look::Look;
 use crate::node::Node;
 use crate::shown::{bytes, many, shown};
@@ -58,15 +59,29 @@ struct Bytes {
     present: u64,
 }
 
+/// How an import ended, and what it did, or would have done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub how: How,
+    /// What became of the roots of each bundle.
+    pub landed: Vec<Vec<Landed>>,
+    /// Which blobs were new.
+    pub done: Done,
+    /// Names that stood for something else before.
+    pub moved: Vec<Moved>,
+}
+
 impl Imported {
     /// What came into the layout at a path, or would.
-    pub fn of(layout: &Path, arrivals: &[Arrival], along: &Along, done: Done, moved: Vec<Moved>, how: How) -> Self {
-        let mut roots = Vec::new();
-        let called = arrivals.iter().flat_map(|arrival| names(&arrival.plan)).collect();
-        for Arrival { plan, graph, .. } in arrivals {
-            for root in &plan.roots {
-                let manifest = graph.manifest(&root.digest);
-                roots.push(Node::of(layout, root).typed(manifest.and_then(Manifest::told_type)));
+    pub fn of(layout: &Path, arrivals: &[Arrival], along: &Along, outcome: Outcome) -> Self {
+        let Outcome { how, landed, done, moved } = outcome;
+        let (mut roots, mut names) = (Vec::new(), Vec::new());
+        for (Arrival { graph, .. }, landed) in arrivals.iter().zip(landed) {
+            for Landed { name, entry } in landed {
+                let manifest = graph.manifest(&entry.digest);
+                roots.push(Node::of(layout, &entry).typed(manifest.and_then(Manifest::told_type)));
+                names.push(name);
             }
         }
         let missing: BTreeSet<Digest> =
@@ -86,7 +101,7 @@ impl Imported {
             absent: absent.len() as u64,
             missing: missing.into_iter().collect(),
             moved,
-            names: called,
+            names,
             how,
         }
     }

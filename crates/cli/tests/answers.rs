@@ -43,6 +43,9 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
 }
 
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const IMAGE_NAME: &str = "io.containerd.image.name";
+
 const MULTI: &str = "image amd = base + top [linux/amd64]
                      image arm = base + other [linux/arm64]
                      index app:1 = amd, arm
@@ -104,6 +107,49 @@ fn platforms_that_are_wanted_and_absent_are_among_what_is_missing() {
     );
     let (_, answer) = told("plan @/store", dir.path());
     assert_eq!(answer["missing"], json!([]));
+}
+
+#[test]
+fn what_came_in_is_told_as_the_entries_of_the_target_call_it() {
+    let (dir, _) = drawn(MULTI);
+    let base = dir.path();
+    done("export @/store -o @/bundle.tar", base);
+    let names = |answer: &Value| -> Vec<Value> {
+        let roots = answer["roots"].as_array().unwrap();
+        roots.iter().map(|root| root["annotations"].get(REF_NAME).cloned().unwrap_or_default()).collect()
+    };
+    for flag in ["--dry-run", ""] {
+        let (_, answer) = told(&format!("import @/bundle.tar @/new --tag 1=host/app:2 {flag}"), base);
+        assert_eq!(names(&answer), [json!("2")], "{flag}");
+        assert_eq!(answer["roots"][0]["annotations"][IMAGE_NAME], "host/app:2", "{flag}");
+    }
+    let told_names = lines("import @/bundle.tar @/new2 --tag 1=zz --tag 1=yy", base, 0);
+    assert!(told_names[0].starts_with("zz  sha256:") && told_names[1].starts_with("yy  sha256:"), "{told_names:?}");
+    let (_, answer) = told("import @/bundle.tar @/new3", base);
+    assert_eq!(names(&answer), [json!("1")]);
+    // Where there is a name beside it, or the tag is spelled otherwise, that is what is told.
+    let (_, answer) = told("import @/bundle.tar @/new3 --tag 1=3", base);
+    assert_eq!(names(&answer), [json!("3")]);
+}
+
+#[test]
+fn what_was_copied_or_converted_has_the_names_that_the_target_gives_it() {
+    let (dir, _) = drawn(MULTI);
+    let base = dir.path();
+    let expect = |line: &str, name: Option<&str>, tags: &[&str]| {
+        let (code, answer) = told(line, base);
+        assert_eq!(code, 0, "{line}: {answer}");
+        assert_eq!(answer["annotations"].get(REF_NAME).and_then(Value::as_str), name, "{line}");
+        assert_eq!(texts(&answer["tags"]), tags, "{line}");
+    };
+    expect("copy @/store:1 @/new:a", Some("a"), &["a"]);
+    expect("copy @/store:1 @/new:b", Some("b"), &["a", "b"]);
+    expect("copy @/store:1 @/new", Some("1"), &["1", "a", "b"]);
+    expect("copy @/store:1 @/new.tar:c", Some("c"), &["c"]);
+    expect("copy @/store:1 @/new:host/app:9", Some("9"), &["1", "9", "a", "b"]);
+    expect("copy @/new:a @/two.tar", Some("a"), &["a"]);
+    expect("convert @/new:a x", Some("x"), &["1", "9", "a", "b", "x"]);
+    expect("convert @/new:a", Some("a"), &["1", "9", "a", "b", "x"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ocistow_graph::{Conversion, Family, Graph, Target, convert};
+use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Blob, Content, Digest, Result, Source, Watch};
 
@@ -12,7 +13,7 @@ use super::export::moved;
 use super::{at, tag};
 use crate::again::Again;
 use crate::code::Code;
-use crate::entering::{standing, tags};
+use crate::entering::{Entered, standing};
 use crate::location::Location;
 use crate::placed::Placed;
 use crate::shown::many;
@@ -81,8 +82,8 @@ impl Args {
         let progress = context.progress("converting", None);
         let held = at::hold_to_write(context, &location.path, &progress)?;
         let mut conversion = self.decide(&*source, &location, context, &progress)?;
-        let tags = if conversion.count() == 0 && self.new.is_none() {
-            tags(&source.index()?, &[], &conversion.new.digest)?
+        let entered = if conversion.count() == 0 && self.new.is_none() {
+            Entered::after(&source.index()?, &[], &conversion.new.digest)?
         } else {
             let options = Options { held: held.as_ref(), ..context.writing(&progress) };
             let mut transaction = Transaction::within(&location.path, options)?;
@@ -90,14 +91,14 @@ impl Args {
             loop {
                 match self.act(context, &*source, &mut transaction, &conversion) {
                     Err(why) => again.undisturbed_after(why, &mut transaction)?,
-                    Ok(tags) => break tags,
+                    Ok(entered) => break entered,
                 }
                 conversion = self.decide(&*source, &location, context, &progress)?;
             }
         };
         drop(progress);
         self.tell(context, &conversion);
-        answer(context, &location.path, &conversion, tags)
+        answer(context, &location.path, &conversion, &entered, self.new.as_deref())
     }
 
     fn decide(
@@ -124,14 +125,14 @@ impl Args {
         convert(&graph, source, &target, family, self.referrers)
     }
 
-    /// Publishes what was decided. Gives the tags that it has then. On `Err` nothing that was there before is changed.
+    /// Publishes what was decided. Gives the entries that it has then. On `Err` nothing that was there before is changed.
     fn act(
         &self,
         context: &Context<'_>,
         source: &dyn Source,
         transaction: &mut Transaction<'_>,
         conversion: &Conversion,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Entered> {
         let target = standing(Some(source))?;
         let entering = conversion.enter(self.new.as_deref(), &target)?;
         let mut order: Vec<Blob> = Vec::new();
@@ -142,7 +143,7 @@ impl Args {
         transaction.publish(&order, &entering.import.edits)?;
         context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
         moved(context, &entering.import.moved);
-        tags(&target.index, &entering.import.edits, &conversion.new.digest)
+        Entered::after(&target.index, &entering.import.edits, &conversion.new.digest)
     }
 
     /// Tells what became of those who refer to the old one.
@@ -181,7 +182,13 @@ impl Args {
     }
 }
 
-fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec<String>) -> Result<Code> {
+fn answer(
+    context: &Context<'_>,
+    path: &Path,
+    conversion: &Conversion,
+    entered: &Entered,
+    new: Option<&str>,
+) -> Result<Code> {
     // It is done, whether it can be looked at once more or not.
     let layout = at::open_directory(context, path).ok();
     let told = match (conversion.root(), conversion.count()) {
@@ -195,7 +202,9 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
         Some(made) => Some(made.facts.clone()),
         None => read().and_then(|node| node.facts(&conversion.new.digest).ok()),
     };
-    context.answer(&Placed::of(path, &conversion.new, facts.as_ref(), layout.as_deref(), tags, told))?;
+    let pair = new.map_or_else(|| Pair::of(&conversion.new), Pair::written);
+    let entry = entered.called(&pair).unwrap_or(&conversion.new);
+    context.answer(&Placed::of(path, entry, facts.as_ref(), layout.as_deref(), entered.tags(), told))?;
     Ok(Code::Done)
 }
 

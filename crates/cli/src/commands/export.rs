@@ -158,8 +158,8 @@ impl Args {
         }
         let members = bundle.members(context, &outgoing)?;
         let Outgoing { source, graph, plan, .. } = &outgoing;
-        let cargo =
-            Cargo { source: &**source, graph, plan, members, renames: Vec::new(), held: outgoing.held.as_ref() };
+        let (renames, held) = (Vec::new(), outgoing.held.as_ref());
+        let cargo = Cargo { source: &**source, graph, plan, members, renames, held, root: None };
         let written = write(context, &cargo, &to, bundle.manner)?;
         moved(context, &written.moved);
         context.answer(&Carried::of(&outgoing, &bundle.along, written.bundle, "carried"))?;

@@ -17,7 +17,8 @@ use super::{export, tag};
 use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
-use crate::imported::{How, Imported};
+use crate::imported::{How, Imported, Outcome};
+use crate::landed::{Landed, landed, landing};
 use crate::location::{self, OnDisk};
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
@@ -228,7 +229,9 @@ impl Args {
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);
-                    context.answer(&Imported::of(layout, arrivals, &self.along, done, decided.moved, How::Done))?;
+                    let Decided { landed, moved, .. } = decided;
+                    let outcome = Outcome { how: How::Done, landed, done, moved };
+                    context.answer(&Imported::of(layout, arrivals, &self.along, outcome))?;
                     return Ok(Code::Done);
                 }
             }
@@ -251,16 +254,19 @@ impl Args {
         let mut meanwhile = Meanwhile { index, made: BTreeMap::new(), under: target };
         let mut decided = Decided::default();
         let mut met = BTreeSet::new();
+        let mut landing_of_each = Vec::new();
         for arrival in arrivals {
             let arriving = import(&arrival.plan, &arrival.graph, &meanwhile, &self.renames)?;
             let outline = arrival.plan.outline_into(&arriving);
             decided.order.extend(outline.blobs.into_iter().filter(|blob| met.insert(blob.digest.clone())));
             meanwhile.index = IndexFile::parse(apply(&meanwhile.index, &arriving.edits)?)?;
+            landing_of_each.push(landing(arrival, &arriving.edits));
             meanwhile.made.extend(arriving.inline.clone());
             decided.made.extend(arriving.inline);
             decided.edits.extend(arriving.edits);
             decided.moved.extend(arriving.moved);
         }
+        decided.landed = landed(&meanwhile.index, landing_of_each);
         Ok(decided)
     }
 
@@ -284,7 +290,8 @@ impl Args {
         }
         let refused = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan));
         let refused = refused.or_else(|| self.moves(&decided.moved));
-        let answer = Imported::of(layout, arrivals, &self.along, done, decided.moved, How::Tried);
+        let outcome = Outcome { how: How::Tried, landed: decided.landed, done, moved: decided.moved };
+        let answer = Imported::of(layout, arrivals, &self.along, outcome);
         match refused {
             None => context.answer(&answer).map(|()| Code::Done),
             Some(why) => {
@@ -295,8 +302,9 @@ impl Args {
     }
 
     fn failed(&self, context: &Context<'_>, layout: &Path, arrivals: &[Arrival], why: &Error) -> Result<()> {
-        let answer = Imported::of(layout, arrivals, &self.along, Done::default(), Vec::new(), How::Refused);
-        context.answer_failed(&answer, why)
+        let landed = arrivals.iter().map(Landed::nowhere).collect();
+        let outcome = Outcome { how: How::Refused, landed, done: Done::default(), moved: Vec::new() };
+        context.answer_failed(&Imported::of(layout, arrivals, &self.along, outcome), why)
     }
 }
 
@@ -307,6 +315,7 @@ struct Decided {
     edits: Vec<Edit>,
     moved: Vec<Moved>,
     made: BTreeMap<Digest, Vec<u8>>,
+    landed: Vec<Vec<Landed>>,
 }
 
 /// What the descriptors of a bundle say of the lengths of blobs that were found elsewhere: of each what the last one says.
