@@ -153,6 +153,42 @@ fn what_was_copied_or_converted_has_the_names_that_the_target_gives_it() {
 }
 
 #[test]
+fn what_is_absent_says_so_and_has_no_kind() {
+    let (dir, _) = drawn(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         index app:1 = amd, arm
+         image gone:2 = base
+         refer sig -> gone : application/x.sig
+         absent arm
+         absent gone",
+    );
+    let absent = |node: &Value| {
+        assert_eq!((node.get("absent"), node.get("kind")), (Some(&json!(true)), Some(&Value::Null)), "{node}");
+    };
+    let (code, node) = told("resolve @/store:2", dir.path());
+    assert_eq!(code, 0);
+    absent(&node);
+    let (code, node) = told("resolve @/store:1 --platform linux/arm64", dir.path());
+    assert_eq!(code, 0);
+    absent(&node);
+    let (_, node) = told("resolve @/store:1", dir.path());
+    assert_eq!((node.get("absent"), node.get("kind")), (None, None), "what is there was not looked into: {node}");
+    let (code, tree) = told("discover @/store:2", dir.path());
+    assert_eq!((code, tree["referrers"].as_array().unwrap().len()), (0, 1));
+    absent(&tree);
+    let (_, tree) = told("discover @/store:1 --all-platforms", dir.path());
+    let (there, gone) = (&tree["manifests"][0], &tree["manifests"][1]);
+    assert_eq!(there.get("absent"), None);
+    absent(gone);
+    for line in ["ls @/store", "graph @/store"] {
+        let (_, answer) = told(line, dir.path());
+        let nodes = answer.get("manifests").or_else(|| answer.get("nodes")).unwrap().as_array().unwrap();
+        nodes.iter().filter(|node| node.get("absent").is_some()).for_each(absent);
+    }
+}
+
+#[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");
     let base = dir.path();

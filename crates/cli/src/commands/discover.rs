@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::at::{self, At};
 use crate::code::Code;
 use crate::look::Look;
-use crate::node::{Node, reference};
+use crate::node::{Node, alone, reference};
 use crate::shown::shown;
 use crate::speak::{Answer, Context};
 
@@ -65,7 +65,7 @@ fn wanted(text: &str) -> std::result::Result<(String, Option<String>), String> {
 /// A manifest and what refers to it.
 #[derive(Serialize)]
 struct Tree {
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "alone")]
     node: Node,
     /// How it is recorded that it refers to what stands above.
     #[serde(skip_serializing_if = "Option::is_none")]
