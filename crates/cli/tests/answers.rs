@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use ocistow_layout::Digest;
 use ocistow_testkit::{Drawing, draw, to_dir};
 use serde_json::{Value, json};
 
@@ -186,6 +187,42 @@ fn what_is_absent_says_so_and_has_no_kind() {
         let nodes = answer.get("manifests").or_else(|| answer.get("nodes")).unwrap().as_array().unwrap();
         nodes.iter().filter(|node| node.get("absent").is_some()).for_each(absent);
     }
+}
+
+#[test]
+fn pull_refuses_an_artifact_that_lacks_anything_unless_it_may() {
+    let (dir, _) = drawn("");
+    let base = dir.path();
+    fs::write(base.join("a"), "a").unwrap();
+    fs::write(base.join("b"), "bb").unwrap();
+    fs::write(base.join("config"), "{\"c\":1}").unwrap();
+    done("push @/store:x @/a --title a --config @/config:application/x.config", base);
+    // One more layer, without a title.
+    let mut manifest: Value = serde_json::from_str(&done("show --raw @/store:x", base)).unwrap();
+    let bare = done("blob push -q @/store @/b", base);
+    manifest["layers"].as_array_mut().unwrap().push(json!({"mediaType": "x/y", "digest": bare.trim(), "size": 2}));
+    fs::write(base.join("manifest.json"), manifest.to_string()).unwrap();
+    done("manifest push @/store:x @/manifest.json", base);
+    for (lost, kept) in [("{\"c\":1}", "a"), ("bb", "a"), ("a", "")] {
+        let digest = Digest::of(lost.as_bytes());
+        let (blob, aside) = (base.join("store").join(digest.path()), base.join("aside"));
+        fs::rename(&blob, &aside).unwrap();
+        let (code, said) = run("pull @/store:x -o @/out", base, None);
+        assert_eq!(code, 5, "{lost}: {said}");
+        assert!(said.contains(&digest.to_string()) && said.contains("--allow-missing"), "{said}");
+        assert!(!base.join("out").exists(), "{lost}");
+        let (code, said) = run("pull @/store:x -o @/out --allow-missing", base, None);
+        assert_eq!(code, 0, "{lost}: {said}");
+        assert!(said.contains(&format!("warning: missing-blob: {digest}")), "{said}");
+        assert_eq!(fs::read_to_string(base.join("out/a")).unwrap_or_default(), kept, "{lost}");
+        let _ = fs::remove_dir_all(base.join("out"));
+        fs::rename(&aside, &blob).unwrap();
+    }
+    done("pull @/store:x -o @/out", base);
+    // What only its descriptor has is there.
+    done("push @/store:y @/a --title a", base);
+    fs::remove_file(base.join("store").join(Digest::of(b"{}").path())).unwrap();
+    done("pull @/store:y -o @/out", base);
 }
 
 #[test]
