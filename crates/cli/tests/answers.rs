@@ -225,6 +225,30 @@ fn pull_refuses_an_artifact_that_lacks_anything_unless_it_may() {
     done("pull @/store:y -o @/out", base);
 }
 
+/// DESCRIPTOR-5.
+#[test]
+fn an_entry_that_lies_about_a_length_is_wrong_for_all_who_read_what_it_names() {
+    let (dir, _) = drawn("artifact app:1 = file : application/x.app\nrefer sig -> app : application/x.sig");
+    let base = dir.path();
+    let path = base.join("store/index.json");
+    let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let entries = index["manifests"].as_array_mut().unwrap();
+    let entry = entries.iter_mut().find(|entry| entry["annotations"][REF_NAME] == "1").unwrap();
+    entry["size"] = json!(entry["size"].as_u64().unwrap() - 1);
+    fs::write(&path, index.to_string()).unwrap();
+    for line in
+        ["show @/store:1", "show --raw @/store:1", "cat @/store:1", "discover @/store:1", "pull @/store:1 -o @/out"]
+    {
+        let (code, said) = run(line, base, None);
+        assert_eq!(code, 4, "{line}: {said}");
+        assert!(said.contains("bytes"), "{said}");
+    }
+    assert!(!base.join("out").exists());
+    for line in ["resolve @/store:1", "ls @/store", "tag @/store:1 2"] {
+        done(line, base);
+    }
+}
+
 #[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");

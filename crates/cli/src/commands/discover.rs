@@ -89,8 +89,12 @@ impl Args {
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);
         let mut walk = Walk { graph: &graph, path: &location.path, levels, seen: BTreeSet::new(), cut: false };
+        let mut wrong = None;
         let tree = match target {
-            Ok(target) => self.from(&mut walk, target),
+            Ok(target) => {
+                wrong = rightly_named(&graph, &target.descriptor).err();
+                self.from(&mut walk, target)
+            }
             // A subject that is not there can still be asked about.
             Err(error) if error.kind() == Kind::NotFound => match &location.pick.digest {
                 Some(digest) if location.pick.reference.is_none() => walk.gone(digest).ok_or(error)?,
@@ -102,7 +106,12 @@ impl Args {
             context
                 .warn(&format!("what refers to {} over more than {MOST_LEVELS} levels is not shown", tree.node.digest));
         }
-        context.answer_of(&self.filtered(tree), &graph.unread())
+        let tree = self.filtered(tree);
+        // Who refers to what is wrong itself is told all the same.
+        match wrong {
+            None => context.answer_of(&tree, &graph.unread()),
+            Some(why) => context.answer_failed(&tree, &why).and(Err(why)),
+        }
     }
 
     fn from(&self, walk: &mut Walk<'_>, target: Target) -> Tree {
@@ -132,6 +141,15 @@ impl Args {
         };
         typed && self.annotations.iter().all(annotated)
     }
+}
+
+/// Integrity where a manifest is there and is not what names it says.
+fn rightly_named(graph: &Graph, descriptor: &Descriptor) -> Result<()> {
+    let digest = &descriptor.digest;
+    if graph.absent(digest) || graph.node(digest).is_none() {
+        return Ok(());
+    }
+    at::as_long(&graph.need(digest)?, descriptor)
 }
 
 struct Walk<'g> {

@@ -76,6 +76,7 @@ impl Args {
         }
         let (node, _) = read(&*source, &target.descriptor);
         let facts = node.facts(digest)?;
+        at::as_long(&facts, &target.descriptor)?;
         if facts.kind == ManifestKind::Index {
             return Err(Error::new(Kind::Usage, what())
                 .because("it is an index")

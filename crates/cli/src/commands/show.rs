@@ -110,9 +110,9 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         return Ok(Shown { node, tags, kind, config, layers, manifests, blobs, subject, referrers });
     }
     let facts = graph.need(digest)?;
+    at::as_long(&facts, descriptor)?;
     let mut node = node.typed(facts.told_type());
     node.annotations = facts.annotations.to_map();
-    node.size = facts.size;
     node.platform = match &descriptor.platform {
         Some(platform) => Some((**platform).clone()),
         None => config_platform(source, &facts)?,
