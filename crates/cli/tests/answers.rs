@@ -250,6 +250,65 @@ fn an_entry_that_lies_about_a_length_is_wrong_for_all_who_read_what_it_names() {
 }
 
 #[test]
+fn discover_looks_at_the_children_of_indexes_in_indexes() {
+    let (dir, world) = drawn(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         index inner = amd, arm
+         index middle = inner
+         index app:1 = middle, inner
+         refer note -> arm : application/x.note
+         refer sig -> inner : application/x.sig
+         refer sigsig -> note : application/x.sig",
+    );
+    let found = |line: &str| {
+        fn collect(tree: &Value, all: &mut Vec<String>) {
+            for below in ["referrers", "manifests"] {
+                for node in tree.get(below).and_then(Value::as_array).into_iter().flatten() {
+                    all.push(node["digest"].as_str().unwrap().to_owned());
+                    collect(node, all);
+                }
+            }
+        }
+        let (code, tree) = told(line, dir.path());
+        assert_eq!(code, 0, "{tree}");
+        let mut all = Vec::new();
+        collect(&tree, &mut all);
+        all
+    };
+    // Each index is opened once, however many ways lead to it.
+    let all = found("discover @/store:1 --all-platforms");
+    let times = |name: &str| all.iter().filter(|digest| **digest == world.digest(name).to_string()).count();
+    let met: Vec<usize> = ["middle", "inner", "amd", "arm", "note", "sig", "sigsig"].map(times).to_vec();
+    assert_eq!(met, [1, 2, 1, 1, 1, 1, 1], "{all:?}");
+    assert_eq!(found("discover @/store:1"), Vec::<String>::new());
+    let brief = done("discover -q @/store:1 --all-platforms", dir.path());
+    let mut brief: Vec<&str> = brief.lines().collect();
+    brief.sort_unstable();
+    let mut direct = vec![world.digest("note").to_string(), world.digest("sig").to_string()];
+    direct.sort();
+    assert_eq!(brief, direct);
+    let typed = found("discover @/store:1 --all-platforms --artifact-type application/x.note");
+    assert!(typed.contains(&world.digest("note").to_string()) && !typed.contains(&world.digest("sig").to_string()));
+}
+
+#[test]
+fn a_tree_of_indexes_ends_where_nobody_can_read_it() {
+    let mut text = "image leaf = base\nrefer sig -> leaf : application/x.sig\nindex i0 = leaf\n".to_owned();
+    for at in 1..70 {
+        let tag = if at == 69 { ":1" } else { "" };
+        // Many ways lead down.
+        text += &format!("index i{at}{tag} = i{0}, i{0}\n", at - 1);
+    }
+    let (dir, _) = drawn(&text);
+    let (code, said) = run("discover @/store:1 --all-platforms --format json", dir.path(), None);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("over more than 50 levels is not shown"), "{said}");
+    let document = said.lines().find(|line| line.starts_with('{')).unwrap();
+    serde_json::from_str::<Value>(document).unwrap();
+}
+
+#[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");
     let base = dir.path();

@@ -43,7 +43,7 @@ pub struct Args {
     /// Start at the child of an index for this platform, os[/arch[/variant]][:os.version]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "all_platforms")]
     platform: Option<Selector>,
-    /// Also show what refers to each child of an index
+    /// Also show what refers to each child of an index, and of indexes in it
     #[arg(long)]
     all_platforms: bool,
     /// How many levels of referrers are shown [default: all]
@@ -71,7 +71,7 @@ struct Tree {
     #[serde(skip_serializing_if = "Option::is_none")]
     dialect: Option<Dialect>,
     referrers: Vec<Tree>,
-    /// The children of an index, with `--all-platforms`.
+    /// The children of an index, with `--all-platforms`; those of one that is listed again stand where it is first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     manifests: Vec<Tree>,
 }
@@ -88,7 +88,14 @@ impl Args {
         let (graph, target) = at::near(context, &*source, &location, self.platform.as_ref(), reach, self.scan_blobs)?;
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);
-        let mut walk = Walk { graph: &graph, path: &location.path, levels, seen: BTreeSet::new(), cut: false };
+        let mut walk = Walk {
+            graph: &graph,
+            path: &location.path,
+            levels,
+            seen: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            cut: false,
+        };
         let mut wrong = None;
         let tree = match target {
             Ok(target) => {
@@ -115,11 +122,9 @@ impl Args {
     }
 
     fn from(&self, walk: &mut Walk<'_>, target: Target) -> Tree {
-        let mut tree = walk.tree(&target.descriptor, None, 0);
-        if self.all_platforms
-            && let Some(facts) = walk.graph.facts(&target.descriptor.digest)
-        {
-            tree.manifests = facts.children().map(|child| walk.tree(child, None, 0)).collect();
+        let mut tree = walk.tree(&target.descriptor, None, Depth::default());
+        if self.all_platforms {
+            tree.manifests = walk.children(&target.descriptor.digest, 0);
         }
         tree
     }
@@ -127,9 +132,7 @@ impl Args {
     /// The tree with only those direct referrers that are wanted.
     fn filtered(&self, mut tree: Tree) -> Tree {
         tree.referrers.retain(|referrer| self.wants(&referrer.node));
-        for child in &mut tree.manifests {
-            child.referrers.retain(|referrer| self.wants(&referrer.node));
-        }
+        tree.manifests = tree.manifests.into_iter().map(|child| self.filtered(child)).collect();
         tree
     }
 
@@ -159,27 +162,63 @@ struct Walk<'g> {
     /// Whose referrers stand in the tree already: cosign's tags can make a manifest refer to several, and
     /// to itself.
     seen: BTreeSet<Digest>,
+    /// What an index was seen to list already, and what lists itself.
+    listed: BTreeSet<Digest>,
     /// Whether something was left out for being too deep.
     cut: bool,
 }
 
+/// How deep something stands in the tree.
+#[derive(Debug, Clone, Copy, Default)]
+struct Depth {
+    /// Among children of indexes.
+    nested: usize,
+    /// Among referrers, below that.
+    level: usize,
+}
+
 impl Walk<'_> {
-    fn tree(&mut self, descriptor: &Descriptor, dialect: Option<Dialect>, level: usize) -> Tree {
+    fn tree(&mut self, descriptor: &Descriptor, dialect: Option<Dialect>, depth: Depth) -> Tree {
         let mut node = Node::of(self.path, descriptor);
         node.absent = self.graph.absent(&descriptor.digest);
         if let Some(facts) = self.graph.facts(&descriptor.digest) {
             node = told(node, &facts, dialect.is_some());
         }
-        let referrers = self.referrers(&descriptor.digest, level);
+        let referrers = self.referrers(&descriptor.digest, depth);
         Tree { node, dialect, referrers, manifests: Vec::new() }
     }
 
-    fn referrers(&mut self, subject: &Digest, level: usize) -> Vec<Tree> {
+    /// The children of an index, each with what refers to it and with its own. What was told before is only named: many
+    /// ways may lead to one thing.
+    fn children(&mut self, index: &Digest, nested: usize) -> Vec<Tree> {
+        self.listed.insert(index.clone());
+        let Some(facts) = self.graph.facts(index) else { return Vec::new() };
+        if nested >= MOST_LEVELS {
+            self.cut |= facts.children().next().is_some();
+            return Vec::new();
+        }
+        let depth = Depth { nested: nested + 1, level: 0 };
+        let mut children = Vec::new();
+        for child in facts.children() {
+            if !self.listed.insert(child.digest.clone()) {
+                let mut node = Node::of(self.path, child);
+                node.absent = self.graph.absent(&child.digest);
+                children.push(Tree { node, dialect: None, referrers: Vec::new(), manifests: Vec::new() });
+                continue;
+            }
+            let mut tree = self.tree(child, None, depth);
+            tree.manifests = self.children(&child.digest, depth.nested);
+            children.push(tree);
+        }
+        children
+    }
+
+    fn referrers(&mut self, subject: &Digest, depth: Depth) -> Vec<Tree> {
         let edges = self.graph.referrers(subject);
         if edges.is_empty() {
             return Vec::new();
         }
-        if level >= self.levels {
+        if depth.level >= self.levels || depth.nested + depth.level >= MOST_LEVELS {
             self.cut = true;
             return Vec::new();
         }
@@ -189,7 +228,7 @@ impl Walk<'_> {
         let mut trees = Vec::new();
         for edge in edges {
             let descriptor = self.descriptor(&edge.referrer);
-            trees.push(self.tree(&descriptor, Some(edge.dialect), level + 1));
+            trees.push(self.tree(&descriptor, Some(edge.dialect), Depth { level: depth.level + 1, ..depth }));
         }
         trees
     }
@@ -213,7 +252,7 @@ impl Walk<'_> {
         let mut node = Node::of(self.path, &Descriptor::new(&media_type, digest.clone(), size));
         node.reference = reference(self.path, digest);
         node.absent = true;
-        let referrers = self.referrers(digest, 0);
+        let referrers = self.referrers(digest, Depth::default());
         Some(Tree { node, dialect: None, referrers, manifests: Vec::new() })
     }
 }
@@ -235,8 +274,8 @@ impl Answer for Tree {
     }
 
     fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
-        let all = self.manifests.iter().flat_map(|child| &child.referrers).chain(&self.referrers);
-        all.into_iter().try_for_each(|referrer| writeln!(out, "{}", referrer.node.digest))
+        self.manifests.iter().try_for_each(|child| child.brief(out))?;
+        self.referrers.iter().try_for_each(|referrer| writeln!(out, "{}", referrer.node.digest))
     }
 }
 
