@@ -85,7 +85,7 @@ pub fn names(plan: &Plan) -> Vec<String> {
 
 /// What people call an entry, if anything: by its full name, else its tag.
 pub fn called(pair: &Pair) -> Option<String> {
-    pair.image.as_deref().or(pair.tag()).map(str::to_owned)
+    pair.full().or(pair.tag()).map(str::to_owned)
 }
 
 /// How the text of an answer about a bundle ends: with what is missing, and with the bundle's digest.

@@ -39,7 +39,7 @@ impl Changes {
         for pair in pairs {
             let (from, to) = (old.get(pair).cloned(), new.get(pair).cloned());
             if from != to {
-                let (tag, name) = (pair.tag().map(str::to_owned), pair.image.clone());
+                let (tag, name) = (pair.tag().map(str::to_owned), pair.full().map(str::to_owned));
                 changed.push(Changed { tag, name, from, to });
             }
         }
@@ -59,11 +59,11 @@ impl Changes {
     }
 }
 
-/// What each name stands for; of doubled names the last.
+/// What each name stands for, however it is spelled; of doubled names the last.
 fn names(index: &IndexFile) -> Result<BTreeMap<Pair, Digest>> {
     let mut names = BTreeMap::new();
     for (at, entry) in index.entries().iter().enumerate().filter(|(_, entry)| entry.tagged()) {
-        names.insert(entry.pair.clone(), entry.descriptor(at)?.digest.clone());
+        names.insert(entry.pair.key(), entry.descriptor(at)?.digest.clone());
     }
     Ok(names)
 }

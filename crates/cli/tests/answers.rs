@@ -309,6 +309,32 @@ fn a_tree_of_indexes_ends_where_nobody_can_read_it() {
 }
 
 #[test]
+fn a_full_name_in_ref_name_counts_as_the_pair_it_splits_into() {
+    let (dir, _) = drawn("image app:quay.io/x/c:1.0 = base\nimage bare = own\nname bare as host/bare:2");
+    let base = dir.path();
+    let (_, answer) = told("ls @/store", base);
+    let pairs: Vec<(&Value, &Value)> =
+        answer["manifests"].as_array().unwrap().iter().map(|row| (&row["tag"], &row["name"])).collect();
+    let [tag, name, other, bare] = ["1.0", "quay.io/x/c:1.0", "2", "host/bare:2"].map(Value::from);
+    assert_eq!(pairs, [(&tag, &name), (&other, &bare)]);
+    let (_, answer) = told("du @/store", base);
+    assert_eq!(answer["roots"][0]["tag"], "1.0");
+    let (_, answer) = told("show @/store:1.0", base);
+    assert_eq!((texts(&answer["tags"]), texts(&answer["names"])), (vec!["1.0"], vec!["quay.io/x/c:1.0"]));
+    done("export @/store -o @/old.tar", base);
+    let (_, answer) = told("tag @/store:host/bare:2 quay.io/x/c:1.0", base);
+    let change = &answer["changed"][0];
+    assert_eq!((&change["tag"], &change["name"]), (&tag, &name), "{answer}");
+    let (_, answer) = told("import @/old.tar @/store", base);
+    assert_eq!((&answer["moved"][0]["tag"], &answer["moved"][0]["name"]), (&tag, &name), "{answer}");
+    done("untag @/store:quay.io/x/c:1.0", base);
+    done("export @/store -o @/without.tar", base);
+    let (_, answer) = told("diff @/old.tar @/without.tar", base);
+    let gone = &answer["tags"]["removed"][0];
+    assert_eq!((&gone["tag"], &gone["name"]), (&tag, &name), "{answer}");
+}
+
+#[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");
     let base = dir.path();
