@@ -335,6 +335,27 @@ fn a_full_name_in_ref_name_counts_as_the_pair_it_splits_into() {
 }
 
 #[test]
+fn names_that_share_a_tag_and_a_digest_are_told_apart() {
+    let (dir, world) = drawn(
+        "image app = base
+         tag app as 1 in host.a/app:1
+         tag app as 1 in host.b/app:1
+         tag app as alone in host.a/app:alone",
+    );
+    let references = |line: &str| -> Vec<String> {
+        lines(line, dir.path(), 0)[1..].iter().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    };
+    let listed = references("ls @/store");
+    assert_eq!(listed, ["@/store:host.a/app:1", "@/store:host.b/app:1", "@/store:alone"]);
+    for reference in listed {
+        assert_eq!(done(&format!("resolve {reference}"), dir.path()).trim(), world.digest("app").to_string());
+    }
+    let shown = lines("show @/store:alone", dir.path(), 0);
+    let named: Vec<&str> = shown.iter().filter_map(|line| line.strip_prefix("name ")).map(str::trim).collect();
+    assert_eq!(named, ["host.a/app:1", "host.a/app:alone", "host.b/app:1"]);
+}
+
+#[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");
     let base = dir.path();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::index::{Entry, IndexFile};
-use ocistow_layout::name::{self, Steps};
+use ocistow_layout::name::{self, Pair, Steps};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
 use crate::closure::{config_platform, is_attestation};
@@ -299,18 +299,36 @@ struct Names<'i> {
     tags: HashMap<&'i str, Meaning<'i>>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// What a name stands for.
+#[derive(Clone, Copy)]
 enum Meaning<'i> {
+    /// This digest, under this name alone.
+    Entry(&'i Digest, &'i Pair),
+    /// This digest, under several names.
     One(&'i Digest),
     Several,
 }
 
 impl<'i> Meaning<'i> {
-    fn and(&mut self, digest: &'i Digest) {
-        if *self != Self::One(digest) {
-            *self = Self::Several;
+    fn and(&mut self, digest: &'i Digest, pair: &'i Pair) {
+        match *self {
+            Self::Entry(own, name) if own == digest && alike(name, pair) => {}
+            Self::Entry(own, _) | Self::One(own) if own == digest => *self = Self::One(digest),
+            _ => *self = Self::Several,
         }
     }
+
+    fn digest(self) -> Option<&'i Digest> {
+        match self {
+            Self::Entry(digest, _) | Self::One(digest) => Some(digest),
+            Self::Several => None,
+        }
+    }
+}
+
+/// Whether two names are the same.
+fn alike(one: &Pair, other: &Pair) -> bool {
+    std::ptr::eq(one, other) || one.key() == other.key()
 }
 
 impl<'i> Names<'i> {
@@ -318,17 +336,17 @@ impl<'i> Names<'i> {
         let mut names = Self::default();
         for entry in index.entries() {
             let Ok(descriptor) = &entry.descriptor else { continue };
-            let digest = &descriptor.digest;
-            let one = || Meaning::One(digest);
+            let (digest, pair) = (&descriptor.digest, &entry.pair);
+            let alone = || Meaning::Entry(digest, pair);
             if let Some(reference) = &entry.pair.reference {
-                names.references.entry(reference).or_insert_with(one).and(digest);
+                names.references.entry(reference).or_insert_with(alone).and(digest, pair);
             }
             if let Some(image) = &entry.pair.image {
-                names.images.entry(name::docker_normal(image)).or_insert_with(one).and(digest);
+                names.images.entry(name::docker_normal(image)).or_insert_with(alone).and(digest, pair);
             }
             for full in [&entry.pair.reference, &entry.pair.image].into_iter().flatten() {
                 if let Some((_, tag)) = name::split_full(full) {
-                    names.tags.entry(tag).or_insert_with(one).and(digest);
+                    names.tags.entry(tag).or_insert_with(alone).and(digest, pair);
                 }
             }
         }
@@ -355,12 +373,15 @@ impl<'i> Names<'i> {
             texts.extend(short.strip_suffix(":latest"));
         }
         texts.sort_by_key(|text| (text.len(), *text));
-        let alone = |text: &&&str| {
-            // What ends like a digest would be read as one.
-            let plain = text.rsplit_once('@').is_none_or(|(_, digest)| digest.parse::<Digest>().is_err());
-            plain && self.look_up(text) == Some(Meaning::One(&descriptor.digest))
+        // What ends like a digest would be read as one.
+        texts.retain(|text| text.rsplit_once('@').is_none_or(|(_, digest)| digest.parse::<Digest>().is_err()));
+        let alone = |text: &&&str| match self.look_up(text) {
+            Some(Meaning::Entry(digest, pair)) => *digest == descriptor.digest && alike(pair, &entry.pair),
+            _ => false,
         };
-        match texts.iter().find(alone) {
+        // Where no text is this name's alone, one that means the same digest will do.
+        let same = |text: &&&str| self.look_up(text).and_then(Meaning::digest) == Some(&descriptor.digest);
+        match texts.iter().find(alone).or_else(|| texts.iter().find(same)) {
             Some(text) => format!(":{text}"),
             None => format!("@{}", descriptor.digest),
         }
