@@ -356,6 +356,24 @@ fn names_that_share_a_tag_and_a_digest_are_told_apart() {
 }
 
 #[test]
+fn what_is_told_of_a_directory_with_a_colon_can_be_read_again() {
+    let (dir, world) = drawn("image app:v1 = base\nimage other:v2 = base");
+    let base = dir.path();
+    fs::rename(base.join("store"), base.join("zz:1")).unwrap();
+    let told_of = |line: &str| {
+        let (_, said) = run(line, base, None);
+        let word = |word: &&str| word.contains("zz:1") && word.contains("v1");
+        said.split([' ', '\n', '"', ',']).find(word).unwrap_or_else(|| panic!("{line}: {said}")).to_owned()
+    };
+    for line in ["ls @/zz:1", "du @/zz:1", "resolve @/zz:1", "resolve @/zz:1/:v3", "resolve --path @/zz:1 v3"] {
+        let found = done(&format!("resolve {}", told_of(line)), base);
+        assert_eq!(found.trim(), world.digest("app").to_string(), "{line}");
+    }
+    let (_, answer) = told("show --path @/zz:1 v1", base);
+    assert_eq!(done(&format!("resolve {}", answer["reference"].as_str().unwrap()), base).trim(), answer["digest"]);
+}
+
+#[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");
     let base = dir.path();

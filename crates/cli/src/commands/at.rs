@@ -38,8 +38,10 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
         (Some(path), _) if path.as_os_str().is_empty() => {
             Err(Error::new(Kind::Usage, "could not use --path").because("the path is empty"))
         }
-        (Some(path), None) => Ok(Location { path: path.to_owned(), pick: Pick::default() }),
-        (Some(path), Some(argument)) => Ok(Location { path: path.to_owned(), pick: location::parse_pick(argument)? }),
+        (Some(path), None) => Ok(Location { path: location::literal(path, &OnDisk)?, pick: Pick::default() }),
+        (Some(path), Some(argument)) => {
+            Ok(Location { path: location::literal(path, &OnDisk)?, pick: location::parse_pick(argument)? })
+        }
         (None, Some(argument)) => location::parse(argument, &OnDisk),
         (None, None) => {
             Err(Error::new(Kind::Usage, "could not tell which layout is meant").because("no LOC was given"))
