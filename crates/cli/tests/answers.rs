@@ -399,3 +399,23 @@ fn one_is_not_told_as_many() {
     let (_, said) = run("pull @/store:1 -o @/out", base, None);
     assert!(said.contains("note: 1 of 1 layer has no title and is no file"), "{said}");
 }
+
+#[test]
+fn candidates_are_names_and_the_nearest_is_in_front() {
+    let (dir, _) = drawn(
+        "image other:other = base
+         image app:app = base
+         image nameless = base
+         refer sig -> app : application/x.sig
+         fallback app = sig",
+    );
+    let (code, answer) = told("resolve @/store:ap", dir.path());
+    let hint = answer["error"]["hint"].as_str().unwrap().replace(dir.path().to_str().unwrap(), "@");
+    assert_eq!((code, &*hint), (3, "there are @/store:app, @/store:other"));
+    let (_, said) = run("resolve @/store:ap", dir.path(), None);
+    assert!(said.replace(dir.path().to_str().unwrap(), "@").contains(&format!("hint: {hint}")), "{said}");
+    // Where there is no name, there are digests.
+    let (dir, world) = drawn("image nameless = base");
+    let (_, answer) = told("resolve @/store:ap", dir.path());
+    assert!(answer["error"]["hint"].as_str().unwrap().contains(&world.digest("nameless").to_string()));
+}

@@ -15,6 +15,9 @@ use crate::platform::Selector;
 
 /// How many candidates an error names before it says how many more there are.
 const MOST_NAMED: usize = 20;
+/// Among how many names the nearest is looked for, and how long a name may be for that.
+const MOST_COMPARED: usize = 1_000;
+const MOST_ALIKE: usize = 128;
 /// How many indexes with a platform of their own are looked into, one in the other: each may hold all that the one
 /// before it held, which is looked through again.
 const MOST_NESTED: usize = 16;
@@ -107,8 +110,7 @@ fn named(index: &IndexFile, location: &str, reference: &str, digest: Option<&Dig
     match (by_digest.len(), digest) {
         (0, _) => {
             let text = format!(":{reference}");
-            let all: Vec<usize> = (0..index.entries().len()).collect();
-            Err(not_found(location, &text).hint(listed("there are", location, index, &all)))
+            Err(not_found(location, &text).hint(listed("there are", location, index, &candidates(index, reference))))
         }
         (_, Some(digest)) => match by_digest.get(digest) {
             Some(places) => meant(places),
@@ -260,6 +262,40 @@ fn places_of(index: &IndexFile, digest: &Digest) -> Vec<usize> {
 
 fn not_found(location: &str, text: &str) -> Error {
     Error::new(Kind::NotFound, format!("could not find {location}{text}"))
+}
+
+/// What may have been meant by a name that is not there: entries with names; where there are none, all. The name that is
+/// nearest stands in front.
+fn candidates(index: &IndexFile, reference: &str) -> Vec<usize> {
+    let entries = index.entries();
+    let named = |at: &usize| entries[*at].tagged() && !graph::is_for_referrers(&entries[*at].pair);
+    let mut places: Vec<usize> = (0..entries.len()).filter(named).collect();
+    if places.is_empty() {
+        return (0..entries.len()).collect();
+    }
+    let names = |at: usize| [entries[at].pair.tag(), entries[at].pair.full()].into_iter().flatten();
+    let far = |at: usize| names(at).map(|name| distance(name, reference)).min();
+    if places.len() <= MOST_COMPARED && reference.len() <= MOST_ALIKE {
+        let nearest = (0..places.len()).min_by_key(|at| (far(places[*at]), *at));
+        let nearest = places.remove(nearest.expect("there is one"));
+        places.insert(0, nearest);
+    }
+    places
+}
+
+/// How many characters of one text have to be added, taken away or changed to make the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, c) in one.chars().take(MOST_ALIKE).enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], at + 1);
+        for (next, d) in other.iter().enumerate() {
+            let changed = corner + usize::from(c != *d);
+            corner = row[next + 1];
+            row[next + 1] = changed.min(corner + 1).min(row[next] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// The entries at `places`, each as it can be pasted back.
