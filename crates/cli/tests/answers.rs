@@ -419,3 +419,20 @@ fn candidates_are_names_and_the_nearest_is_in_front() {
     let (_, answer) = told("resolve @/store:ap", dir.path());
     assert!(answer["error"]["hint"].as_str().unwrap().contains(&world.digest("nameless").to_string()));
 }
+
+#[test]
+fn fsck_of_what_cannot_be_opened_is_not_ok() {
+    let (dir, _) = drawn(MULTI);
+    let base = dir.path();
+    done("export @/store -o @/whole.tar", base);
+    let bytes = fs::read(base.join("whole.tar")).unwrap();
+    fs::write(base.join("cut.tar"), &bytes[..bytes.len() / 2]).unwrap();
+    let (code, answer) = told("fsck @/cut.tar", base);
+    assert_eq!(code, 4);
+    assert_eq!((&answer["ok"], &answer["error"]["code"]), (&json!(false), &json!("integrity")));
+    assert_eq!(answer["checked"], json!({"manifests": 0, "blobs": 0, "bytes": 0}));
+    assert_eq!((&answer["problems"], &answer["repaired"]), (&json!([]), &json!([])));
+    // What is not there has no answer.
+    let (code, answer) = told("fsck @/nowhere", base);
+    assert_eq!((code, answer.get("ok")), (3, None));
+}

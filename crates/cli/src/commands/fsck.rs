@@ -56,9 +56,18 @@ impl Args {
                 .because("fsck checks all of a layout")
                 .hint(format!("write ocistow fsck {}", location.path.display())));
         }
-        let (report, repaired) = match self.repair_from.is_empty() {
-            true => (self.check(context, &location.path)?, Vec::new()),
-            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path)?)?,
+        let examined = match self.repair_from.is_empty() {
+            true => self.check(context, &location.path).map(|report| (report, Vec::new())),
+            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path)?),
+        };
+        let (report, repaired) = match examined {
+            Ok(examined) => examined,
+            // What is so wrong that nobody can look into it is not all right.
+            Err(why) if why.kind() == Kind::Integrity => {
+                context.answer_failed(&Findings::default(), &why)?;
+                return Err(why);
+            }
+            Err(why) => return Err(why),
         };
         let (ok, verdict) = (report.ok(), report.verdict());
         let Report { checked, problems, unread } = report;
@@ -92,7 +101,7 @@ impl Args {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Findings {
     ok: bool,
     checked: Checked,
