@@ -29,7 +29,6 @@ use crate::world::World;
     bin_name = "ocistow",
     version,
     propagate_version = false,
-    disable_help_subcommand = true,
     styles = STYLES,
     after_help = EXAMPLES
 )]

@@ -436,3 +436,12 @@ fn fsck_of_what_cannot_be_opened_is_not_ok() {
     let (code, answer) = told("fsck @/nowhere", base);
     assert_eq!((code, answer.get("ok")), (3, None));
 }
+
+#[test]
+fn help_is_a_command_too() {
+    let (dir, _) = drawn("");
+    assert_eq!(done("help", dir.path()), done("--help", dir.path()));
+    assert_eq!(done("help ls", dir.path()), done("ls --help", dir.path()));
+    assert_eq!(done("help index create", dir.path()), done("index create --help", dir.path()));
+    assert_eq!(run("help nothing", dir.path(), None).0, 2);
+}
