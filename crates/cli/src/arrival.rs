@@ -107,7 +107,8 @@ impl Arrival {
         progress: &Progress<'_>,
     ) -> Result<Self> {
         let location = from.location();
-        let mut each = |blob: Blob, content: Content<'_>| transaction.put(&blob, content);
+        let mut each =
+            |blob: Blob, content: Content<'_>| transaction.put(&blob, content).map_err(|why| why.found_in(&location));
         let passed = match from {
             From::Input => pass(&location, &mut *context.input(), progress, &mut each)?,
             From::Path(path) => {
@@ -161,8 +162,8 @@ fn planned(
     graph.unread().verdict()?;
     let bundle = Digest::of(graph.index().bytes());
     if let Some(expected) = wanted.expect.filter(|expected| **expected != bundle) {
-        return Err(Error::new(Kind::Integrity, format!("{} is not the bundle {expected}", source.location()))
-            .because(format!("its digest is {bundle}")));
+        let what = format!("could not accept {} as the bundle {expected}", source.location());
+        return Err(Error::new(Kind::Integrity, what).because(format!("its digest is {bundle}")));
     }
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
     tell_of_generated(context, source, &plan);
@@ -172,11 +173,12 @@ fn planned(
         let all = || plan::export(&graph, source, &Request { referrers: true, ..Request::default() });
         let all = if whole { None } else { Some(all()?) };
         if let Some(why) = carries_mismatch(graph.index(), all.as_ref().unwrap_or(&plan).order()) {
-            let what = format!("{} does not hold what it declares", source.location());
+            let (location, what) = (source.location(), "does not hold what it declares");
             if archive {
-                return Err(Error::new(Kind::Integrity, what).because(why));
+                let error = Error::new(Kind::Integrity, format!("could not accept {location}"));
+                return Err(error.because(format!("it {what}: {why}")));
             }
-            context.warn(&format!("carries-mismatch: {what}: {why}"));
+            context.warn(&format!("carries-mismatch: {location} {what}: {why}"));
         }
     }
     Ok((graph, plan, bundle))

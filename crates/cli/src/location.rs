@@ -4,6 +4,7 @@
 //! every rule can be shown without one.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,17 @@ impl Pick {
     /// Whether nothing was given.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl fmt::Display for Location {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pick { reference, digest, nth } = &self.pick;
+        self.path.display().fmt(f)?;
+        reference.iter().try_for_each(|reference| write!(f, ":{reference}"))?;
+        nth.iter().try_for_each(|nth| write!(f, ":@{nth}"))?;
+        digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
     }
 }
 

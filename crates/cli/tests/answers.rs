@@ -374,6 +374,60 @@ fn what_is_told_of_a_directory_with_a_colon_can_be_read_again() {
 }
 
 #[test]
+fn errors_say_what_could_not_be_done_to_what() {
+    let (dir, world) = drawn("image app:1 = base + top [linux/amd64]\nimage two:2 = base\ndamage top");
+    let base = dir.path();
+    fs::write(base.join("file"), "bytes").unwrap();
+    fs::create_dir(base.join("dir")).unwrap();
+    done("push @/fine:x @/file --title file", base);
+    done("export @/fine -o @/fine.tar", base);
+    let (blob, top) = (Digest::of(b"bytes"), world.digest("top"));
+    let other = Digest::of(b"other");
+    let table: &[(&str, u8, &[&str])] = &[
+        (&format!("tag @/fine@{blob} x"), 2, &[&format!("could not tag {blob}: it is a blob")]),
+        (
+            &format!("attach @/fine@{blob} --artifact-type x/y @/file --title f"),
+            2,
+            &[&format!("could not attach to {blob}: it is a blob")],
+        ),
+        (&format!("convert @/fine@{blob}"), 2, &[&format!("could not convert {blob}: it is a blob")]),
+        (&format!("index create @/fine:all @{blob}"), 2, &[&format!("could not list {blob}: it is a blob")]),
+        ("blob push @/fine @/dir", 1, &["could not read @/dir: it is a directory"]),
+        (
+            &format!("blob push @/fine@{other} @/file"),
+            4,
+            &[&format!("could not push @/file as {other}: its digest is {blob}")],
+        ),
+        ("export @/store -o @/new.tar", 4, &["could not read @/store: ", &format!("{top}")]),
+        ("export @/store -o @/new.tar.gz", 4, &["could not read @/store: ", &format!("{top}")]),
+        ("copy @/store:1 @/new", 4, &["could not read @/store: ", &format!("{top}")]),
+        ("import @/store @/new", 4, &["could not read @/store: ", &format!("{top}")]),
+        (
+            &format!("import --expect {other} @/fine.tar @/new"),
+            4,
+            &[&format!("could not accept @/fine.tar as the bundle {other}: its digest is ")],
+        ),
+        ("ls @/dir", 3, &["could not open @/dir: it is no OCI layout"]),
+        ("ls @/fine --threads 0", 2, &["invalid value '0' for '--threads <N>': at least one is needed"]),
+    ];
+    for (line, code, words) in table {
+        let (ended, said) = run(line, base, None);
+        assert_eq!(ended, *code, "{line}: {said}");
+        let said = said.replace(base.to_str().unwrap(), "@");
+        let error = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{line}: {said}"));
+        for word in *words {
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+    let (code, answer) = told("diff @/store:1 @/store:2 --exit-code", base);
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!(
+        (code, message.replace(base.to_str().unwrap(), "@")),
+        (7, "@/store:1 and @/store:2 are different".to_owned())
+    );
+}
+
+#[test]
 fn one_is_not_told_as_many() {
     let (dir, _) = drawn("artifact app:1 = file : application/x.app");
     let base = dir.path();

@@ -119,10 +119,10 @@ fn hinted(error: Error, path: &Path) -> Error {
 }
 
 /// Integrity where a manifest has another length than whoever names it says (DESCRIPTOR-5).
-pub fn as_long(facts: &Facts, said: &Descriptor) -> Result<()> {
+pub fn as_long(source: &dyn Source, facts: &Facts, said: &Descriptor) -> Result<()> {
     match facts.size == said.size {
         true => Ok(()),
-        false => Err(wrong_size(&said.digest, said.size, &facts.size.to_string())),
+        false => Err(wrong_size(&said.digest, said.size, &facts.size.to_string()).found_in(source.location())),
     }
 }
 

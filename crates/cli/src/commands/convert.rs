@@ -115,7 +115,7 @@ impl Args {
         }
         let mut target = ocistow_graph::resolve::resolve_in(&graph, source, &at::asked(&location.pick))?;
         if !target.manifest {
-            let descriptor = tag::lying(source, &target.descriptor.digest)?;
+            let descriptor = tag::lying(source, &target.descriptor.digest, "convert")?;
             target = Target { descriptor, manifest: true, ..target };
         }
         let family = match self.to {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ocistow_graph::graph::Graph;
 use ocistow_graph::{Dialect, Facts, Reach, Selector, Target};
-use ocistow_layout::{Descriptor, Digest, Kind, Result};
+use ocistow_layout::{Descriptor, Digest, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
@@ -99,7 +99,7 @@ impl Args {
         let mut wrong = None;
         let tree = match target {
             Ok(target) => {
-                wrong = rightly_named(&graph, &target.descriptor).err();
+                wrong = rightly_named(&graph, &*source, &target.descriptor).err();
                 self.from(&mut walk, target)
             }
             // A subject that is not there can still be asked about.
@@ -147,12 +147,12 @@ impl Args {
 }
 
 /// Integrity where a manifest is there and is not what names it says.
-fn rightly_named(graph: &Graph, descriptor: &Descriptor) -> Result<()> {
+fn rightly_named(graph: &Graph, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
     let digest = &descriptor.digest;
     if graph.absent(digest) || graph.node(digest).is_none() {
         return Ok(());
     }
-    at::as_long(&graph.need(digest)?, descriptor)
+    at::as_long(source, &graph.need(digest)?, descriptor)
 }
 
 struct Walk<'g> {

@@ -177,14 +177,16 @@ impl Args {
                     }
                 }
             }
+            let location = target.map_or("the layout", |target| target.location());
             for (digest, size) in said_of(&found, plan, graph) {
                 if found[&digest] != size {
-                    return Err(checked::wrong_size(&digest, size, &found[&digest].to_string()));
+                    return Err(checked::wrong_size(&digest, size, &found[&digest].to_string()).found_in(location));
                 }
             }
             for (digest, size) in found.iter().filter(|_| self.recheck) {
                 if let Some(content) = target.map(|target| target.open(digest)).transpose()?.flatten() {
-                    checked::verify(&Blob { digest: digest.clone(), size: *size }, content, &progress)?;
+                    let blob = Blob { digest: digest.clone(), size: *size };
+                    checked::verify(&blob, content, &progress).map_err(|why| why.found_in(location))?;
                 }
             }
             let there = |digest: &mut Digest| brought.contains(digest) || found.contains_key(digest);

@@ -257,7 +257,7 @@ fn listed(source: &dyn Source, graph: &Graph, references: &[OsString]) -> Result
         let target = resolve_in(graph, source, &asked)?;
         let found = match target.manifest {
             true => target.descriptor,
-            false => tag::lying(source, &target.descriptor.digest)?,
+            false => tag::lying(source, &target.descriptor.digest, "list")?,
         };
         let facts = match graph.facts(&found.digest) {
             Some(facts) => facts,

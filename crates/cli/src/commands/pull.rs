@@ -76,7 +76,7 @@ impl Args {
         }
         let (node, _) = read(&*source, &target.descriptor);
         let facts = node.facts(digest)?;
-        at::as_long(&facts, &target.descriptor)?;
+        at::as_long(&*source, &facts, &target.descriptor)?;
         if facts.kind == ManifestKind::Index {
             return Err(Error::new(Kind::Usage, what())
                 .because("it is an index")
@@ -102,7 +102,7 @@ impl Args {
             let existing = if self.keep { Existing::Keep } else { Existing::Replace };
             let options = Options { existing, medium: &*context.world.medium, watch: &progress };
             let mut output = Output::begin(&self.output, options)?;
-            write(&*source, &parts, &mut output)?;
+            write(&*source, &parts, &mut output).map_err(|why| why.found_in(source.location()))?;
             output.publish()?;
         }
         drop(progress);
@@ -121,7 +121,7 @@ fn lacking(source: &dyn Source, facts: &Facts) -> Result<BTreeSet<Digest>> {
         let Descriptor { digest, size, .. } = &part.descriptor;
         match source.size(digest)? {
             Some(found) if found == *size => {}
-            Some(found) => return Err(wrong_size(digest, *size, &found.to_string())),
+            Some(found) => return Err(wrong_size(digest, *size, &found.to_string()).found_in(source.location())),
             None if matches!(part.descriptor.embedded(), Some(Ok(_))) => {}
             // A file is wanted, whatever its type says.
             None if part.is_nondistributable() && part.descriptor.annotation(TITLE).is_none() => {}

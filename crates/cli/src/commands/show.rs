@@ -112,7 +112,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         return Ok(Shown { node, tags, names, kind, config, layers, manifests, blobs, subject, referrers });
     }
     let facts = graph.need(digest)?;
-    at::as_long(&facts, descriptor)?;
+    at::as_long(source, &facts, descriptor)?;
     let mut node = node.typed(facts.told_type());
     node.annotations = facts.annotations.to_map();
     node.platform = match &descriptor.platform {
