@@ -455,6 +455,17 @@ fn one_is_not_told_as_many() {
 }
 
 #[test]
+fn a_name_that_is_there_already_is_told_too() {
+    let (dir, world) = drawn("image app:1 = base");
+    let digest = world.digest("app");
+    for _ in 0..2 {
+        assert_eq!(lines("tag @/store:1 x", dir.path(), 0), [format!("x is {digest}")]);
+    }
+    let (_, answer) = told("tag @/store:1 x", dir.path());
+    assert_eq!(answer, json!({"changed": [], "removed": []}));
+}
+
+#[test]
 fn candidates_are_names_and_the_nearest_is_in_front() {
     let (dir, _) = drawn(
         "image other:other = base

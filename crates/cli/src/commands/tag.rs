@@ -103,7 +103,8 @@ pub fn change(
 ) -> Result<Code> {
     let before = source.index()?;
     let after = IndexFile::parse(apply(&before, edits)?)?;
-    let changes = Changes::between(&before, &after)?;
+    let mut changes = Changes::between(&before, &after)?;
+    changes.and_kept(&before, edits);
     if !changes.changed.is_empty() {
         let progress = context.progress("waiting", None);
         Transaction::within(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;
