@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::Path;
 
-use ocistow_graph::{Manifest, Moved};
+use ocistow_graph::Moved;
 use ocistow_layout::{Digest, Done};
 use serde::Serialize;
 
@@ -64,8 +63,8 @@ struct Bytes {
 pub struct Outcome {
     /// How it ended.
     pub how: How,
-    /// What became of the roots of each bundle.
-    pub landed: Vec<Vec<Landed>>,
+    /// What became of the roots.
+    pub landed: Vec<Landed>,
     /// Which blobs were new.
     pub done: Done,
     /// Names that stood for something else before.
@@ -73,17 +72,10 @@ pub struct Outcome {
 }
 
 impl Imported {
-    /// What came into the layout at a path, or would.
-    pub fn of(layout: &Path, arrivals: &[Arrival], along: &Along, outcome: Outcome) -> Self {
+    /// What came into a layout, or would.
+    pub fn of(arrivals: &[Arrival], along: &Along, outcome: Outcome) -> Self {
         let Outcome { how, landed, done, moved } = outcome;
-        let (mut roots, mut names) = (Vec::new(), Vec::new());
-        for (Arrival { graph, .. }, landed) in arrivals.iter().zip(landed) {
-            for Landed { name, entry } in landed {
-                let manifest = graph.manifest(&entry.digest);
-                roots.push(Node::of(layout, &entry).typed(manifest.and_then(Manifest::told_type)));
-                names.push(name);
-            }
-        }
+        let (names, roots) = landed.into_iter().map(|Landed { name, node }| (name, node)).unzip();
         let missing: BTreeSet<Digest> =
             arrivals.iter().flat_map(|arrival| arrival.plan.lacks(along.complete)).collect();
         let absent: BTreeSet<&Digest> = arrivals.iter().flat_map(|arrival| &arrival.plan.absent_children).collect();

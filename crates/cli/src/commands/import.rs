@@ -18,7 +18,7 @@ use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
 use crate::imported::{How, Imported, Outcome};
-use crate::landed::{Landed, landed, landing};
+use crate::landed::{Given, Landed, landed};
 use crate::location::{self, OnDisk};
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
@@ -217,7 +217,7 @@ impl Args {
         transaction.keep_index()?;
         loop {
             let target = writable(layout)?;
-            let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
+            let decided = self.decide(layout, target.as_ref().map(|target| target as &dyn Source), arrivals)?;
             if let Some(why) = self.moves(&decided.moved) {
                 self.failed(context, layout, arrivals, &why)?;
                 return Err(why);
@@ -233,7 +233,7 @@ impl Args {
                     export::moved(context, &decided.moved);
                     let Decided { landed, moved, .. } = decided;
                     let outcome = Outcome { how: How::Done, landed, done, moved };
-                    context.answer(&Imported::of(layout, arrivals, &self.along, outcome))?;
+                    context.answer(&Imported::of(arrivals, &self.along, outcome))?;
                     return Ok(Code::Done);
                 }
             }
@@ -248,7 +248,7 @@ impl Args {
     }
 
     /// What becomes of index.json and which blobs are published: one bundle after the other.
-    fn decide(&self, target: Option<&dyn Source>, arrivals: &[Arrival]) -> Result<Decided> {
+    fn decide(&self, layout: &Path, target: Option<&dyn Source>, arrivals: &[Arrival]) -> Result<Decided> {
         let index = match target {
             Some(target) => target.index()?,
             None => IndexFile::parse(EMPTY_INDEX.to_vec())?,
@@ -256,19 +256,19 @@ impl Args {
         let mut meanwhile = Meanwhile { index, made: BTreeMap::new(), under: target };
         let mut decided = Decided::default();
         let mut met = BTreeSet::new();
-        let mut landing_of_each = Vec::new();
+        let mut given = Vec::new();
         for arrival in arrivals {
             let arriving = import(&arrival.plan, &arrival.graph, &meanwhile, &self.renames)?;
             let outline = arrival.plan.outline_into(&arriving);
             decided.order.extend(outline.blobs.into_iter().filter(|blob| met.insert(blob.digest.clone())));
             meanwhile.index = IndexFile::parse(apply(&meanwhile.index, &arriving.edits)?)?;
-            landing_of_each.push(landing(arrival, &arriving.edits));
+            given.push(Given::of(&arriving.edits));
             meanwhile.made.extend(arriving.inline.clone());
             decided.made.extend(arriving.inline);
             decided.edits.extend(arriving.edits);
             decided.moved.extend(arriving.moved);
         }
-        decided.landed = landed(&meanwhile.index, landing_of_each);
+        decided.landed = landed(layout, &meanwhile.index, arrivals, &given);
         Ok(decided)
     }
 
@@ -281,7 +281,7 @@ impl Args {
         arrivals: &mut [Arrival],
     ) -> Result<Code> {
         self.find_elsewhere(context, arrivals, target)?;
-        let decided = self.decide(target.map(|target| target as &dyn Source), arrivals)?;
+        let decided = self.decide(layout, target.map(|target| target as &dyn Source), arrivals)?;
         let mut done = Done::default();
         for blob in &decided.order {
             match target.map(|target| target.size(&blob.digest)).transpose()?.flatten() {
@@ -293,7 +293,7 @@ impl Args {
         let refused = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan));
         let refused = refused.or_else(|| self.moves(&decided.moved));
         let outcome = Outcome { how: How::Tried, landed: decided.landed, done, moved: decided.moved };
-        let answer = Imported::of(layout, arrivals, &self.along, outcome);
+        let answer = Imported::of(arrivals, &self.along, outcome);
         match refused {
             None => context.answer(&answer).map(|()| Code::Done),
             Some(why) => {
@@ -304,9 +304,9 @@ impl Args {
     }
 
     fn failed(&self, context: &Context<'_>, layout: &Path, arrivals: &[Arrival], why: &Error) -> Result<()> {
-        let landed = arrivals.iter().map(Landed::nowhere).collect();
+        let landed = arrivals.iter().flat_map(|arrival| Landed::nowhere(layout, arrival)).collect();
         let outcome = Outcome { how: How::Refused, landed, done: Done::default(), moved: Vec::new() };
-        context.answer_failed(&Imported::of(layout, arrivals, &self.along, outcome), why)
+        context.answer_failed(&Imported::of(arrivals, &self.along, outcome), why)
     }
 }
 
@@ -317,7 +317,7 @@ struct Decided {
     edits: Vec<Edit>,
     moved: Vec<Moved>,
     made: BTreeMap<Digest, Vec<u8>>,
-    landed: Vec<Vec<Landed>>,
+    landed: Vec<Landed>,
 }
 
 /// What the descriptors of a bundle say of the lengths of blobs that were found elsewhere: of each what the last one says.
