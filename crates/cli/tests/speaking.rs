@@ -465,6 +465,42 @@ fn archives_are_never_written_to() {
 }
 
 #[test]
+fn what_takes_directories_only_makes_none_under_the_name_of_an_archive() {
+    let place = Place::new("image app:1 = base");
+    let archive = place.archive();
+    let file = place.path.join("index.json");
+    let manifest = place.path.join(place.drawing.digest("app").path());
+    let (archive, file, manifest) = (archive.display(), file.display(), manifest.display());
+    let lines = [
+        "init NEW".to_owned(),
+        "init --path NEW".to_owned(),
+        format!("push NEW:t {file} --title x"),
+        format!("manifest push NEW --allow-missing {manifest}"),
+        format!("blob push NEW {file}"),
+        format!("import {archive} NEW"),
+        format!("import {archive} NEW --dry-run"),
+        format!("import {archive} {archive} NEW"),
+    ];
+    for name in ["new.tar", "new.tar.gz", "new.tgz", "new.tar.zst"] {
+        let new = place.path.with_file_name(name);
+        let run = |line: &str| place.run(&line.replace("NEW", new.to_str().expect("it is UTF-8")));
+        for line in &lines {
+            let said = run(line);
+            assert_eq!((said.code, new.exists()), (2, false), "{line}: {}", said.err);
+            let hint =
+                if line.starts_with("import") { "hint: the layout comes behind" } else { "hint: name a directory" };
+            assert!(said.err.contains(hint), "{line}: {}", said.err);
+        }
+        // What is a directory stays one, whatever it is called.
+        std::fs::create_dir(&new).expect("there is room");
+        lines.iter().for_each(|line| drop(run(line).done()));
+    }
+    // The classic slip: bundles, and no layout.
+    let said = place.run(&format!("import {archive} {archive}"));
+    assert!(said.code == 2 && said.err.contains("hint: the layout comes behind"), "{}", said.err);
+}
+
+#[test]
 fn init_makes_a_layout_once_and_only_beside_what_is_there() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let path = dir.path().join("new");

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, find, of_platform, resolve_in};
 use ocistow_graph::{Graph, Load, Reach, Selector};
-use ocistow_layout::directory::{is_directory, is_there};
+use ocistow_layout::archive::Compression;
+use ocistow_layout::directory::{Directory, is_directory, is_there};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::transaction::writable;
 use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
@@ -103,6 +104,17 @@ pub fn open_directory(context: &Context<'_>, path: &Path) -> Result<Box<dyn Sour
             .hint("import takes an archive into a layout"));
     }
     open(context, path)
+}
+
+/// The layout at `path` as a command that takes directories only would write to it, `None` where it would make one.
+/// Usage where that would get the name of an archive, and as [`writable`] has it.
+pub fn to_write(path: &Path) -> Result<Option<Directory>> {
+    if Compression::by_name(path).is_some() && !is_there(path)? {
+        return Err(Error::new(Kind::Usage, format!("could not make {}", path.display()))
+            .because("its name is that of an archive, and only layouts in directories are written to")
+            .hint("name a directory; export makes an archive of one"));
+    }
+    writable(path)
 }
 
 /// A digest that is not valid ends up in the path or the reference: says so.
