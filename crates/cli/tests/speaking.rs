@@ -579,9 +579,19 @@ fn a_closed_standard_output_ends_quietly_and_hides_no_failure() {
         let world = World::new(Closed, err.clone(), io::empty());
         (ocistow::run(self::line(&place.words(line)), &world), err.text())
     };
-    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "completions bash", "--help"] {
+    for line in ["ls STORE", "ls STORE --format json", "graph STORE", "completions bash", "--help"] {
         assert_eq!(ended(line), (0, String::new()), "{line}");
     }
+    // A look is over when somebody has seen enough. Content is whole, or the command failed.
+    let content = ["cat STORE@<base>", "cat STORE:1.0", "show --raw STORE:1.0", "show --config STORE@<amd>"];
+    let bundles =
+        ["export STORE -o -", "export STORE:1.0 -o - --compress gzip", "export STORE -o - --compress zstd -q"];
+    for line in content.into_iter().chain(bundles) {
+        assert_eq!(ended(line), (1, String::new()), "{line}");
+    }
+    let (code, document) = ended("export STORE -o - --format json");
+    let document: Value = serde_json::from_str(&document).expect("it is one document");
+    assert_eq!((code, &document["error"]["code"]), (1, &"failed".into()));
     let (code, err) = ended("resolve STORE:nope --format json");
     assert!(code == 3 && err.starts_with("error: "), "{code} {err}");
 }

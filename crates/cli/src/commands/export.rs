@@ -24,7 +24,8 @@ use crate::speak::Context;
 /// Referrers go along, recursively: signatures, SBOMs and everything else that refers to what is carried.
 /// Without a reference every entry is carried. The same input gives the same bytes, on every machine. What
 /// is written is told by its name: .tar, .tar.gz, .tgz and .tar.zst are archives, anything else is a
-/// directory; a layout that is there is merged into.
+/// directory; a layout that is there is merged into. On standard output it is whole only if the command ended well:
+/// where nobody reads it to its end, that is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
