@@ -501,6 +501,46 @@ fn what_takes_directories_only_makes_none_under_the_name_of_an_archive() {
 }
 
 #[test]
+fn a_directory_under_a_name_that_looks_like_an_archives_is_made_with_a_warning() {
+    let place = Place::new("image app:1 = base");
+    for name in ["a.tar.xz", "a.tar.bz2", "a.TAR", "a.Tar.GZ", "a.zip", "a.tar.lz4", "a.txz"] {
+        let to = place.path.with_file_name(name);
+        for line in [format!("export STORE -o {}", to.display()), format!("copy STORE:1 {}", to.display())] {
+            let said = place.run(&line).done();
+            assert!(said.err.contains(".tar, .tar.gz, .tgz or .tar.zst") && to.is_dir(), "{line}: {}", said.err);
+            // What is there is what it is.
+            let again = place.run(&line).done();
+            assert!(!again.err.contains("warning"), "{line}: {}", again.err);
+            std::fs::remove_dir_all(&to).expect("it was made");
+        }
+    }
+    for name in ["plain", "a.tar.d", "a.tar"] {
+        let said = place.run(&format!("export STORE -o {}", place.path.with_file_name(name).display())).done();
+        assert_eq!(said.err.contains("warning"), name == "a.tar.d", "{name}: {}", said.err);
+    }
+}
+
+#[test]
+fn what_o_names_is_a_path_and_nothing_in_a_layout() {
+    let place = Place::new("image app:1 = base");
+    let beside = |name: &str| place.path.with_file_name(name);
+    for (line, name) in
+        [("export STORE -o", "backup:1.tar"), ("graph STORE -o", "app:1.dot"), ("export STORE -o", "new:1")]
+    {
+        place.run(&format!("{line} {}", beside(name).display())).done();
+        assert!(beside(name).exists(), "{name}");
+    }
+    place.run(&format!("export STORE -o oci-archive:{}", beside("p.tar").display())).done();
+    assert!(beside("p.tar").is_file());
+    for to in ["STORE:2", "oci:STORE:2", "docker://x", "docker-daemon:x"] {
+        let said = place.run(&format!("export STORE -o {to}"));
+        assert_eq!(said.code, 2, "{to}: {}", said.err);
+    }
+    let said = place.run("export STORE -o STORE:2");
+    assert!(said.err.contains("hint: copy takes PATH:REF"), "{}", said.err);
+}
+
+#[test]
 fn init_makes_a_layout_once_and_only_beside_what_is_there() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let path = dir.path().join("new");

@@ -153,6 +153,7 @@ impl Args {
         }
         let outgoing = bundle.gather(context)?;
         to.check(&*outgoing.source, bundle.manner)?;
+        to.warn(context)?;
         if let Err(why) = bundle.along.judge(context, &outgoing.plan) {
             context.answer_failed(&Carried::of(&outgoing, None, "would carry"), &why)?;
             return Err(why);
