@@ -541,6 +541,34 @@ fn what_o_names_is_a_path_and_nothing_in_a_layout() {
 }
 
 #[test]
+fn a_further_reference_with_the_layout_in_front_of_it_is_told_to_leave_it_away() {
+    let place = Place::new("image amd:a = base [linux/amd64]\nimage arm:b = base [linux/arm64]\nindex all:i = amd");
+    let archive = place.archive();
+    let archive = archive.display();
+    let out = place.path.with_file_name("out.tar");
+    for (line, code, bare) in [
+        (format!("export STORE:a STORE:b -o {}", out.display()), 3, "write b"),
+        (format!("export {archive}:a oci-archive:{archive}:b -o {}", out.display()), 3, "write b"),
+        ("plan STORE:a STORE@<arm>".into(), 3, "write @sha256:"),
+        ("plan --path STORE a STORE:b".into(), 3, "write b"),
+        ("index create STORE:new a STORE:b".into(), 3, "write b"),
+        ("index add STORE:i STORE:b".into(), 3, "write b"),
+        ("index add STORE:i --merge STORE:i".into(), 3, "write i"),
+        ("tag STORE:a STORE:zz".into(), 2, "write zz"),
+        ("tag STORE:a fine STORE:zz".into(), 2, "write zz"),
+        ("convert STORE:a STORE:zz".into(), 2, "write zz"),
+    ] {
+        let said = place.run(&line);
+        let hint = said.err.lines().last().unwrap_or_default();
+        assert!(said.code == code && hint.starts_with("hint: ") && hint.contains(bare), "{line}: {}", said.err);
+    }
+    assert!(!place.run("ls STORE").done().out.contains("zz"));
+    // What leads elsewhere is only not there.
+    let said = place.run("plan STORE:a other:b");
+    assert!(said.code == 3 && !said.err.contains("left away"), "{}", said.err);
+}
+
+#[test]
 fn init_makes_a_layout_once_and_only_beside_what_is_there() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let path = dir.path().join("new");

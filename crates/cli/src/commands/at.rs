@@ -47,6 +47,27 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
     }
 }
 
+/// What is meant in the layout at `path` by a word that names that layout once more: `b` by `store:b`. `None` where it
+/// is a bare reference, or leads elsewhere.
+pub fn in_same(path: &Path, word: &OsStr) -> Option<String> {
+    let Location { path: other, pick } = location::parse(word, &OnDisk).ok()?;
+    if pick.is_empty() || other.canonicalize().ok()? != path.canonicalize().ok()? {
+        return None;
+    }
+    let digest = pick.digest.map(|digest| format!("@{digest}"));
+    Some(format!("{}{}", pick.reference.unwrap_or_default(), digest.unwrap_or_default()))
+}
+
+/// What was not found, with the reason where that is a further reference with the layout in front of it once more.
+pub fn leave_away(error: Error, path: &Path, references: &[OsString]) -> Error {
+    match references.iter().find_map(|word| in_same(path, word)) {
+        Some(bare) if error.kind() == Kind::NotFound => {
+            error.hint(format!("further references are of the same layout, which is left away: write {bare}"))
+        }
+        _ => error,
+    }
+}
+
 /// What was picked, as graph takes it.
 pub fn asked(pick: &Pick) -> Asked {
     match (&pick.reference, &pick.digest, pick.nth) {

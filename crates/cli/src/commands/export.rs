@@ -112,7 +112,8 @@ impl Bundle {
     /// Decides what goes into the bundle.
     pub fn gather(&self, context: &Context<'_>) -> Result<Outgoing> {
         let (path, asked) = self.read()?;
-        let mut outgoing = outgoing(context, &path, &asked, &self.along, self.name.as_deref())?;
+        let mut outgoing = outgoing(context, &path, &asked, &self.along, self.name.as_deref())
+            .map_err(|why| at::leave_away(why, &path, &self.references))?;
         record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
         Ok(outgoing)
     }
