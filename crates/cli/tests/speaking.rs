@@ -149,6 +149,45 @@ fn ls_lists_names_and_with_all_what_only_serves_others() {
 }
 
 #[test]
+fn ls_filters_by_the_platform_that_an_image_has_and_by_nothing_that_there_is_not() {
+    let place = Place::new(
+        "image umoci:umoci = base
+         image arm = base + own [linux/arm64/v8]
+         index app:app = arm
+         index nested:nested = app
+         index gone:gone = arm, umoci
+         absent gone
+         artifact doc:doc : application/x.doc {by=me}",
+    );
+    let tags = |filter: &str| {
+        let document = place.run(&format!("ls STORE --format json --filter {filter}")).done().json();
+        let rows = document["manifests"].as_array().expect("it is a list").iter();
+        rows.map(|row| row["tag"].as_str().expect("all have one").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(tags("platform=linux/amd64"), "umoci", "an image's config says it");
+    assert_eq!(tags("platform=linux/arm64"), "app nested", "and an index lists it");
+    assert_eq!(tags("platform=linux"), "umoci app nested");
+    assert_eq!(tags("platform=linux --filter kind=index"), "app nested");
+    assert_eq!((tags("platform=windows"), tags("kind=other"), tags("org.example.none=1")), Default::default());
+    for (filter, list) in [
+        ("kind=bogus", "image, index, artifact or other"),
+        ("platform=/", "os[/architecture"),
+        ("nokey=1", "tag, name, digest, mediaType, artifactType, kind, platform"),
+        ("Tag=doc", "tag, name"),
+        ("tag", "KEY=VALUE"),
+    ] {
+        let said = place.run(&format!("ls STORE --filter {filter}"));
+        assert!(said.code == 2 && said.err.contains(list), "{filter}: {}", said.err);
+    }
+    // An annotation may be called anything that somebody calls one.
+    let index = place.path.join("index.json");
+    let text = std::fs::read_to_string(&index).expect("it is there");
+    std::fs::write(&index, text.replacen("\"annotations\":{", "\"annotations\":{\"by\":\"me\",", 1))
+        .expect("there is room");
+    assert_eq!(tags("by=me"), "umoci");
+}
+
+#[test]
 fn an_archive_answers_as_its_directory_does() {
     let place = Place::new(SIGNED);
     let archive = place.archive();
