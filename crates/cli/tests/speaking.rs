@@ -149,6 +149,21 @@ fn ls_lists_names_and_with_all_what_only_serves_others() {
 }
 
 #[test]
+fn ls_that_lists_nothing_says_what_else_there_is() {
+    let place =
+        Place::new("ghost gone\nrefer sig -> gone : application/x.sig\nrefer sbom -> gone : application/spdx+json");
+    let said = place.run("ls STORE").done();
+    assert!(said.out.is_empty() && said.err.contains("note: --all lists 2 more"), "{}{}", said.out, said.err);
+    for line in ["ls STORE --all", "ls STORE -q"] {
+        assert_eq!(place.run(line).done().err, "", "{line}");
+    }
+    let place = Place::new("image app:1 = base\nrefer sig -> app : application/x.sig");
+    for line in ["ls STORE", "ls STORE --filter tag=2"] {
+        assert_eq!(place.run(line).done().err, "", "{line}");
+    }
+}
+
+#[test]
 fn ls_filters_by_the_platform_that_an_image_has_and_by_nothing_that_there_is_not() {
     let place = Place::new(
         "image umoci:umoci = base

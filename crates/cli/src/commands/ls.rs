@@ -154,6 +154,12 @@ impl Args {
         let found = listing(&*source, self.all, &keeper, load, &progress)?;
         drop(progress);
         let listing = Listing::of(&found, &location.path)?;
+        if listing.manifests.is_empty() && !self.all {
+            let more = source.index()?.entries().len();
+            if more > 0 {
+                context.note(&format!("--all lists {more} more: referrers without a name, fallback and cosign tags"));
+            }
+        }
         let listing = listing.filtered(&self.filters, &*source, &found)?;
         context.answer_of(&listing, &found.unread)
     }
