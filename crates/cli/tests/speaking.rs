@@ -238,6 +238,20 @@ fn resolve_prints_the_digest_and_picks_platforms() {
 }
 
 #[test]
+fn a_platform_that_is_not_there_is_answered_with_those_that_are_and_how_one_is_written() {
+    let place = Place::new(SIGNED);
+    for line in ["plan STORE:1.0", "plan STORE", "resolve STORE:1.0", "show STORE:1.0"] {
+        for platform in ["amd64", "linux/aarch64"] {
+            let said = place.run(&format!("{line} --platform {platform}"));
+            let hint = "hint: there are linux/amd64, linux/arm64/v8; a platform is written os[/architecture";
+            assert!(said.code == 3 && said.err.contains(hint), "{line} {platform}: {}", said.err);
+        }
+        let said = place.run(&format!("{line} --platform linux/amd64,linux/arm64"));
+        assert!(said.code == 2 && said.err.contains("each with a flag of its own"), "{line}: {}", said.err);
+    }
+}
+
+#[test]
 fn a_child_without_a_platform_is_judged_by_its_config() {
     // An image drawn without a platform says linux/amd64 in its config only.
     let place = Place::new("image plain = base\nindex app:1 = plain");

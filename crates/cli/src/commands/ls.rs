@@ -66,9 +66,7 @@ impl FromStr for Filter {
                 Some(kind) => Ok(Self::Kind(kind)),
                 None => Err("a kind is image, index, artifact or other".to_owned()),
             },
-            "platform" => value.parse().map(Self::Platform).map_err(|_| {
-                "a platform is written os[/architecture[/variant]][:os.version], as linux/arm64".to_owned()
-            }),
+            "platform" => value.parse().map(Self::Platform).map_err(|why: Error| why.chain()),
             _ => Ok(Self::Text(key.to_owned(), value.to_owned())),
         }
     }
