@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use clap::CommandFactory;
 use ocistow::world::{Stream, World};
 use ocistow_testkit::{Drawing, draw, to_dir, to_tar};
 use serde_json::Value;
@@ -687,6 +688,36 @@ fn help_goes_to_standard_output_and_has_examples() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(run(&["completions".into(), shell.into()]).done().out.contains("discover"), "{shell}");
     }
+}
+
+#[test]
+fn man_writes_the_same_page_for_every_command_each_time() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let pages = dir.path().join("man1");
+    let man = |path: &std::path::Path| run(&["man".into(), path.to_str().expect("it is UTF-8").into()]);
+    man(&pages).done();
+    let read = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap_or_else(|why| panic!("{name}: {why}"));
+    let mut commands: Vec<(String, clap::Command)> = vec![("ocistow".into(), ocistow::args::Cli::command())];
+    let mut count = 0;
+    while let Some((name, command)) = commands.pop() {
+        commands.extend(command.get_subcommands().map(|below| (format!("{name}-{}", below.get_name()), below.clone())));
+        let page = read(&format!("{name}.1"));
+        assert!(page.contains(&format!(".TH {name} 1 \"\" \"ocistow {}\"", env!("CARGO_PKG_VERSION"))), "{page}");
+        assert!(page.is_ascii() && page.contains(".SH NAME") && page.contains(".SH EXAMPLES\n.nf"), "{page}");
+        count += 1;
+    }
+    assert_eq!(std::fs::read_dir(&pages).expect("it was made").count(), count);
+    assert!(read("ocistow-man.1").contains("\n  ocistow man \\(ti/.local/share/man/man1"), "{}", read("ocistow-man.1"));
+    let own = run(&["man".into()]).done();
+    assert_eq!((own.out, own.err), (read("ocistow.1"), String::new()));
+    let export = read("ocistow-export.1");
+    std::fs::write(pages.join("ocistow-export.1"), "old").expect("there is room");
+    let document = run(&["man".into(), pages.to_str().expect("it is UTF-8").into(), "--format".into(), "json".into()]);
+    assert_eq!(document.done().json()["pages"].as_array().map(Vec::len), Some(count));
+    assert_eq!(read("ocistow-export.1"), export);
+    assert_eq!(man(&dir.path().join("no/parent")).code, 3);
+    assert_eq!(man(&pages.join("ocistow.1")).code, 1);
+    assert_eq!(run(&["man".into(), "--format".into(), "json".into()]).code, 2);
 }
 
 #[test]
