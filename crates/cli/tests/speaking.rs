@@ -519,6 +519,8 @@ fn untag_removes_all_of_its_names_or_none() {
     assert_eq!(left["manifests"].as_array().map(Vec::len), Some(1));
     assert_eq!(left["manifests"][0]["digest"], place.digest("sig"));
     assert_eq!(place.run("untag STORE@<sig>").code, 2, "names are removed, not digests");
+    let zeros = "0".repeat(64);
+    assert_eq!(place.run(&format!("untag STORE:1 {store}:2@sha256:{zeros}")).code, 2, "nor names that may mean others");
 }
 
 #[test]

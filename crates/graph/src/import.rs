@@ -291,11 +291,11 @@ fn merge_lists(
             // by this alone.
             match graph.manifest(&digest).and_then(Manifest::about) {
                 Some(subject) if list.about.is(subject) => arrived.push((digest, text)),
-                Some(_) => {
+                Some(_) if !known.contains(&digest) => {
                     let entry = made_entry(graph, &digest).map(|entry| Box::new(entry.descriptor));
                     import.edits.extend(entry.map(|entry| Edit::Add { entry }));
                 }
-                None => {}
+                _ => {}
             }
         }
         arrived.extend(referrers.iter().map(|referrer| (referrer.digest.clone(), list::member(&referrer.facts()))));

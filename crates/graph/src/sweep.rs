@@ -244,8 +244,10 @@ impl<'g> Mark<'g> {
     /// Takes every blob whose digest stands in a document.
     fn take_mentioned(&mut self, document: &Digest) -> Result<()> {
         let stop = |why: Error| why.of_kind(Kind::Integrity);
-        if self.source.size(document).map_err(stop)?.is_none_or(|size| size > MAX_MANIFEST) {
-            return Ok(());
+        let Some(size) = self.source.size(document).map_err(stop)? else { return Ok(()) };
+        if size > MAX_MANIFEST {
+            let why = Broken::Malformed(format!("it has {size} bytes, the limit is {MAX_MANIFEST}"));
+            return Err(unreadable(document, 1, &why));
         }
         let bytes = checked::read(self.source, document, MAX_MANIFEST).map_err(stop)?;
         let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default());

@@ -321,5 +321,9 @@ fn what_only_a_false_list_names_is_found_where_that_list_is_not_taken() {
         assert_eq!(graph.referrers(&source.digest("one")).len(), 1, "{list}");
         let (_, again) = arrive(&source.memory, &after, &[]).unwrap();
         assert_eq!(again, after, "{list}");
+        // Where the list itself arrives, it goes on to lead there.
+        let (_, new) = arrive(&source.memory, &Memory::default(), &[]).unwrap();
+        let (_, again) = arrive(&source.memory, &new, &[]).unwrap();
+        assert_eq!(again, new, "{list}");
     }
 }

@@ -388,6 +388,19 @@ fn what_a_manifest_of_an_unfollowed_form_mentions_stays() {
     }
 }
 
+/// What calls itself a manifest and is too long to be read may mention anything.
+#[test]
+fn a_long_document_of_an_unknown_form_stops_it() {
+    let world = draw("file some\nfile crumb");
+    let mut layout = world.memory.clone();
+    let document = format!(r#"{{"pad":"{}","blob":"{}"}}"#, " ".repeat(8 << 20), world.digest("some"));
+    let (digest, size) = (layout.add(document.as_bytes()), document.len());
+    let entry = format!(r#"{{"mediaType":"application/vnd.acme.manifest.v2+json","digest":"{digest}","size":{size}}}"#);
+    layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#).into_bytes();
+    let refused = swept_with(&layout, &[], false).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Integrity, "{}", refused.chain());
+}
+
 /// MANIFEST-9
 #[test]
 fn content_that_is_in_a_descriptor_leads_on_and_foreign_layers_are_parts() {

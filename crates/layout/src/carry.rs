@@ -15,8 +15,9 @@ use crate::spread::spread;
 ///
 /// Content in `inline` is taken from there, not from the source. `blobs` is in the outline's order, each
 /// once. `Ok` means that `writing` verified and published every one of them. On `Err` (Incomplete where
-/// the source lacks a blob) nothing was published; of several failures the first is told, once other
-/// threads are done with the blobs they are at. A source of one pass and a sink with an order meet in a temporary file that takes as much as the blobs do.
+/// the source lacks a blob) no name stands for anything else than before, as [`Writing::finish`] has it; of several
+/// failures the first is told, once other threads are done with the blobs they are at. A source of one pass and a sink
+/// with an order meet in a temporary file that takes as much as the blobs do.
 pub fn carry(
     source: &dyn Source,
     writing: Box<dyn Writing + '_>,

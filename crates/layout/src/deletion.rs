@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::digest::Digest;
-use crate::directory::{OURS, is_dir};
+use crate::directory::{OURS, children, is_dir};
 use crate::edit::{Edit, edited};
 use crate::error::{Error, Kind, Result};
 use crate::holdings::{Holdings, Lying, TRASH_BESIDE, changed, in_trash};
 use crate::index::IndexFile;
 use crate::source::{Blob, Content, Count, Source};
-use crate::transaction::{Options, Transaction, children};
+use crate::transaction::{Options, Transaction};
 
 /// A layout that is deleted from, with nobody else of ours in it. Dropped before [`delete`](Self::delete) is done,
 /// everything is as it was.
@@ -272,10 +272,12 @@ impl<'a> Deletion<'a> {
     fn clear_beside(&self) {
         let medium = self.transaction.options.medium;
         let blobs = self.transaction.root.join("blobs");
-        for dir in std::iter::once(blobs.clone()).chain(children(&blobs)) {
+        // What cannot be listed stays until the next deletion.
+        let listed = |dir: &Path| children(dir).unwrap_or_default();
+        for dir in std::iter::once(blobs.clone()).chain(listed(&blobs)) {
             let trash = dir.join(TRASH_BESIDE);
             if is_dir(&trash).is_ok_and(|is| is) {
-                children(&trash).chain([trash.clone()]).for_each(|dir| drop(medium.remove_dir(&dir)));
+                listed(&trash).iter().chain([&trash]).for_each(|dir| drop(medium.remove_dir(dir)));
             }
         }
     }
@@ -284,7 +286,7 @@ impl<'a> Deletion<'a> {
     pub fn delete_sets(&mut self) -> Result<()> {
         let medium = self.transaction.options.medium;
         let sets = self.transaction.root.join(OURS).join("sets");
-        for set in children(&sets) {
+        for set in children(&sets)? {
             self.go_on()?;
             for path in walkdir::WalkDir::new(&set).follow_root_links(false).contents_first(true) {
                 let path = path.map_err(|why| Error::io("list", &set, why.into()).of_kind(Kind::Failed))?;

@@ -19,6 +19,8 @@ use crate::{sieve, staged, stray};
 
 /// The directory in a layout in which everything of ours lies.
 pub const OURS: &str = ".ocistow";
+/// Lies in [`OURS`] from before a new layout gets its `oci-layout` until it has its index.json.
+pub(crate) const MAKING: &str = "making";
 /// The longest `oci-layout` file read.
 pub const MAX_MARKER: u64 = 64 << 10;
 
@@ -53,7 +55,7 @@ impl Directory {
         if opened.marker == Marker::Absent && !has_index {
             return Err(no_layout("it has neither oci-layout nor index.json"));
         }
-        if !has_index && is_directory(&opened.root.join(OURS))? {
+        if !has_index && is_there(&opened.root.join(OURS).join(MAKING))? {
             return Err(no_layout("its making was interrupted; whatever writes to it makes it whole"));
         }
         Ok(opened)
@@ -75,7 +77,8 @@ impl Directory {
             match rustix::fs::openat2(&self.fd, inside, how | OFlags::CLOEXEC, Mode::empty(), beneath) {
                 // A rename somewhere above while `..` was resolved: ask again.
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::NOSYS) => break self.without_openat2(inside, how),
+                // Kernels that do not know the call, and sandboxes that do not let it through.
+                Err(Errno::NOSYS | Errno::PERM) => break self.without_openat2(inside, how),
                 other => break other,
             }
         };
@@ -199,14 +202,20 @@ impl Directory {
             .because(std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string)))
     }
 
-    /// All directories below `blobs`, and all names in them that are digests.
+    /// All names of digests in all directories below `blobs`. Writers put other things beside them for a while, and what
+    /// is no directory, or a link to none, has no names in it: neither ends the list.
     fn blob_names(&self, f: &mut dyn FnMut(Digest)) -> io::Result<()> {
-        for algorithm in fs::read_dir(self.root.join("blobs"))? {
+        let algorithms = match fs::read_dir(self.root.join("blobs")) {
+            Ok(algorithms) => algorithms,
+            Err(why) if leads_nowhere(&why) => return Ok(()),
+            Err(why) => return Err(why),
+        };
+        for algorithm in algorithms {
             let algorithm = algorithm?;
             let Ok(name) = algorithm.file_name().into_string() else { continue };
             let inside = match fs::read_dir(algorithm.path()) {
                 Ok(inside) => inside,
-                Err(why) if why.kind() == io::ErrorKind::NotADirectory => continue,
+                Err(why) if leads_nowhere(&why) => continue,
                 Err(why) => return Err(why),
             };
             for blob in inside {
@@ -272,10 +281,7 @@ impl Source for Directory {
     }
 
     fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
-        match self.blob_names(f) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::io("list", self.root.join("blobs"), why)),
-            _ => Ok(()),
-        }
+        self.blob_names(f).map_err(|why| Error::io("list", self.root.join("blobs"), why))
     }
 
     fn open(&self, digest: &Digest) -> Result<Option<Content<'_>>> {
@@ -385,6 +391,20 @@ pub(crate) fn is_dir(path: &Path) -> Result<bool> {
     }
 }
 
+/// What lies in a directory, in no order; nothing where there is none of its own: no link is followed. Failed where the
+/// disk does not say.
+pub(crate) fn children(dir: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |why| Error::io("list", dir, why);
+    if !asked(dir, fs::symlink_metadata(dir))?.is_some_and(|meta| meta.is_dir()) {
+        return Ok(Vec::new());
+    }
+    match fs::read_dir(dir) {
+        Ok(inside) => inside.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(why) => Err(failed(why)),
+    }
+}
+
 /// Whether there is anything under a name. Failed where the disk does not say.
 pub fn is_there(path: &Path) -> Result<bool> {
     asked(path, fs::symlink_metadata(path)).map(|meta| meta.is_some())
@@ -395,8 +415,14 @@ pub fn is_directory(path: &Path) -> Result<bool> {
     asked(path, fs::metadata(path)).map(|meta| meta.is_some_and(|meta| meta.is_dir()))
 }
 
+/// Whether there is nothing behind a path, or nothing that has anything in it.
+pub(crate) fn leads_nowhere(why: &io::Error) -> bool {
+    let errno = why.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+}
+
 /// What asking for a file gave; `None` where there is none.
-fn asked(path: &Path, meta: io::Result<fs::Metadata>) -> Result<Option<fs::Metadata>> {
+pub(crate) fn asked(path: &Path, meta: io::Result<fs::Metadata>) -> Result<Option<fs::Metadata>> {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     match meta {
         Err(why) if matches!(why.kind(), NotFound | NotADirectory | InvalidInput | InvalidFilename) => Ok(None),

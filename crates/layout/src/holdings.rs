@@ -11,12 +11,11 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 
 use crate::digest::Digest;
-use crate::directory::{Directory, OURS, is_dir, is_directory};
+use crate::directory::{Directory, OURS, asked, children, is_dir, is_directory, leads_nowhere};
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
 use crate::place::open;
 use crate::source::{Access, Blob, Content, Found, Marker, Source};
-use crate::transaction::children;
 
 /// Where what goes is put first, in our own directory: each blob as it lay below `blobs`.
 const TRASH: &str = "trash";
@@ -57,21 +56,23 @@ impl Holdings {
         let directory = Directory::open(path)?;
         let mut trash = BTreeMap::new();
         let mut add = |algorithm: &Path, dir: &Path| {
-            let Some(algorithm) = algorithm.file_name().and_then(|name| name.to_str()) else { return };
-            for path in children(dir) {
+            let Some(algorithm) = algorithm.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+            for path in children(dir)? {
                 let name = path.file_name().and_then(|name| name.to_str());
                 let digest = name.and_then(|name| format!("{algorithm}:{name}").parse().ok());
-                if let Some(digest) = digest.filter(|_| fits(&path)) {
+                if let Some(digest) = digest
+                    && fits(&path)?
+                {
                     trash.insert(digest, path);
                 }
             }
+            Ok(())
         };
-        let [usual, beside] = places(directory.root());
-        for dir in children(&usual).chain(children(&beside)) {
-            add(&dir, &dir);
+        for place in places(directory.root()) {
+            children(&place)?.iter().try_for_each(|dir| add(dir, dir))?;
         }
-        for dir in children(&directory.root().join("blobs")) {
-            add(&dir, &dir.join(TRASH_BESIDE));
+        for dir in children(&directory.root().join("blobs"))? {
+            add(&dir, &dir.join(TRASH_BESIDE))?;
         }
         Ok(Self { directory, trash })
     }
@@ -90,9 +91,11 @@ impl Holdings {
         let mut there: BTreeMap<Digest, Lying> = BTreeMap::new();
         let mut links = BTreeSet::new();
         let blobs = self.directory.root().join("blobs");
-        for dir in list(&blobs)? {
+        // A link is refused, here and below.
+        is_dir(&blobs)?;
+        for dir in children(&blobs)? {
             let Some(algorithm) = dir.file_name().and_then(|name| name.to_str()) else { continue };
-            // A link to a directory is refused; whatever else lies here holds no blobs.
+            // Whatever else lies here holds no blobs.
             if algorithm.starts_with('.') || !is_directory(&dir)? || !is_dir(&dir)? {
                 continue;
             }
@@ -107,7 +110,11 @@ impl Holdings {
                     Err(why) => return Err(Error::io("look at", entry.path(), why)),
                 };
                 if meta.is_symlink() {
-                    links.extend(entry.path().canonicalize());
+                    match entry.path().canonicalize() {
+                        Ok(real) => drop(links.insert(real)),
+                        Err(why) if leads_nowhere(&why) => {}
+                        Err(why) => return Err(Error::io("look at", entry.path(), why)),
+                    }
                 }
                 let Some(digest) = digest.filter(|_| meta.is_file()) else { continue };
                 let young = !grace.is_zero() && {
@@ -171,24 +178,15 @@ pub(crate) fn in_trash(root: &Path, digest: &Digest) -> [(Vec<PathBuf>, PathBuf)
     [below(usual), below(beside), (vec![own.clone()], own.join(&name))]
 }
 
-/// What is in a directory; nothing where there is none. Failed where it is a link.
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    if !is_dir(dir)? {
-        return Ok(Vec::new());
-    }
-    let listed = fs::read_dir(dir).map_err(|why| Error::io("list", dir, why))?;
-    listed.map(|entry| entry.map(|entry| entry.path()).map_err(|why| Error::io("list", dir, why))).collect()
-}
-
 /// The blob that lies at a path below `blobs`.
 fn named(blobs: &Path, path: &Path) -> Option<Digest> {
     let (algorithm, encoded) = path.strip_prefix(blobs).ok()?.to_str()?.split_once('/')?;
     format!("{algorithm}:{encoded}").parse().ok()
 }
 
-/// Whether something can go back to its place: a blob that was a link is one again.
-fn fits(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_symlink())
+/// Whether something can go back to its place: a blob that was a link is one again. Failed where the disk does not say.
+fn fits(path: &Path) -> Result<bool> {
+    Ok(asked(path, fs::symlink_metadata(path))?.is_some_and(|meta| meta.is_file() || meta.is_symlink()))
 }
 
 impl Source for Holdings {

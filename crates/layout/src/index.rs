@@ -33,7 +33,7 @@ pub struct IndexFile {
     /// Shared with the entries.
     text: Arc<String>,
     entries: Vec<Entry>,
-    /// What other readers would stumble over: `(fsck kind, message)`.
+    /// What other readers would stumble over.
     notes: Vec<String>,
     /// Where the value of `manifests` stands, if there is one (`null` counts).
     pub(crate) manifests: Option<Range<usize>>,
@@ -58,7 +58,7 @@ pub struct Entry {
 
 impl IndexFile {
     /// Reads the bytes of an index.json. Integrity where they are no index: not JSON, trailing bytes,
-    /// `manifests` that is no array. A missing or `null` `manifests` is empty, with a note (4.7). An
+    /// `manifests` that is no array, or stands there twice. A missing or `null` `manifests` is empty, with a note (4.7). An
     /// element that is no descriptor is kept as an entry that says so.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         Self::parse_or_back(bytes).map_err(|(why, _)| why)
@@ -79,6 +79,10 @@ impl IndexFile {
         sieve::short(text).map_err(|why| bad(why.into()))?;
         let mut notes = Vec::new();
         let object: Object = json::parse(text).map_err(|why| bad(why.to_string()))?;
+        if object.0.iter().filter(|(name, _)| name == "manifests").count() > 1 {
+            // Which of them counts, no two readers agree on (MANIFEST-18).
+            return Err(bad("it has manifests twice".into()));
+        }
         if let Some(name) = object.duplicate() {
             notes.push(format!("index.json has the member {name:?} twice"));
         }

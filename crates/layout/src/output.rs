@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -342,13 +342,13 @@ impl<'a> Output<'a> {
                     .because("that is the directory everything is written to"));
             }
         };
-        if directory == self.seen {
-            return Ok(path);
-        }
         if names.first().is_some_and(|first| first.starts_with(OURS.as_bytes())) {
             // The next run would take it for litter.
             return Err(Error::new(Kind::Integrity, format!("could not write {}", self.shown(&path)))
                 .because(format!("names that start with {OURS} are ours")));
+        }
+        if directory == self.seen {
+            return Ok(path);
         }
         let mut around = self.tree.clone();
         for name in directory.strip_prefix(&self.tree).unwrap_or(Path::new("")) {
@@ -588,9 +588,11 @@ fn hold(staging: &Path) -> io::Result<Option<File>> {
         held => held?,
     };
     // Where there are no locks, nothing is cleared.
-    let locked = held.try_lock().is_ok();
-    let gone = locked && fs::symlink_metadata(staging).is_err();
-    Ok((!gone).then_some(held))
+    let taken = match held.try_lock() {
+        Ok(()) => fs::symlink_metadata(staging).is_err(),
+        Err(why) => matches!(why, TryLockError::WouldBlock),
+    };
+    Ok((!taken).then_some(held))
 }
 
 /// Takes away what runs left behind that were killed. Never fails: litter can wait.

@@ -437,11 +437,15 @@ fn a_name_as_long_as_names_can_be_is_written() {
 }
 
 /// Writes, but fails at the n-th call that changes something.
-struct Failing(Mutex<usize>);
+struct Failing {
+    left: Mutex<usize>,
+    /// Somebody who clears litter, what he holds, and that he takes the first new file for some.
+    clearer: Option<Mutex<Vec<File>>>,
+}
 
 impl Failing {
     fn step(&self) -> io::Result<()> {
-        let mut left = self.0.lock().unwrap();
+        let mut left = self.left.lock().unwrap();
         *left = left.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
         Ok(())
     }
@@ -452,7 +456,16 @@ impl Medium for Failing {
         self.step().and_then(|()| Disk.make_dir(path))
     }
     fn create(&self, path: &Path) -> io::Result<File> {
-        self.step().and_then(|()| Disk.create(path))
+        let file = self.step().and_then(|()| Disk.create(path))?;
+        if let Some(mut held) = self.clearer.as_ref().map(|held| held.lock().unwrap())
+            && held.is_empty()
+        {
+            let litter = File::open(path)?;
+            litter.lock()?;
+            fs::remove_file(path)?;
+            held.push(litter);
+        }
+        Ok(file)
     }
     fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         self.step().and_then(|()| Disk.write_at(file, bytes, at))
@@ -511,7 +524,7 @@ fn a_medium_that_fails_at_any_step_leaves_the_old_file_or_the_new_one() {
         let mut failures = 0;
         for steps in 0.. {
             fs::write(&path, "old").unwrap();
-            let medium = Failing(Mutex::new(steps));
+            let medium = Failing { left: Mutex::new(steps), clearer: None };
             let options = Options { compression, medium: &medium, ..Options::default() };
             let sink = Box::new(ArchiveSink::new(&path, Existing::Replace, options));
             let wrote = sink.begin(outline(&layout)).and_then(|writing| {
@@ -534,6 +547,17 @@ fn a_medium_that_fails_at_any_step_leaves_the_old_file_or_the_new_one() {
         }
         assert!(failures > 4);
     }
+}
+
+/// Who clears litter holds it while he does; he may have listed a file before whoever made it could lock it.
+#[test]
+fn a_new_file_that_somebody_takes_for_litter_is_left_to_him() {
+    let layout = layout(&[10]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tar");
+    let medium = Failing { left: Mutex::new(usize::MAX), clearer: Some(Mutex::default()) };
+    write(&layout, &path, Options { medium: &medium, ..Options::default() });
+    assert_eq!(fs::read(&path).unwrap(), stream(&layout, Options::default()));
 }
 
 #[test]

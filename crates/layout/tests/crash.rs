@@ -188,3 +188,33 @@ fn power_loss_leaves_the_old_layout_or_the_new_one() {
 fn power_loss_while_making_a_layout_leaves_none_or_all_of_it() {
     power_lost_everywhere(None);
 }
+
+/// A writer may be killed, or be about to go on, between giving something its name and waiting until that is on the disk.
+#[test]
+fn what_another_writer_did_not_sync_is_on_the_disk_once_this_one_says_so() {
+    let (old, new) = worlds();
+    for index_too in [false, true] {
+        let dir = room();
+        let (base, lost) = (dir.path().join("real"), dir.path().join("lost"));
+        [&base, &lost].map(|made| fs::create_dir(made).unwrap());
+        set_up(&base, Some(&old));
+        let app = base.join("app");
+        let medium = Recording::new(&base);
+        let place = |path: &Path, bytes: &[u8]| {
+            let next = app.join("next");
+            let file = medium.create(&next).unwrap();
+            medium.write_at(&file, bytes, 0).unwrap();
+            medium.sync_file(&file).unwrap();
+            medium.rename(&next, path).unwrap();
+        };
+        for (digest, bytes) in new.blobs.iter().filter(|(digest, _)| !old.blobs.contains_key(digest)) {
+            place(&app.join(digest.path()), bytes);
+        }
+        if index_too {
+            place(&app.join("index.json"), &new.index);
+        }
+        bring(&new, &app, &medium).unwrap();
+        medium.after_power_loss(medium.points() - 1, &lost, &mut || false);
+        assert_eq!(state(&lost.join("app")), state_of(&new), "the index too: {index_too}");
+    }
+}

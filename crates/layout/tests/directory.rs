@@ -79,8 +79,38 @@ fn a_target_is_made_only_where_its_parent_is() {
     fs::create_dir(dir.path().join("full")).unwrap();
     fs::write(dir.path().join("full/x"), "x").unwrap();
     assert_eq!(refused(init(&dir.path().join("full"), Options::default())), Kind::Usage);
+    std::os::unix::fs::symlink("full", dir.path().join("link")).unwrap();
+    assert_eq!(refused(init(&dir.path().join("link"), Options::default())), Kind::Usage);
     fs::create_dir(dir.path().join("empty")).unwrap();
     init(&dir.path().join("empty"), Options::default()).unwrap();
+}
+
+/// Writers put probes and stagings beside the directories of blobs for a while, and others leave links.
+#[test]
+fn what_holds_no_blobs_does_not_end_the_list_of_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app");
+    greet(&path, Options::default()).unwrap();
+    let names = || {
+        let mut names = Vec::new();
+        Directory::open(&path).unwrap().names(&mut |digest| names.push(digest)).unwrap();
+        names.len()
+    };
+    let all = names();
+    assert!(all > 0);
+    // In which order they are listed is the file system's to say.
+    for n in 0..40 {
+        let at = path.join(format!("blobs/{n}"));
+        match n % 4 {
+            0 => std::os::unix::fs::symlink("nowhere", at).unwrap(),
+            1 => std::os::unix::fs::symlink(format!("{n}"), at).unwrap(),
+            2 => std::os::unix::fs::symlink("../oci-layout", at).unwrap(),
+            _ => fs::write(at, "").unwrap(),
+        }
+    }
+    assert_eq!(names(), all);
+    fs::remove_dir_all(path.join("blobs")).unwrap();
+    assert_eq!(names(), 0);
 }
 
 #[test]

@@ -78,32 +78,38 @@ fn no_litter_is_cleared_and_no_lock_made_behind_a_link() {
     }
 }
 
-/// Whoever lost index.json did not lose the blobs yet.
+/// Whoever lost index.json did not lose the blobs yet: it does not pass for a layout whose making was interrupted, in
+/// which whoever writes next starts from nothing.
 #[test]
-fn failed_writings_leave_the_blobs_of_a_layout_that_lost_its_index() {
-    let (_dir, path) = layout();
-    let hello = blob(b"hello");
-    put(&path, &[(hello.clone(), b"hello".to_vec())], Options::default()).unwrap();
-    fs::remove_file(path.join("index.json")).unwrap();
-    for _ in 0..2 {
-        let wrong = [(blob(b"right"), b"wrong".to_vec())];
-        put(&path, &wrong, Options::default()).unwrap_err();
-        assert_eq!(fs::read(path.join(hello.digest.path())).unwrap(), b"hello");
-        assert!(path.join("oci-layout").exists());
+fn a_layout_that_lost_its_index_is_refused_every_time() {
+    for ours in [true, false] {
+        let (_dir, path) = layout();
+        let hello = blob(b"hello");
+        put(&path, &[(hello.clone(), b"hello".to_vec())], Options::default()).unwrap();
+        fs::remove_file(path.join("index.json")).unwrap();
+        if !ours {
+            fs::remove_dir_all(path.join(".ocistow")).unwrap();
+        }
+        for _ in 0..2 {
+            let refused = put(&path, &[], Options::default()).unwrap_err();
+            assert_eq!(refused.kind(), Kind::Integrity, "{}", refused.chain());
+            assert_eq!(fs::read(path.join(hello.digest.path())).unwrap(), b"hello");
+            assert_eq!(path.join(".ocistow").exists(), ours, "nothing of ours is left where nothing was");
+        }
+        let layout = Directory::open(&path).unwrap();
+        assert_eq!(layout.index().unwrap_err().kind(), Kind::Integrity);
     }
 }
 
-/// A layout of others that has no index.json is not taken for one of ours whose making was interrupted.
+/// The note that a layout is being made goes with the next writer where the one that made it could not remove it.
 #[test]
-fn a_layout_without_index_is_refused_every_time() {
+fn the_note_of_a_making_that_ended_is_cleared() {
     let (_dir, path) = layout();
-    fs::remove_file(path.join("index.json")).unwrap();
-    fs::remove_dir_all(path.join(".ocistow")).unwrap();
-    for _ in 0..2 {
-        let refused = put(&path, &[], Options::default()).unwrap_err();
-        assert_eq!(refused.kind(), Kind::Integrity, "{}", refused.chain());
-        assert!(!path.join(".ocistow").exists(), "nothing of ours is left there");
-    }
+    let note = path.join(".ocistow/making");
+    assert!(!note.exists());
+    fs::write(&note, "").unwrap();
+    put(&path, &[], Options::default()).unwrap();
+    assert!(!note.exists());
 }
 
 /// `blobs` is another file system, and so is each directory in `apart`.

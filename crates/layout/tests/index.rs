@@ -259,3 +259,15 @@ fn a_hundred_thousand_edits_are_made_at_once() {
     let after = index(&edited(&top(&[]), &edits));
     assert_eq!(after.entries().len(), 100_000);
 }
+
+/// MANIFEST-18: parsers do not agree on which of two members of one name counts.
+#[test]
+fn two_lists_of_manifests_are_refused() {
+    for (text, right) in [
+        (r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#, false),
+        (r#"{"schemaVersion":2,"manifests":null,"a":1,"a":1,"manifests":[]}"#, false),
+        (r#"{"schemaVersion":2,"manifests":[],"a":1,"a":1}"#, true),
+    ] {
+        assert_eq!(IndexFile::parse(text.into()).is_ok(), right, "{text}");
+    }
+}

@@ -285,6 +285,7 @@ fn two_parts_of_one_name_are_refused() {
         &[Directory("d", &packed, None), Directory("d", &packed, None)],
         &[Directory("d", &packed, None), File("d", b"1")],
         &[File(".ocistow-pull-1/x", b"1")],
+        &[File("x", b"1"), File(".ocistow-pull-1", b"1")],
         &[File(".", b"1")],
     ];
     for (at, parts) in table.iter().enumerate() {

@@ -92,12 +92,15 @@ fn further(path: &Path, word: &OsString) -> Result<Option<String>> {
     if !is_there(&other.path)? {
         return Ok(None);
     }
-    let same = other.path.canonicalize().ok() == path.canonicalize().ok();
-    if same {
-        return Ok(Some(reference));
+    let refused = |why: &str| {
+        let what = format!("could not untag {:?} together with names of {}", word.to_string_lossy(), path.display());
+        Err(Error::new(Kind::Usage, what).because(why.to_owned()))
+    };
+    match other.path.canonicalize().ok() == path.canonicalize().ok() {
+        false => refused("all names have to be of one layout"),
+        true if other.pick.digest.is_some() => refused("a name is needed, not a digest"),
+        true => Ok(Some(reference)),
     }
-    let what = format!("could not untag {:?} together with names of {}", word.to_string_lossy(), path.display());
-    Err(Error::new(Kind::Usage, what).because("all names have to be of one layout"))
 }
 
 /// Whether an entry refers to another manifest, so that it means something without a name.

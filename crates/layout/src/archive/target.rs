@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -66,8 +66,11 @@ impl<'a> Target<'a> {
             let temporary = parent(&place).join(OsStr::from_bytes(&own));
             let file = medium.create(&temporary).map_err(|why| Error::io("write", &path, why))?;
             // The lock tells others that this is no litter. Where there are no locks, nothing is cleared.
-            let locked = file.try_lock().is_ok();
-            if locked && file.metadata().is_ok_and(|meta| meta.nlink() == 0) {
+            let taken = match file.try_lock() {
+                Ok(()) => file.metadata().is_ok_and(|meta| meta.nlink() == 0),
+                Err(why) => matches!(why, TryLockError::WouldBlock),
+            };
+            if taken {
                 // Somebody took it for litter before it was locked.
                 continue;
             }

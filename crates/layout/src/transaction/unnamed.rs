@@ -5,7 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Is, Staging, Transaction, unique};
+use super::staging::{Is, Staging};
+use super::{Transaction, unique};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::Blob;
