@@ -81,7 +81,7 @@ pub fn bare(path: &Path, name: &str) -> Result<()> {
     let full = split_full(name).is_some_and(|(repository, _)| is_repository(repository));
     match at::in_same(path, OsStr::new(name)) {
         Some(bare) if !full => Err(Error::new(Kind::Usage, format!("could not use {name:?} as a name"))
-            .because(format!("it has {} in front of it, which is where it is given", path.display()))
+            .because(format!("it begins with {}, the layout in which it is given", path.display()))
             .hint(format!("write {bare}"))),
         _ => Ok(()),
     }
