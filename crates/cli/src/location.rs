@@ -220,6 +220,17 @@ pub fn parse_whole(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
         .hint("--path PATH takes a path literally, whatever it contains"))
 }
 
+/// Reads what `-o` names: a path as it is, also with a `:` in it. Behind a prefix it is read as a location is, which
+/// cannot have a reference.
+pub fn parse_output(argument: &OsStr, disk: &dyn Exists) -> Result<PathBuf> {
+    let bytes = argument.as_bytes();
+    let prefixed = PREFIXES.iter().any(|(prefix, _)| bytes.starts_with(prefix.as_bytes()));
+    if prefixed || bytes.is_empty() || foreign(bytes).is_some() {
+        return parse_path(argument, disk);
+    }
+    Ok(PathBuf::from(argument))
+}
+
 fn bad(argument: &OsStr, why: &str) -> Error {
     Error::new(Kind::Usage, format!("could not read the location {:?}", argument.to_string_lossy()))
         .because(why.to_owned())
@@ -455,5 +466,18 @@ mod tests {
         let path = |text: &str| parse_path(OsStr::new(text), &Drawn(&[])).map_err(|why| why.kind());
         assert_eq!(path("oci:new"), Ok(PathBuf::from("new")));
         assert_eq!(path("new:v1"), Err(Kind::Usage));
+    }
+
+    #[test]
+    fn what_is_written_to_is_a_path_whatever_it_contains() {
+        let path = |text: &str| parse_output(OsStr::new(text), &Drawn(&["new/"])).map_err(|why| why.kind());
+        for literal in ["backup:1.tar", "new:v1", "./docker:x", ":x", "a@b", "-"] {
+            assert_eq!(path(literal), Ok(PathBuf::from(literal)));
+        }
+        assert_eq!(path("oci-archive:backup.tar"), Ok(PathBuf::from("backup.tar")));
+        assert_eq!(path("oci:new:"), Ok(PathBuf::from("new")));
+        for refused in ["", "oci:new:v1", "docker://x", "dir:x", "s3://x"] {
+            assert_eq!(path(refused), Err(Kind::Usage), "{refused}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::graph::{About, Broken, Graph, List, Node, Standing, about, cosign, mo
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
-use crate::resolve::Target;
+use crate::resolve::{Target, platforms_in};
 use crate::whose;
 
 /// What to carry.
@@ -170,7 +170,7 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
     if !choice.all {
         for root in &choice.roots {
             if !closure.root(&root.descriptor)? {
-                return Err(nothing_for(&root.descriptor, reach.platforms));
+                return Err(nothing_for(source, &root.descriptor, reach.platforms));
             }
         }
     } else if reach.platforms.is_empty() {
@@ -186,7 +186,7 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
             }
         }
     } else {
-        all_of_platforms(graph, choice, reach, &mut closure)?;
+        all_of_platforms(graph, source, choice, reach, &mut closure)?;
     }
     let lists = match reach.referrers {
         true => lists_along(graph, source, choice, &mut closure),
@@ -195,13 +195,23 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
     Ok((closure.carried, lists))
 }
 
-fn nothing_for(root: &Descriptor, platforms: &[Selector]) -> Error {
+fn nothing_for(source: &dyn Source, root: &Descriptor, platforms: &[Selector]) -> Error {
     let asked: Vec<String> = platforms.iter().map(ToString::to_string).collect();
-    Error::new(Kind::NotFound, format!("could not find {} in {}", asked.join(" or "), root.digest))
+    let error = Error::new(Kind::NotFound, format!("could not find {} in {}", asked.join(" or "), root.digest));
+    match platforms_in(source, root) {
+        Ok(there) => error.hint(there),
+        Err(_) => error,
+    }
 }
 
 /// Every entry, of some platforms only.
-fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &mut Closure<'_>) -> Result<()> {
+fn all_of_platforms(
+    graph: &Graph,
+    source: &dyn Source,
+    choice: &Choice,
+    reach: Reach<'_>,
+    closure: &mut Closure<'_>,
+) -> Result<()> {
     let standing = |root: &Root| graph.standing(root.places[0]);
     let children = children(graph);
     for root in choice.roots.iter().filter(|root| standing(root) == Standing::Root) {
@@ -209,7 +219,7 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
         let listed_child = children.contains(&root.descriptor.digest)
             && root.places.iter().all(|place| !graph.index().entries()[*place].tagged());
         if !listed_child && !closure.root(&root.descriptor)? {
-            return Err(nothing_for(&root.descriptor, reach.platforms));
+            return Err(nothing_for(source, &root.descriptor, reach.platforms));
         }
     }
     // What refers to something that is not here at all goes along; what refers to something left out does not.

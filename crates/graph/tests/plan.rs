@@ -574,6 +574,43 @@ fn a_platform_is_found_in_nested_indexes_and_diamonds() {
     assert_eq!(words(&world, &plan), "a app arm arm.config b base c deep none");
 }
 
+/// What has no platform goes along with what was asked for, and is no answer by itself where there are others.
+#[test]
+fn what_has_no_platform_is_carried_always_and_stands_for_none() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         artifact doc : application/x.doc
+         index mixed:mixed = arm, doc
+         index deep:deep = amd, mixed
+         index far = amd
+         index apart:apart = far, doc
+         index bare:bare = doc
+         index barer:barer = bare
+         index empty:empty =
+         index round:round = barer, bare, doc, arm",
+    );
+    const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let carried = |root: &str, platform: &str| {
+        let platforms = vec![platform.parse().unwrap()];
+        match export(&world.memory, &Request { platforms, ..of(&world, &[root]) }) {
+            Ok(plan) => Ok(words(&world, &plan).replace(&format!(" {EMPTY}"), "")),
+            Err(why) => Err(why.kind()),
+        }
+    };
+    for root in ["mixed", "deep", "apart", "empty", "round"] {
+        assert_eq!(carried(root, "windows"), Err(Kind::NotFound), "{root}");
+    }
+    assert_eq!(carried("bare", "windows").unwrap(), "bare doc doc.file");
+    assert_eq!(carried("barer", "windows").unwrap(), "bare barer doc doc.file");
+    // In an index none of whose platforms is asked for, beside one of which one is.
+    assert_eq!(carried("deep", "linux/amd64").unwrap(), "amd amd.config base deep doc doc.file mixed");
+    assert_eq!(carried("mixed", "linux/arm64").unwrap(), "arm arm.config base doc doc.file mixed");
+    // Of everything: a root without an answer is none there either.
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    assert_eq!(export(&world.memory, &Request { platforms, ..request() }).unwrap_err().kind(), Kind::NotFound);
+}
+
 /// Over however many steps: what refers to something left out stays, what refers to nothing here goes along.
 #[test]
 fn a_chain_of_referrers_goes_along_where_its_end_is_not_here() {

@@ -16,7 +16,7 @@ use crate::speak::Context;
 /// Print a blob's bytes, verified while they are written
 ///
 /// A blob that is damaged is found out at its end at the latest: trust what was printed only if the
-/// command ended well.
+/// command ended well. Where nobody reads it to its end, that is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:

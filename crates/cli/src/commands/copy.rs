@@ -70,6 +70,7 @@ impl Args {
         let destination = Destination::at(to.path.clone(), self.manner.compress)?;
         let mut outgoing = outgoing(context, &from, &[at::asked(&from.pick)], &self.along, None)?;
         destination.check(&*outgoing.source, self.manner)?;
+        destination.warn(context)?;
         record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
         let root = outgoing.targets.first().expect("a copy has one target").descriptor.digest.clone();
         let mut renames = Vec::new();

@@ -23,7 +23,8 @@ use crate::speak::Context;
 /// Referrers go along, recursively: signatures, SBOMs and everything else that refers to what is carried.
 /// Without a reference every entry is carried. The same input gives the same bytes, on every machine. What
 /// is written is told by its name: .tar, .tar.gz, .tgz and .tar.zst are archives, anything else is a
-/// directory; a layout that is there is merged into.
+/// directory; a layout that is there is merged into. On standard output it is whole only if the command ended well:
+/// where nobody reads it to its end, that is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -110,7 +111,8 @@ impl Bundle {
     /// Decides what goes into the bundle.
     pub fn gather(&self, context: &Context<'_>) -> Result<Outgoing> {
         let (location, asked) = self.read()?;
-        let mut outgoing = outgoing(context, &location, &asked, &self.along, self.name.as_deref())?;
+        let mut outgoing = outgoing(context, &location, &asked, &self.along, self.name.as_deref())
+            .map_err(|why| at::leave_away(why, &location.path, &self.references))?;
         record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
         Ok(outgoing)
     }
@@ -151,6 +153,7 @@ impl Args {
         }
         let outgoing = bundle.gather(context)?;
         to.check(&*outgoing.source, bundle.manner)?;
+        to.warn(context)?;
         if let Err(why) = bundle.along.judge(context, &outgoing.plan) {
             context.answer_failed(&Carried::of(&outgoing, &bundle.along, None, "would carry"), &why)?;
             return Err(why);

@@ -18,6 +18,9 @@ use crate::shown::{bytes, shown};
 use crate::speak::{Answer, Context};
 
 /// Show a manifest: what it is, what it needs, what it refers to
+///
+/// With --raw and --config trust what was printed only if the command ended well. Where nobody reads it to its end, that
+/// is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
