@@ -90,9 +90,15 @@ impl Destination {
         match (named, compress) {
             (Some(named), compress) => Ok(Self::Archive(path, compress.unwrap_or(named))),
             (None, None | Some(Compression::None)) => Ok(Self::Directory(path)),
-            (None, Some(_)) => Err(Error::new(Kind::Usage, format!("could not compress {}", path.display()))
-                .because("its name is that of a directory")
-                .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst")),
+            (None, Some(_)) => {
+                let what = Error::new(Kind::Usage, format!("could not compress {}", path.display()));
+                Err(match is_directory(&path)? {
+                    true => what.because("it is a directory").hint("an archive needs a name at which nothing lies"),
+                    false => what
+                        .because("its name is that of a directory")
+                        .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst"),
+                })
+            }
         }
     }
 

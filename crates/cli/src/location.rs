@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use ocistow_layout::{Digest, Error, Kind, Result, directory};
+use ocistow_layout::{Digest, Error, Kind, Prefer, Result, directory};
 
 /// A layout or archive, and which of its entries is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,15 @@ pub struct Location {
     pub path: PathBuf,
     /// What is meant in it.
     pub pick: Pick,
+    /// What is read of an archive in which there is more than one thing to read: `docker-archive:` says it.
+    pub prefer: Prefer,
+}
+
+impl Location {
+    /// All that is at a path.
+    pub fn whole(path: PathBuf) -> Self {
+        Self { path, pick: Pick::default(), prefer: Prefer::Layout }
+    }
 }
 
 /// Which entry of a layout is meant. With nothing given: the one root.
@@ -101,7 +110,11 @@ pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
             None => pick.reference = Some(text_of(argument, reference)?),
         },
     }
-    Ok(Location { path, pick })
+    let prefer = match prefix {
+        Some(("docker-archive:", _)) => Prefer::Docker,
+        _ => Prefer::Layout,
+    };
+    Ok(Location { path, pick, prefer })
 }
 
 /// One way to read a location behind its prefix.
@@ -158,9 +171,14 @@ pub fn parse_pick(argument: &OsStr) -> Result<Pick> {
 
 /// Reads a location that cannot have a reference: something to write to as a whole.
 pub fn parse_path(argument: &OsStr, disk: &dyn Exists) -> Result<PathBuf> {
-    let Location { path, pick } = parse(argument, disk)?;
-    if pick.is_empty() {
-        return Ok(path);
+    parse_whole(argument, disk).map(|location| location.path)
+}
+
+/// The same of something to read as a whole.
+pub fn parse_whole(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
+    let location = parse(argument, disk)?;
+    if location.pick.is_empty() {
+        return Ok(location);
     }
     Err(bad(argument, "a path is needed here, without a reference")
         .hint("--path PATH takes a path literally, whatever it contains"))
@@ -247,7 +265,7 @@ mod tests {
                 assert_eq!(why.kind(), Kind::Usage, "{argument}");
                 Err(why.chain())
             }
-            Ok(Location { path, pick }) => {
+            Ok(Location { path, pick, .. }) => {
                 let text = |part: Option<String>| part.unwrap_or_else(|| "-".into());
                 let words = [
                     path.to_str().unwrap().to_owned(),

@@ -6,7 +6,7 @@ use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::sizes::Sizes;
 use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
 
-use crate::facts::{DOCKER_CONFIG, Facts, Form, ManifestKind, OCI_CONFIG, Part, Role};
+use crate::facts::{DOCKER_CONFIG, Facts, Fault, ManifestKind, OCI_CONFIG, Part, Role};
 use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
 use crate::manifest::Manifest;
 use crate::platform::Selector;
@@ -95,7 +95,7 @@ impl<'g> Closure<'g> {
     /// Takes a root: an entry of index.json or what was named by digest. `false` where nothing in it is of
     /// the platforms asked for: then nothing was taken.
     pub fn root(&mut self, descriptor: &Descriptor) -> Result<bool> {
-        if Form::of(&descriptor.media_type).is_none() {
+        if !self.graph.is_manifest(descriptor) {
             self.blob(Role::Blob, descriptor, false);
             return Ok(true);
         }
@@ -109,16 +109,16 @@ impl<'g> Closure<'g> {
 
     /// Takes an entry with everything it has, whatever platforms were asked for.
     pub fn whole(&mut self, descriptor: &Descriptor) -> Result<()> {
-        match Form::of(&descriptor.media_type) {
-            None => self.blob(Role::Blob, descriptor, false),
-            Some(_) => self.manifest(descriptor, Extent::Whole, false),
+        match self.graph.is_manifest(descriptor) {
+            false => self.blob(Role::Blob, descriptor, false),
+            true => self.manifest(descriptor, Extent::Whole, false),
         }
         self.run()
     }
 
     /// Takes what a stored list lists, with everything it has. What is not there is an absent child.
     pub fn listed(&mut self, part: &Part) -> Result<()> {
-        match part.is_manifest() {
+        match self.graph.is_manifest_part(part) {
             true => self.manifest(&part.descriptor, Extent::Whole, true),
             false => self.blob(part.role, &part.descriptor, true),
         }
@@ -135,6 +135,14 @@ impl<'g> Closure<'g> {
         while let Some((digest, extent)) = self.next.pop() {
             let graph = self.graph;
             let Some(facts) = graph.facts(&digest) else { continue };
+            let contradiction = facts.faults.iter().find_map(|fault| match fault {
+                Fault::MediaType(why) => Some(why),
+                Fault::Member(_) | Fault::NoList(_) => None,
+            });
+            if let Some(why) = contradiction {
+                // Whoever believes what it calls itself would look for other members than it has.
+                self.carried.broken.insert(digest.clone(), Broken::Malformed(why.clone()));
+            }
             let chosen = match extent {
                 Extent::Whole => None,
                 Extent::Chosen => self.chosen(&facts)?,
@@ -143,7 +151,7 @@ impl<'g> Closure<'g> {
                 if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&at)) {
                     continue;
                 }
-                match part.is_manifest() {
+                match graph.is_manifest_part(part) {
                     true => self.manifest(&part.descriptor, extent, true),
                     false if part.is_nondistributable() => self.nondistributable(part),
                     false => self.blob(part.role, &part.descriptor, part.role == Role::Child),
@@ -176,6 +184,12 @@ impl<'g> Closure<'g> {
     fn manifest(&mut self, descriptor: &Descriptor, extent: Extent, child: bool) {
         let digest = &descriptor.digest;
         let node = self.graph.node(digest);
+        if let Some(Node::Present(manifest)) = node
+            && let Some(why) = manifest.misnamed_by(descriptor)
+        {
+            self.carried.broken.insert(digest.clone(), Broken::Malformed(why));
+            return;
+        }
         match node {
             Some(Node::Present(manifest)) if manifest.size() != descriptor.size => {
                 self.wrong_size(descriptor, manifest.size());

@@ -61,6 +61,8 @@ pub struct Plan {
     pub missing: Vec<Digest>,
     /// Children of indexes that are not there and were not left out by a platform, in digest order.
     pub absent_children: Vec<Digest>,
+    /// Manifests of Docker's first schema, in digest order: their layers, of which they say no sizes, stay behind.
+    pub unfollowed: Vec<Digest>,
     /// Content that is there and wrong, as far as it can be told without reading blobs: 4; or that cannot be read: 1.
     pub broken: BTreeMap<Digest, Broken>,
 }
@@ -103,6 +105,8 @@ pub fn export(graph: &Graph, source: &dyn Source, request: &Request) -> Result<P
         false => choice.roots.iter().map(|root| root.descriptor.clone()).collect(),
         true => graph.roots().into_iter().filter_map(|place| own(graph, place)).cloned().collect(),
     };
+    let is_first = |digest: &&Digest| graph.manifest(digest).is_some_and(|it| it.form() == Form::DockerSchema1);
+    plan.unfollowed = carried.manifests.keys().filter(is_first).cloned().collect();
     plan.roots.retain(|root| carried.has(&root.digest) || carried.missing.contains(&root.digest));
     [plan.manifests, plan.configs, plan.blobs] = carried.groups();
     // What one descriptor lacks, another may have had in its `data`.

@@ -7,8 +7,8 @@ use ocistow_layout::name::{self, Steps};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
 use crate::closure::{config_platform, is_attestation};
-use crate::facts::{Form, ManifestKind, Shape};
-use crate::graph::{self, Graph, Load};
+use crate::facts::{Form, ManifestKind, Shape, says_nothing};
+use crate::graph::{self, Graph, Load, Node};
 use crate::kept::Keeper;
 use crate::near::Reach;
 use crate::platform::Selector;
@@ -61,7 +61,7 @@ pub fn find(source: &dyn Source, asked: &Asked, keeper: &Keeper<'_>, load: Load,
     }
     let index = source.index()?;
     match in_index(&index, source.location(), asked)? {
-        Some(target) => Ok(target),
+        Some(target) => Ok(guessed(source, target)),
         None => {
             let graph = Graph::near(source, std::slice::from_ref(asked), Reach::Itself, keeper, load, watch)?;
             in_graph(&graph, source, asked)
@@ -72,9 +72,16 @@ pub fn find(source: &dyn Source, asked: &Asked, keeper: &Keeper<'_>, load: Load,
 /// The same from a graph that was read already.
 pub fn resolve_in(graph: &Graph, source: &dyn Source, asked: &Asked) -> Result<Target> {
     match in_index(graph.index(), source.location(), asked)? {
-        Some(target) => Ok(target),
+        Some(target) => Ok(guessed(source, target)),
         None => in_graph(graph, source, asked),
     }
+}
+
+/// The same, with a look into what it is where its descriptor does not say so (MANIFEST-17).
+fn guessed(source: &dyn Source, target: Target) -> Target {
+    let is_manifest = || matches!(graph::read(source, &target.descriptor).0, Node::Present(_));
+    let manifest = target.manifest || says_nothing(&target.descriptor.media_type) && is_manifest();
+    Target { manifest, ..target }
 }
 
 /// What index.json alone can tell; `None` where the graph is needed.
@@ -201,14 +208,15 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
                 candidates.push((descriptor.clone(), descriptor.platform.as_deref().cloned()));
                 continue;
             }
-            if Form::of(&descriptor.media_type).is_none() || !nested.insert(descriptor.digest.clone()) {
+            let said = Form::of(&descriptor.media_type).is_some();
+            if !said && !says_nothing(&descriptor.media_type) || !nested.insert(descriptor.digest.clone()) {
                 continue;
             }
             let (node, _) = graph::read(source, &descriptor);
             let facts = match node.facts(&descriptor.digest) {
                 Ok(facts) => facts,
                 // Nor can anybody tell what one is that cannot be read.
-                Err(why) if at_root || why.kind() == Kind::Failed => return Err(why),
+                Err(why) if said && at_root || why.kind() == Kind::Failed => return Err(why),
                 // A child that is not there and says no platform cannot be meant.
                 Err(_) => continue,
             };

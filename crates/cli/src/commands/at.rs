@@ -8,7 +8,7 @@ use ocistow_graph::{Graph, Load, Reach, Selector};
 use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::transaction::writable;
-use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch};
+use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch, open_preferring};
 
 use crate::location::{self, Location, OnDisk, Pick};
 use crate::speak::Context;
@@ -37,8 +37,10 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
         (Some(path), _) if path.as_os_str().is_empty() => {
             Err(Error::new(Kind::Usage, "could not use --path").because("the path is empty"))
         }
-        (Some(path), None) => Ok(Location { path: path.to_owned(), pick: Pick::default() }),
-        (Some(path), Some(argument)) => Ok(Location { path: path.to_owned(), pick: location::parse_pick(argument)? }),
+        (Some(path), None) => Ok(Location::whole(path.to_owned())),
+        (Some(path), Some(argument)) => {
+            Ok(Location { pick: location::parse_pick(argument)?, ..Location::whole(path.to_owned()) })
+        }
         (None, Some(argument)) => location::parse(argument, &OnDisk),
         (None, None) => {
             Err(Error::new(Kind::Usage, "could not tell which layout is meant").because("no LOC was given"))
@@ -56,11 +58,12 @@ pub fn asked(pick: &Pick) -> Asked {
     }
 }
 
-/// Opens the layout at `path` for looking. NotFound where there is none; a layout that is not quite one is
+/// Opens the layout at a location for looking. NotFound where there is none; a layout that is not quite one is
 /// read with a warning.
-pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
+pub fn open(context: &Context<'_>, location: &Location) -> Result<Box<dyn Source>> {
     let progress = context.progress("reading", None);
-    let source = ocistow_layout::open(path, &progress).map_err(|error| hinted(error, path))?;
+    let source = open_preferring(location.prefer, &location.path, &progress);
+    let source = source.map_err(|error| hinted(error, &location.path))?;
     drop(progress);
     judge(context, source.location(), &source.marker());
     Ok(source)
@@ -102,7 +105,7 @@ pub fn open_directory(context: &Context<'_>, path: &Path) -> Result<Box<dyn Sour
             .because("it is a file, and only layouts in directories are written to")
             .hint("import takes an archive into a layout"));
     }
-    open(context, path)
+    open(context, &Location::whole(path.to_owned()))
 }
 
 /// A digest that is not valid ends up in the path or the reference: says so.

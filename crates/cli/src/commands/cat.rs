@@ -48,7 +48,7 @@ impl Args {
             let what = format!("could not tell which content of {} is meant", location.path.display());
             return Err(Error::new(Kind::Usage, what).hint("write PATH@DIGEST, or PATH:REF for a manifest"));
         }
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         // A blob that is there needs nobody who refers to it.
         if location.pick.reference.is_none()
             && !of_manifest

@@ -91,7 +91,7 @@ impl Args {
                     return Err(Error::new(Kind::Usage, "could not read standard input twice"));
                 }
                 Some("-") => From::Input,
-                _ => From::Path(location::parse_path(bundle, &OnDisk)?),
+                _ => From::Path(location::parse_whole(bundle, &OnDisk)?),
             });
         }
         Ok((from, layout))
@@ -332,6 +332,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use crate::commands::Command;
+    use crate::location::Location;
 
     fn read(line: &str) -> std::result::Result<(Vec<From>, PathBuf), Kind> {
         let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
@@ -341,7 +342,7 @@ mod tests {
 
     #[test]
     fn the_last_argument_is_the_layout_unless_a_path_is_given() {
-        let path = |text: &str| From::Path(PathBuf::from(text));
+        let path = |text: &str| From::Path(Location::whole(PathBuf::from(text)));
         assert_eq!(read("ocistow import a.tar b.tar store"), Ok((vec![path("a.tar"), path("b.tar")], "store".into())));
         assert_eq!(read("ocistow import - store"), Ok((vec![From::Input], "store".into())));
         assert_eq!(read("ocistow import a.tar --path x:y"), Ok((vec![path("a.tar")], "x:y".into())));

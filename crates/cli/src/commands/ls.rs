@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use ocistow_graph::ManifestKind;
 use ocistow_graph::listing::{self, listing};
 use ocistow_graph::resolve::shortest;
+use ocistow_graph::{Form, ManifestKind};
 use ocistow_layout::{Error, Kind, Result};
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ impl Args {
                 .because("ls takes a location without a reference")
                 .hint("show tells everything about one entry"));
         }
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let progress = context.progress("reading manifests", None);
         let (keeper, load) = (context.keeper(&location.path), at::load(context, false));
         let found = listing(&*source, self.all, &keeper, load, &progress)?;
@@ -134,6 +134,9 @@ impl Answer for Listing {
                 (_, true, _) => "absent".to_owned(),
                 (None, false, _) => "broken".to_owned(),
                 (Some(ManifestKind::Artifact), _, Some(artifact_type)) => shown(artifact_type).into_owned(),
+                (Some(_), ..) if Form::of(&row.node.media_type) == Some(Form::DockerSchema1) => {
+                    "docker schema 1".into()
+                }
                 (Some(kind), ..) => kind.to_string(),
             };
             let reference = shown(&format!("{}{}", self.location, row.shortest)).into_owned();

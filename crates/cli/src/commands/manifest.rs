@@ -79,6 +79,7 @@ impl Push {
         let path = &location.path;
         let there = writable(path)?;
         let made = Made::given(document(context, &self.file)?, location.pick.digest.as_ref())?;
+        made.facts.notes.iter().for_each(|note| context.warn(&note.to_string()));
         let embedded = self.needs(context, &made, there.as_ref().map(|there| there as &dyn Source))?;
         let progress = context.progress("pushing", None);
         let mut transaction = Transaction::begin(path, context.writing(&progress))?;

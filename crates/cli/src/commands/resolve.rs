@@ -38,7 +38,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = self.at.read()?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let target = at::target(context, &*source, &location, self.platform.as_ref())?;
         context.answer(&Node::of(&location.path, &target.descriptor))?;
         Ok(Code::Done)
