@@ -29,7 +29,6 @@ use crate::world::World;
     bin_name = "ocistow",
     version,
     propagate_version = false,
-    disable_help_subcommand = true,
     styles = STYLES,
     after_help = EXAMPLES
 )]
@@ -89,7 +88,7 @@ pub struct Global {
     #[arg(long, global = true, value_enum, hide_possible_values = true, default_value_t = When::Auto, value_name = "WHEN")]
     pub progress: When,
     /// How many threads may work [default: all cores]; never changes any output
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
     /// How long to wait for another process, as 10s or 2m [default: as long as it takes]
     #[arg(long, global = true, value_name = "DURATION", value_parser = crate::duration::parse)]
@@ -124,6 +123,12 @@ pub enum When {
     Always,
     /// Never
     Never,
+}
+
+/// Reads how many threads may work.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let number: usize = text.parse().map_err(|why| format!("{why}"))?;
+    NonZeroUsize::new(number).ok_or_else(|| "at least one is needed".to_owned())
 }
 
 /// Reads the words. On `Err` everything there is to say was said: help and version with

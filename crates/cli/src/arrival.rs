@@ -106,7 +106,8 @@ impl Arrival {
         progress: &Progress<'_>,
     ) -> Result<Self> {
         let location = from.location();
-        let mut each = |blob: Blob, content: Content<'_>| transaction.put(&blob, content);
+        let mut each =
+            |blob: Blob, content: Content<'_>| transaction.put(&blob, content).map_err(|why| why.found_in(&location));
         let passed = match from {
             From::Input => pass(&location, &mut *context.input(), progress, &mut each)?,
             From::Path(Location { path, .. }) => {
@@ -147,8 +148,8 @@ fn planned(
     graph.unread().verdict()?;
     let bundle = Digest::of(graph.index().bytes());
     if let Some(expected) = wanted.expect.filter(|expected| **expected != bundle) {
-        return Err(Error::new(Kind::Integrity, format!("{} is not the bundle {expected}", source.location()))
-            .because(format!("its digest is {bundle}")));
+        let what = format!("could not accept {} as the bundle {expected}", source.location());
+        return Err(Error::new(Kind::Integrity, what).because(format!("its digest is {bundle}")));
     }
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
     tell_of_generated(context, source, &plan);

@@ -9,10 +9,11 @@ use ocistow_layout::name::Pair;
 use ocistow_layout::{Count, Descriptor, Digest};
 use serde::Serialize;
 
+use crate::commands::along::Along;
 use crate::look::Look;
 use crate::node::Node;
 use crate::outgoing::Outgoing;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::Answer;
 
 /// What was carried.
@@ -42,7 +43,7 @@ struct Said {
 
 impl Carried {
     /// What a plan carries: `verb` is "carried" or "would carry".
-    pub fn of(outgoing: &Outgoing, bundle: Option<Digest>, verb: &'static str) -> Self {
+    pub fn of(outgoing: &Outgoing, along: &Along, bundle: Option<Digest>, verb: &'static str) -> Self {
         let Outgoing { path, graph, plan, .. } = outgoing;
         let Count { blobs, bytes } = plan.count();
         let node = |root: &Descriptor| {
@@ -59,7 +60,7 @@ impl Carried {
             blobs,
             bytes,
             omitted: plan.omitted,
-            missing: plan.missing.clone(),
+            missing: plan.lacks(along.complete),
             volumes: [],
             said: Said { verb, names, referrers },
         }
@@ -68,17 +69,23 @@ impl Carried {
 
 /// What people call the roots of a plan: their own name, or one that is carried with them, or the digest.
 pub fn names(plan: &Plan) -> Vec<String> {
-    let said = |pair: &Pair| pair.image.as_deref().or(pair.tag()).map(str::to_owned);
     let mut carried: BTreeMap<&Digest, String> = BTreeMap::new();
     for entry in &plan.entries {
-        if let Some(name) = said(&entry.pair) {
+        if let Some(name) = called(&entry.pair) {
             carried.entry(&entry.descriptor.digest).or_insert(name);
         }
     }
     let name = |root: &Descriptor| {
-        said(&Pair::of(root)).or_else(|| carried.get(&root.digest).cloned()).unwrap_or_else(|| root.digest.to_string())
+        called(&Pair::of(root))
+            .or_else(|| carried.get(&root.digest).cloned())
+            .unwrap_or_else(|| root.digest.to_string())
     };
     plan.roots.iter().map(name).collect()
+}
+
+/// What people call an entry, if anything: by its full name, else its tag.
+pub fn called(pair: &Pair) -> Option<String> {
+    pair.full().or(pair.tag()).map(str::to_owned)
 }
 
 /// How the text of an answer about a bundle ends: with what is missing, and with the bundle's digest.
@@ -93,15 +100,20 @@ impl Answer for Carried {
         for (root, name) in self.roots.iter().zip(names) {
             writeln!(out, "{}  {}", look.bold(&shown(name)), root.digest)?;
         }
-        let with = if *referrers > 0 { format!(", {referrers} of them referrers") } else { String::new() };
-        writeln!(out, "{verb} {} blobs, {}: {} manifests{with}", self.blobs, bytes(self.bytes), self.manifests)?;
+        let with = match referrers {
+            0 => String::new(),
+            1 => ", 1 of them a referrer".to_owned(),
+            referrers => format!(", {referrers} of them referrers"),
+        };
+        let (blobs, manifests) = (many(self.blobs, "blob"), many(self.manifests, "manifest"));
+        writeln!(out, "{verb} {blobs}, {}: {manifests}{with}", bytes(self.bytes))?;
         let left = [
             ("other platforms", self.omitted.platform),
             ("there already", self.omitted.lacking),
             ("referrers", self.omitted.referrers),
         ];
         for (what, count) in left.iter().filter(|(_, count)| count.blobs > 0) {
-            writeln!(out, "left out: {what}, {} blobs, {}", count.blobs, bytes(count.bytes))?;
+            writeln!(out, "left out: {what}, {}, {}", many(count.blobs, "blob"), bytes(count.bytes))?;
         }
         end(out, &self.missing, self.bundle.as_ref())
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use ocistow_layout::edit::Edit;
 use ocistow_layout::index::IndexFile;
-use ocistow_layout::name::Pair;
+use ocistow_layout::name::{Pair, Steps, look_up};
 use ocistow_layout::{Digest, Result};
 use serde::Serialize;
 
@@ -19,6 +20,9 @@ pub struct Changes {
     pub changed: Vec<Changed>,
     /// Digests that no entry has any more, and what was deleted with them.
     pub removed: Vec<Digest>,
+    /// Names that were given and stood for that already: people are told of those too.
+    #[serde(skip)]
+    kept: Vec<(String, Digest)>,
 }
 
 /// A name that changed.
@@ -39,7 +43,7 @@ impl Changes {
         for pair in pairs {
             let (from, to) = (old.get(pair).cloned(), new.get(pair).cloned());
             if from != to {
-                let (tag, name) = (pair.tag().map(str::to_owned), pair.image.clone());
+                let (tag, name) = (pair.tag().map(str::to_owned), pair.full().map(str::to_owned));
                 changed.push(Changed { tag, name, from, to });
             }
         }
@@ -48,7 +52,21 @@ impl Changes {
         };
         let left = digests(after)?;
         let removed = digests(before)?.into_iter().filter(|digest| !left.contains(digest)).collect();
-        Ok(Self { changed, removed })
+        Ok(Self { changed, removed, kept: Vec::new() })
+    }
+
+    /// Adds the names that `edits` give to what they stood for already.
+    pub fn and_kept(&mut self, before: &IndexFile, edits: &[Edit]) {
+        for edit in edits {
+            let Edit::Name { entry, reference } = edit else { continue };
+            let stood = |place: usize| before.entries()[place].descriptor.as_ref().ok();
+            let mut stood = look_up(before, reference, Steps::Exact).into_iter().map(stood).peekable();
+            let kept = (reference.clone(), entry.digest.clone());
+            let same = stood.peek().is_some() && stood.all(|stood| stood.is_some_and(|it| it.digest == entry.digest));
+            if same && !self.kept.contains(&kept) {
+                self.kept.push(kept);
+            }
+        }
     }
 
     /// Adds what was deleted though it had no entry of its own.
@@ -59,11 +77,11 @@ impl Changes {
     }
 }
 
-/// What each name stands for; of doubled names the last.
+/// What each name stands for, however it is spelled; of doubled names the last.
 fn names(index: &IndexFile) -> Result<BTreeMap<Pair, Digest>> {
     let mut names = BTreeMap::new();
     for (at, entry) in index.entries().iter().enumerate().filter(|(_, entry)| entry.tagged()) {
-        names.insert(entry.pair.clone(), entry.descriptor(at)?.digest.clone());
+        names.insert(entry.pair.key(), entry.descriptor(at)?.digest.clone());
     }
     Ok(names)
 }
@@ -79,6 +97,9 @@ impl Answer for Changes {
                 (Some(from), None) => writeln!(out, "{name} is gone, was {from}")?,
                 (None, None) => {}
             }
+        }
+        for (name, digest) in &self.kept {
+            writeln!(out, "{} is {digest}", look.bold(&shown(name)))?;
         }
         let told: BTreeSet<&Digest> = self.changed.iter().filter_map(|change| change.from.as_ref()).collect();
         let untold = self.removed.iter().filter(|digest| !told.contains(digest));

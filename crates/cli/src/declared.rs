@@ -26,10 +26,12 @@ pub fn judge(
     };
     let everything = everything.or(made.as_ref()).expect("one of the two is there");
     let Some(why) = carries_mismatch(graph.index(), everything.order()) else { return Ok(()) };
-    let what = format!("{} does not hold what it declares", source.location());
+    let (location, what) = (source.location(), "does not hold what it declares");
     if archive {
-        return Err(Error::new(Kind::Integrity, what).because(why));
+        return Err(
+            Error::new(Kind::Integrity, format!("could not accept {location}")).because(format!("it {what}: {why}"))
+        );
     }
-    context.warn(&format!("carries-mismatch: {what}: {why}"));
+    context.warn(&format!("carries-mismatch: {location} {what}: {why}"));
     Ok(())
 }

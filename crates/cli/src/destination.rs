@@ -15,6 +15,7 @@ use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Sink, Sou
 
 use crate::again::Again;
 use crate::arrival::Incoming;
+use crate::entering::Entered;
 use crate::location::{self, OnDisk};
 use crate::progress::Progress;
 use crate::speak::Context;
@@ -141,6 +142,8 @@ pub struct Written {
     pub moved: Vec<Moved>,
     /// What was new and what was not.
     pub done: Done,
+    /// What the cargo's root is there, among what was there before.
+    pub entered: Entered,
 }
 
 /// What is written.
@@ -157,6 +160,16 @@ pub struct Cargo<'a> {
     pub renames: Vec<(String, String)>,
     /// What keeps others from deleting from where it comes from.
     pub held: Option<&'a Held>,
+    /// What is told of by the entries that it gets.
+    pub root: Option<&'a Digest>,
+}
+
+impl Cargo<'_> {
+    /// What the root is where nothing else is.
+    pub fn alone(&self) -> Entered {
+        let entries = self.plan.entries.iter().map(|entry| &entry.descriptor);
+        Entered(entries.filter(|entry| Some(&entry.digest) == self.root).cloned().collect())
+    }
 }
 
 /// Carries the cargo to its destination. On `Err` the destination has no new name.
@@ -184,7 +197,7 @@ pub fn write(context: &Context<'_>, cargo: &Cargo<'_>, to: &Destination, manner:
     let blobs = outline.blobs.clone();
     let writing = sink.begin(outline)?;
     let done = carry(*source, writing, &blobs, &plan.inline, threads, &progress)?;
-    Ok(Written { bundle: Some(plan.bundle()), moved: Vec::new(), done })
+    Ok(Written { bundle: Some(plan.bundle()), moved: Vec::new(), done, entered: cargo.alone() })
 }
 
 /// Carries the cargo into a layout in a directory, which is made where there is none. What becomes of its index.json is
@@ -196,7 +209,7 @@ fn enter(
     manner: Manner,
     progress: &Progress<'_>,
 ) -> Result<Written> {
-    let Cargo { source, graph, plan, renames, held, .. } = cargo;
+    let Cargo { source, graph, plan, renames, held, root, .. } = cargo;
     // What would be refused then is refused now.
     if let Some(target) = writable(path)? {
         import(plan, graph, &target, renames)?;
@@ -210,8 +223,11 @@ fn enter(
     // Somebody may be making a list that what arrives has to be in.
     transaction.keep_index()?;
     loop {
-        let (published, bundle, moved) = match writable(path)? {
-            None => (transaction.publish_new(&carried, plan.bundle_index()), Some(plan.bundle()), Vec::new()),
+        let (published, bundle, moved, entered) = match writable(path)? {
+            None => {
+                let published = transaction.publish_new(&carried, plan.bundle_index());
+                (published, Some(plan.bundle()), Vec::new(), cargo.alone())
+            }
             Some(target) => {
                 let import = import(plan, graph, &target, renames)?;
                 for (digest, bytes) in &import.inline {
@@ -219,11 +235,12 @@ fn enter(
                     transaction.put(&list, Content::Bytes(bytes))?;
                 }
                 let order = plan.outline_into(&import).blobs;
-                (transaction.publish(&order, &import.edits), None, import.moved)
+                let entered = root.map(|root| Entered::after(&target.index()?, &import.edits, root)).transpose()?;
+                (transaction.publish(&order, &import.edits), None, import.moved, entered.unwrap_or_default())
             }
         };
         match published {
-            Ok(done) => return Ok(Written { bundle, moved, done }),
+            Ok(done) => return Ok(Written { bundle, moved, done, entered }),
             Err(why) => again.after(why)?,
         }
     }

@@ -15,7 +15,7 @@ use ocistow_layout::Digest;
 use serde::Serialize;
 
 use crate::node::{Node, reference};
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 
 /// The annotation in which a blob has the name of its file.
 const TITLE: &str = "org.opencontainers.image.title";
@@ -155,7 +155,7 @@ impl<'p> Drawn<'p> {
     /// How much of what there is: `9 manifests, 4 of them referrers; 17 blobs`.
     pub fn counts(&self) -> String {
         let of = |what: fn(&Figure) -> bool| self.picture.figures.iter().filter(|figure| what(figure)).count();
-        let many = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+        let many = |n: usize, one: &str| many(n as u64, one);
         let (manifests, all) = (of(Figure::is_manifest), self.picture.figures.len());
         let mut text = many(manifests, "manifest");
         let referrers = of(|figure| figure.role == Role::Referrer);

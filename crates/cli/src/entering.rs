@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ocistow_graph::{Asked, Graph, Import, Made, Reach, ReferrersAs};
-use ocistow_layout::edit::{Edit, names};
+use ocistow_layout::edit::{Edit, entries};
 use ocistow_layout::index::EMPTY_INDEX;
 use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Transaction, writable};
-use ocistow_layout::{Blob, Content, Digest, IndexFile, Result, Source, Unwatched};
+use ocistow_layout::{Blob, Content, Descriptor, Digest, IndexFile, Result, Source, Unwatched};
 
 use crate::again::Again;
 use crate::commands::at;
@@ -63,7 +63,7 @@ pub fn enter(
         }
         order.push(made.blob());
         order.extend(staged.iter().cloned());
-        let tags = tags(&target.index, &import.edits, &made.facts.digest)?;
+        let tags = Entered::after(&target.index, &import.edits, &made.facts.digest)?.tags();
         // It may be large, and is read again.
         drop(target);
         match transaction.publish(&order, &import.edits) {
@@ -101,9 +101,26 @@ pub fn standing(there: Option<&dyn Source>) -> Result<Meanwhile<'_>> {
     Ok(Meanwhile { index, made: BTreeMap::new(), under: there })
 }
 
-/// The tags of a digest after `edits`, sorted, each once.
-pub fn tags(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec<String>> {
-    let names = names(index, edits, digest)?;
-    let tags: BTreeSet<&str> = names.iter().filter_map(Pair::tag).collect();
-    Ok(tags.into_iter().map(str::to_owned).collect())
+/// What a digest is in a layout: its entries there.
+#[derive(Debug, Clone, Default)]
+pub struct Entered(pub Vec<Descriptor>);
+
+impl Entered {
+    /// What it is once `edits` are made.
+    pub fn after(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Self> {
+        entries(index, edits, digest).map(Self)
+    }
+
+    /// Its tags, sorted, each once.
+    pub fn tags(&self) -> Vec<String> {
+        let tags = self.0.iter().filter_map(|entry| Pair::of(entry).tag().map(str::to_owned));
+        tags.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The entry of that name; else one with that tag, else the first, so that whoever is told of it is told what is there.
+    pub fn called(&self, pair: &Pair) -> Option<&Descriptor> {
+        let same = self.0.iter().find(|entry| Pair::of(entry).key() == pair.key());
+        let alike = || self.0.iter().find(|entry| pair.tag().is_some() && Pair::of(entry).tag() == pair.tag());
+        same.or_else(alike).or_else(|| self.0.first())
+    }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::Path;
 
-use ocistow_graph::{Manifest, Moved};
+use ocistow_graph::Moved;
 use ocistow_layout::{Digest, Done};
 use serde::Serialize;
 
 use crate::arrival::Arrival;
-use crate::carried::{end, names};
+use crate::carried::end;
+use crate::commands::along::Along;
+use crate::landed::Landed;
 use crate::look::Look;
 use crate::node::Node;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::Answer;
 
 /// What was imported.
@@ -29,6 +30,19 @@ pub struct Imported {
     moved: Vec<Moved>,
     #[serde(skip)]
     names: Vec<String>,
+    #[serde(skip)]
+    how: How,
+}
+
+/// How it ended, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It came in.
+    Done,
+    /// It would come in, or be refused.
+    Tried,
+    /// It was refused, and nothing came in.
+    Refused,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,18 +58,26 @@ struct Bytes {
     present: u64,
 }
 
+/// How an import ended, and what it did, or would have done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub how: How,
+    /// What became of the roots.
+    pub landed: Vec<Landed>,
+    /// Which blobs were new.
+    pub done: Done,
+    /// Names that stood for something else before.
+    pub moved: Vec<Moved>,
+}
+
 impl Imported {
-    /// What came into the layout at a path.
-    pub fn of(layout: &Path, arrivals: &[Arrival], done: Done, moved: Vec<Moved>) -> Self {
-        let mut roots = Vec::new();
-        let called = arrivals.iter().flat_map(|arrival| names(&arrival.plan)).collect();
-        for Arrival { plan, graph, .. } in arrivals {
-            for root in &plan.roots {
-                let manifest = graph.manifest(&root.digest);
-                roots.push(Node::of(layout, root).typed(manifest.and_then(Manifest::told_type)));
-            }
-        }
-        let missing: BTreeSet<Digest> = arrivals.iter().flat_map(|arrival| arrival.plan.missing.clone()).collect();
+    /// What came into a layout, or would.
+    pub fn of(arrivals: &[Arrival], along: &Along, outcome: Outcome) -> Self {
+        let Outcome { how, landed, done, moved } = outcome;
+        let (names, roots) = landed.into_iter().map(|Landed { name, node }| (name, node)).unzip();
+        let missing: BTreeSet<Digest> =
+            arrivals.iter().flat_map(|arrival| arrival.plan.lacks(along.complete)).collect();
         let absent: BTreeSet<&Digest> = arrivals.iter().flat_map(|arrival| &arrival.plan.absent_children).collect();
         let bundle = match arrivals {
             [one] => Some(one.bundle.clone()),
@@ -71,25 +93,37 @@ impl Imported {
             absent: absent.len() as u64,
             missing: missing.into_iter().collect(),
             moved,
-            names: called,
+            names,
+            how,
         }
     }
 }
 
 impl Answer for Imported {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        if self.how == How::Refused {
+            writeln!(out, "nothing was imported")?;
+            return end(out, &self.missing, self.bundle.as_ref());
+        }
         for (root, name) in self.roots.iter().zip(&self.names) {
             writeln!(out, "{}  {}", look.bold(&shown(name)), root.digest)?;
         }
         let Blobs { new, present, repaired } = self.blobs;
-        writeln!(
-            out,
-            "{new} blobs new, {}; {present} there already, {}",
-            bytes(self.bytes.new),
-            bytes(self.bytes.present)
-        )?;
+        let (new, wrong) = (many(new, "blob"), many(repaired, "blob"));
+        let (fresh, there) = (bytes(self.bytes.new), bytes(self.bytes.present));
+        let tried = self.how == How::Tried;
+        match tried {
+            true => writeln!(out, "would bring {new}, {fresh}; {present} there already, {there}")?,
+            false => writeln!(out, "{new} new, {fresh}; {present} there already, {there}")?,
+        }
         if repaired > 0 {
-            writeln!(out, "{repaired} blobs were there and wrong, and were replaced")?;
+            let [were, replaced] = match (repaired, tried) {
+                (1, false) => ["was", "was replaced"],
+                (_, false) => ["were", "were replaced"],
+                (1, true) => ["is", "would be replaced"],
+                (_, true) => ["are", "would be replaced"],
+            };
+            writeln!(out, "{wrong} {were} there and wrong, and {replaced}")?;
         }
         end(out, &self.missing, self.bundle.as_ref())
     }

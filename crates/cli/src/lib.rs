@@ -18,6 +18,7 @@ pub mod duration;
 pub mod entering;
 pub mod imported;
 pub mod instant;
+pub mod landed;
 pub mod location;
 pub mod look;
 pub mod meanwhile;

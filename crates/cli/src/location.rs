@@ -4,6 +4,7 @@
 //! every rule can be shown without one.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,17 @@ impl Pick {
     /// Whether nothing was given.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl fmt::Display for Location {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pick { reference, digest, nth } = &self.pick;
+        self.path.display().fmt(f)?;
+        reference.iter().try_for_each(|reference| write!(f, ":{reference}"))?;
+        nth.iter().try_for_each(|nth| write!(f, ":@{nth}"))?;
+        digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
     }
 }
 
@@ -98,7 +110,7 @@ pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
     let path = match (path.is_empty(), prefix) {
         (true, None) => return Err(bad("the path is empty").hint("a location is PATH, PATH:REF or PATH@DIGEST")),
         (true, Some(_)) => PathBuf::from("."),
-        (false, _) => PathBuf::from(OsString::from_vec(path.to_vec())),
+        (false, _) => readable(OsString::from_vec(path.to_vec()), disk)?,
     };
     let mut pick = Pick { digest, ..Pick::default() };
     match (reference, prefix) {
@@ -157,6 +169,30 @@ fn meant<'a>(text: &'a [u8], disk: &dyn Exists) -> Result<Meant<'a>> {
     let (path, reference) = cut_path(text, disk)?;
     let uncut = first.digest.is_some() && there(path)?;
     Ok(Ok(if uncut { Reading { path, reference, digest: None } } else { first }))
+}
+
+/// A path that is taken as it is (`--path`), so that what is told of it can be read as a location.
+pub fn literal(path: &Path, disk: &dyn Exists) -> Result<PathBuf> {
+    let bytes = path.as_os_str().as_bytes();
+    let spoken_for = bytes == b"-" || foreign(bytes).is_some();
+    let spoken_for = spoken_for || PREFIXES.iter().any(|(prefix, _)| bytes.starts_with(prefix.as_bytes()));
+    let mut own = OsString::from(if spoken_for { "./" } else { "" });
+    own.push(path);
+    readable(own, disk)
+}
+
+/// The path, so that a location made of it is read as one: a directory with a `:` in its name gets a `/` behind it (rule
+/// 3). Of an archive of such a name there is no such form.
+fn readable(mut path: OsString, disk: &dyn Exists) -> Result<PathBuf> {
+    let last = path.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
+    if last.contains(&b':') {
+        let mut inside = path.clone();
+        inside.push("/");
+        if disk.is_dir(Path::new(&inside))? {
+            path = inside;
+        }
+    }
+    Ok(path.into())
 }
 
 /// Reads what is left of a location when `--path` gave the path: `REF`, `@DIGEST` or `REF@DIGEST`.
@@ -305,9 +341,9 @@ mod tests {
             ("app/:v1", &[], "app/ | v1 | - | -"),
             // The whole argument, where only that exists.
             ("backup-12:00.tar", &["backup-12:00.tar"], "backup-12:00.tar | - | - | -"),
-            ("./app:v1", &["./", "./app:v1/"], "./app:v1 | - | - | -"),
-            ("app:v1@DIGEST", &["app:v1/"], "app:v1 | - | DIGEST | -"),
-            ("app@DIGEST", &["app@DIGEST/"], "app@DIGEST | - | - | -"),
+            ("./app:v1", &["./", "./app:v1/"], "./app:v1/ | - | - | -"),
+            ("app:v1@DIGEST", &["app:v1/"], "app:v1/ | - | DIGEST | -"),
+            ("app@DIGEST", &["app@DIGEST/"], "app@DIGEST/ | - | - | -"),
             ("app:v1@DIGEST", &["app:v1@DIGEST"], "app:v1@DIGEST | - | - | -"),
             // Prefixes of other tools.
             ("oci:app:v1", &[], "app | v1 | - | -"),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ocistow_graph::Facts;
 use ocistow_layout::{Descriptor, Digest, Platform, Result, Source};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What is told of a manifest, or of an opaque entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +53,18 @@ impl Node {
         self.artifact_type = told.map(str::to_owned).or(self.artifact_type);
         self
     }
+}
+
+/// Writes a node of which nothing beside it tells the kind: where it is not there, its kind is `null`.
+pub fn alone<S: Serializer>(node: &Node, to: S) -> std::result::Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Alone<'n> {
+        #[serde(flatten)]
+        node: &'n Node,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<()>,
+    }
+    Alone { node, kind: node.absent.then_some(()) }.serialize(to)
 }
 
 /// The location that means a digest: `PATH@DIGEST`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ocistow_layout::{Count, Watch};
 
-use crate::shown::bytes;
+use crate::shown::{bytes, many};
 use crate::speak::Context;
 
 /// How progress is told.
@@ -91,7 +91,7 @@ fn line(verb: &str, done: Count, total: Option<Count>, elapsed: Duration) -> Str
             format!("{}/{} blobs", done.blobs, total.blobs),
             format!("{} of {}", bytes(done.bytes), bytes(total.bytes)),
         ),
-        None => (format!("{} {}", done.blobs, if done.blobs == 1 { "blob" } else { "blobs" }), bytes(done.bytes)),
+        None => (many(done.blobs, "blob"), bytes(done.bytes)),
     };
     format!("{verb}: {blobs}, {amount}, {}/s", bytes(rate))
 }

@@ -60,11 +60,14 @@ pub trait Answer: Serialize {
 struct Failure {
     code: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 impl Failure {
     fn of(error: &Error) -> Self {
-        Self { code: Code::from(error.kind()).word(), message: error.chain() }
+        let hint = error.advice().map(str::to_owned);
+        Self { code: Code::from(error.kind()).word(), message: error.chain(), hint }
     }
 }
 
@@ -126,7 +129,7 @@ impl<'w> Context<'w> {
     /// Tells an answer for which the command ends with another code than 0, though it did what it was asked:
     /// in JSON with `error` as one more key, and nowhere else a word of an error. Returns the code.
     pub fn answer_ending<A: Answer>(&self, answer: &A, code: Code, message: &str) -> Result<Code> {
-        self.answer_with(answer, Failure { code: code.word(), message: message.to_owned() })?;
+        self.answer_with(answer, Failure { code: code.word(), message: message.to_owned(), hint: None })?;
         Ok(code)
     }
 

@@ -76,7 +76,7 @@ impl Side {
     fn only(&self, name: &Pair, digest: Option<&Digest>) -> Named {
         Named {
             tag: name.tag().map(str::to_owned),
-            name: name.image.clone(),
+            name: name.full().map(str::to_owned),
             digest: digest.cloned(),
             absent: digest.is_some_and(|digest| self.missing.contains(digest)),
         }

@@ -174,6 +174,7 @@ impl Report {
         }
         match others {
             0 if missing == 0 => Ok(()),
+            0 if missing == 1 => Err(Error::new(Kind::Incomplete, "1 blob is missing")),
             0 => Err(Error::new(Kind::Incomplete, format!("{missing} blobs are missing"))),
             1 => Err(Error::new(Kind::Integrity, "1 error found")),
             several => Err(Error::new(Kind::Integrity, format!("{several} errors found"))),

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::thread;
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
+use ocistow_layout::index;
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::threads::start;
@@ -379,11 +380,19 @@ impl Graph {
 
     /// The tags under which index.json has `digest`, sorted, each once.
     pub fn tags_of(&self, digest: &Digest) -> Vec<String> {
-        let own = |entry: &&ocistow_layout::index::Entry| {
-            entry.descriptor.as_ref().is_ok_and(|descriptor| descriptor.digest == *digest)
-        };
-        let tags = self.index.entries().iter().filter(own).filter_map(|entry| entry.pair.tag());
-        tags.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+        self.named(digest, Pair::tag)
+    }
+
+    /// The full names under which index.json has `digest`, sorted, each once.
+    pub fn names_of(&self, digest: &Digest) -> Vec<String> {
+        self.named(digest, Pair::full)
+    }
+
+    fn named(&self, digest: &Digest, what: fn(&Pair) -> Option<&str>) -> Vec<String> {
+        let own =
+            |entry: &&index::Entry| entry.descriptor.as_ref().is_ok_and(|descriptor| descriptor.digest == *digest);
+        let names = self.index.entries().iter().filter(own).filter_map(|entry| what(&entry.pair));
+        names.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The bytes of a manifest that is only there as the `data` of a descriptor.

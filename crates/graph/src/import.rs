@@ -14,14 +14,22 @@ use crate::whose;
 /// A name that comes to stand for something.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Moved {
-    /// `ref.name`
+    /// `ref.name`, or the tag of the full name.
     pub tag: Option<String>,
-    /// `io.containerd.image.name`
+    /// `io.containerd.image.name`, or the full name in `ref.name`.
     pub name: Option<String>,
     /// What it stood for.
     pub from: Option<Digest>,
     /// What it stands for now.
     pub to: Option<Digest>,
+}
+
+impl Moved {
+    /// A name that goes from one digest to another.
+    pub(crate) fn of(name: &Pair, from: Option<Digest>, to: Option<Digest>) -> Self {
+        let [tag, name] = [name.tag(), name.full()].map(|text| text.map(str::to_owned));
+        Self { tag, name, from, to }
+    }
 }
 
 /// How a plan's entries come into a layout that exists.
@@ -179,8 +187,8 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
     }
     if let Some(from) = digests.into_iter().next().filter(|from| from != to) {
         for place in places {
-            let Pair { image: name, reference: tag } = index.entries()[place].pair.clone();
-            import.moved.push(Moved { tag, name, from: Some(from.clone()), to: Some(to.clone()) });
+            let name = &index.entries()[place].pair;
+            import.moved.push(Moved::of(name, Some(from.clone()), Some(to.clone())));
         }
     }
     import.edits.push(Edit::Name { entry: Box::new(entry.descriptor.clone()), reference: reference.to_owned() });
@@ -216,8 +224,7 @@ pub(crate) fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut I
         return;
     }
     for from in there.iter().filter(|from| from.is_none_or(|from| !come.contains(from))) {
-        let Pair { image: name, reference: tag } = first.pair.clone();
-        import.moved.push(Moved { tag, name, from: from.cloned(), to: Some(to.clone()) });
+        import.moved.push(Moved::of(&first.pair, from.cloned(), Some(to.clone())));
     }
     // Neither several digests under one name nor an entry that has none are states an expectation can be written
     // for: all become what arrives.

@@ -23,7 +23,7 @@ pub enum Reach {
     /// Only what was named, its entries, and the indexes that hold it.
     Itself,
     /// Who refers to what was named, and who refers to those, so many levels deep; with `children`, the same for the
-    /// children of an index that was named.
+    /// children of an index that was named, and for theirs.
     Referrers {
         /// How many levels.
         levels: usize,
@@ -180,15 +180,11 @@ impl Near<'_, '_> {
             }
             let mut next = self.look(&level, depth < levels)?;
             self.read(&level)?;
-            if children && (depth == 0 || matches!(self.reach, Reach::Everything { .. })) {
-                let more = self.children(&level);
-                if depth == 0 && !matches!(self.reach, Reach::Everything { .. }) {
-                    // They count as named too.
-                    next.extend(self.look(&more, true)?);
-                    self.read(&more)?;
-                } else {
-                    next.extend(more);
-                }
+            if matches!(self.reach, Reach::Everything { .. }) {
+                next.extend(self.children(&level));
+            } else if children && depth == 0 {
+                // They count as named too.
+                next.extend(self.below(&level)?);
             }
             if matches!(self.reach, Reach::Everything { subjects: true }) {
                 next.extend(self.subjects(&level));
@@ -360,6 +356,22 @@ impl Near<'_, '_> {
             }
         }
         children
+    }
+
+    /// Takes in all that indexes hold, and what the indexes among that hold; gives who refers to any of it.
+    fn below(&mut self, level: &[Step]) -> std::result::Result<Vec<Step>, Stop> {
+        let mut next = Vec::new();
+        let mut below = self.children(level);
+        loop {
+            let mut met = HashSet::new();
+            below.retain(|step| !self.looked.contains(&step.digest) && met.insert(step.digest.clone()));
+            if below.is_empty() {
+                return Ok(next);
+            }
+            next.extend(self.look(&below, true)?);
+            self.read(&below)?;
+            below = self.children(&below);
+        }
     }
 
     fn subjects(&self, level: &[Step]) -> Vec<Step> {

@@ -180,7 +180,7 @@ fn names(graph: &Graph) -> HashMap<&Digest, [BTreeSet<&str>; 2]> {
         if let Ok(descriptor) = &entry.descriptor {
             let [tags, images] = names.entry(&descriptor.digest).or_default();
             tags.extend(entry.pair.tag());
-            images.extend(entry.pair.image.as_deref());
+            images.extend(entry.pair.full());
         }
     }
     names

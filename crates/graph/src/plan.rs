@@ -490,6 +490,12 @@ impl Plan {
         }
     }
 
+    /// What is required and not there, in digest order; of indexes the children too where those are: `complete`.
+    pub fn lacks(&self, complete: bool) -> Vec<Digest> {
+        let children = self.absent_children.iter().filter(|_| complete);
+        self.missing.iter().chain(children).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
     /// The bytes of the bundle's index.json.
     pub fn bundle_index(&self) -> Vec<u8> {
         bundle::index(self)

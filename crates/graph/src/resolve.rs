@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::index::{Entry, IndexFile};
-use ocistow_layout::name::{self, Steps};
+use ocistow_layout::name::{self, Pair, Steps};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
 use crate::closure::{config_platform, is_attestation};
@@ -15,6 +15,9 @@ use crate::platform::Selector;
 
 /// How many candidates an error names before it says how many more there are.
 const MOST_NAMED: usize = 20;
+/// Among how many names the nearest is looked for, and how long a name may be for that.
+const MOST_COMPARED: usize = 1_000;
+const MOST_ALIKE: usize = 128;
 /// How many indexes with a platform of their own are looked into, one in the other: each may hold all that the one
 /// before it held, which is looked through again.
 const MOST_NESTED: usize = 16;
@@ -114,8 +117,7 @@ fn named(index: &IndexFile, location: &str, reference: &str, digest: Option<&Dig
     match (by_digest.len(), digest) {
         (0, _) => {
             let text = format!(":{reference}");
-            let all: Vec<usize> = (0..index.entries().len()).collect();
-            Err(not_found(location, &text).hint(listed("there are", location, index, &all)))
+            Err(not_found(location, &text).hint(listed("there are", location, index, &candidates(index, reference))))
         }
         (_, Some(digest)) => match by_digest.get(digest) {
             Some(places) => meant(places),
@@ -270,6 +272,40 @@ fn not_found(location: &str, text: &str) -> Error {
     Error::new(Kind::NotFound, format!("could not find {location}{text}"))
 }
 
+/// What may have been meant by a name that is not there: entries with names; where there are none, all. The name that is
+/// nearest stands in front.
+fn candidates(index: &IndexFile, reference: &str) -> Vec<usize> {
+    let entries = index.entries();
+    let named = |at: &usize| entries[*at].tagged() && !graph::is_for_referrers(&entries[*at].pair);
+    let mut places: Vec<usize> = (0..entries.len()).filter(named).collect();
+    if places.is_empty() {
+        return (0..entries.len()).collect();
+    }
+    let names = |at: usize| [entries[at].pair.tag(), entries[at].pair.full()].into_iter().flatten();
+    let far = |at: usize| names(at).map(|name| distance(name, reference)).min();
+    if places.len() <= MOST_COMPARED && reference.len() <= MOST_ALIKE {
+        let nearest = (0..places.len()).min_by_key(|at| (far(places[*at]), *at));
+        let nearest = places.remove(nearest.expect("there is one"));
+        places.insert(0, nearest);
+    }
+    places
+}
+
+/// How many characters of one text have to be added, taken away or changed to make the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, c) in one.chars().take(MOST_ALIKE).enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], at + 1);
+        for (next, d) in other.iter().enumerate() {
+            let changed = corner + usize::from(c != *d);
+            corner = row[next + 1];
+            row[next + 1] = changed.min(corner + 1).min(row[next] + 1);
+        }
+    }
+    row[other.len()]
+}
+
 /// The entries at `places`, each as it can be pasted back.
 fn listed(lead: &str, location: &str, index: &IndexFile, places: &[usize]) -> String {
     let names = Names::of(index);
@@ -307,18 +343,36 @@ struct Names<'i> {
     tags: HashMap<&'i str, Meaning<'i>>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// What a name stands for.
+#[derive(Clone, Copy)]
 enum Meaning<'i> {
+    /// This digest, under this name alone.
+    Entry(&'i Digest, &'i Pair),
+    /// This digest, under several names.
     One(&'i Digest),
     Several,
 }
 
 impl<'i> Meaning<'i> {
-    fn and(&mut self, digest: &'i Digest) {
-        if *self != Self::One(digest) {
-            *self = Self::Several;
+    fn and(&mut self, digest: &'i Digest, pair: &'i Pair) {
+        match *self {
+            Self::Entry(own, name) if own == digest && alike(name, pair) => {}
+            Self::Entry(own, _) | Self::One(own) if own == digest => *self = Self::One(digest),
+            _ => *self = Self::Several,
         }
     }
+
+    fn digest(self) -> Option<&'i Digest> {
+        match self {
+            Self::Entry(digest, _) | Self::One(digest) => Some(digest),
+            Self::Several => None,
+        }
+    }
+}
+
+/// Whether two names are the same.
+fn alike(one: &Pair, other: &Pair) -> bool {
+    std::ptr::eq(one, other) || one.key() == other.key()
 }
 
 impl<'i> Names<'i> {
@@ -326,17 +380,17 @@ impl<'i> Names<'i> {
         let mut names = Self::default();
         for entry in index.entries() {
             let Ok(descriptor) = &entry.descriptor else { continue };
-            let digest = &descriptor.digest;
-            let one = || Meaning::One(digest);
+            let (digest, pair) = (&descriptor.digest, &entry.pair);
+            let alone = || Meaning::Entry(digest, pair);
             if let Some(reference) = &entry.pair.reference {
-                names.references.entry(reference).or_insert_with(one).and(digest);
+                names.references.entry(reference).or_insert_with(alone).and(digest, pair);
             }
             if let Some(image) = &entry.pair.image {
-                names.images.entry(name::docker_normal(image)).or_insert_with(one).and(digest);
+                names.images.entry(name::docker_normal(image)).or_insert_with(alone).and(digest, pair);
             }
             for full in [&entry.pair.reference, &entry.pair.image].into_iter().flatten() {
                 if let Some((_, tag)) = name::split_full(full) {
-                    names.tags.entry(tag).or_insert_with(one).and(digest);
+                    names.tags.entry(tag).or_insert_with(alone).and(digest, pair);
                 }
             }
         }
@@ -363,12 +417,15 @@ impl<'i> Names<'i> {
             texts.extend(short.strip_suffix(":latest"));
         }
         texts.sort_by_key(|text| (text.len(), *text));
-        let alone = |text: &&&str| {
-            // What ends like a digest would be read as one.
-            let plain = text.rsplit_once('@').is_none_or(|(_, digest)| digest.parse::<Digest>().is_err());
-            plain && self.look_up(text) == Some(Meaning::One(&descriptor.digest))
+        // What ends like a digest would be read as one.
+        texts.retain(|text| text.rsplit_once('@').is_none_or(|(_, digest)| digest.parse::<Digest>().is_err()));
+        let alone = |text: &&&str| match self.look_up(text) {
+            Some(Meaning::Entry(digest, pair)) => *digest == descriptor.digest && alike(pair, &entry.pair),
+            _ => false,
         };
-        match texts.iter().find(alone) {
+        // Where no text is this name's alone, one that means the same digest will do.
+        let same = |text: &&&str| self.look_up(text).and_then(Meaning::digest) == Some(&descriptor.digest);
+        match texts.iter().find(alone).or_else(|| texts.iter().find(same)) {
             Some(text) => format!(":{text}"),
             None => format!("@{}", descriptor.digest),
         }

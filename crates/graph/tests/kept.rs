@@ -253,6 +253,30 @@ fn what_is_found_by_it_is_what_reading_everything_finds() {
 }
 
 #[test]
+fn children_of_indexes_in_indexes_count_as_named_too() {
+    let (place, world) = Place::drawn(
+        "image amd = base [linux/amd64]
+         index inner = amd
+         index middle = inner
+         index app:1 = middle
+         refer note -> amd : application/x.note
+         refer sig -> inner : application/x.sig
+         refer sigsig -> note : application/x.sig",
+    );
+    let source = place.open();
+    let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
+    let near = |children| place.near(&*source, &Asked::Root, Reach::Referrers { levels: 60, children });
+    let near = [near(true), near(false)];
+    assert!(near.iter().all(|near| !near.is_whole()));
+    for name in ["app", "middle", "inner", "amd"] {
+        let digest = world.digest(name);
+        assert_eq!(tree(&near[0], &digest), tree(&whole, &digest), "{name}");
+        assert!(near[0].facts(&digest).is_some(), "{name}");
+    }
+    assert!(near[1].facts(&world.digest("amd")).is_none(), "nobody asked for it");
+}
+
+#[test]
 fn archives_have_theirs_in_the_cache() {
     let dir = tempfile::tempdir().unwrap();
     let (path, cache) = (dir.path().join("layout.tar"), dir.path().join("cache"));

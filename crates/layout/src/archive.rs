@@ -557,21 +557,22 @@ fn no_layout(location: &str, table: &Table) -> Error {
         return Error::new(Kind::Integrity, what).because(why.to_owned());
     }
     if table.marker.is_some() || table.unfit(&Name::Marker).is_some() {
-        return Error::new(Kind::NotFound, format!("{location} has no index.json"));
+        return Error::new(Kind::NotFound, format!("could not open {location}")).because("it has no index.json");
     }
-    let none = Error::new(Kind::NotFound, format!("{location} is no OCI layout"));
+    let none = |more: &str| {
+        let what = format!("could not open {location}");
+        Error::new(Kind::NotFound, what).because(format!("it is no OCI layout{more}"))
+    };
     if let Some(below) = &table.below {
-        return none
-            .because(format!("its layout lies below the directory {below:?}"))
+        return none(&format!(": its layout lies below the directory {below:?}"))
             .hint(format!("pack it again from inside that directory: tar -C {below:?} -cf NEW.tar ."));
     }
     if table.repositories && !table.docker {
-        return none
-            .because("it is an archive of Docker before 1.10, whose images have no configs")
+        return none(": it is an archive of Docker before 1.10, whose images have no configs")
             .hint("load it into a docker or podman that is not too old, and save it again");
     }
     if table.docker {
-        return none.hint(DOCKER_IN_A_STREAM);
+        return none("").hint(DOCKER_IN_A_STREAM);
     }
-    none
+    none("")
 }

@@ -27,15 +27,7 @@ pub fn carry(
     watch: &dyn Watch,
 ) -> Result<Done> {
     let load = Load { source, blobs, inline, watch };
-    match (source.access(), writing.ordered()) {
-        (Access::Random, false) => load.spread(&*writing, threads)?,
-        (Access::Random, true) => load.in_order(&*writing, &|blob| source.open(&blob.digest))?,
-        (Access::OnePass, false) => load.as_they_come(&mut |blob, content| writing.put(blob, content))?,
-        (Access::OnePass, true) => {
-            let spool = load.spool()?;
-            load.in_order(&*writing, &|blob| Ok(spool.content(blob)))?;
-        }
-    }
+    load.put_all(&*writing, threads).map_err(|why| why.found_in(source.location()))?;
     writing.finish()
 }
 
@@ -48,6 +40,19 @@ struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
+    /// Puts all of it.
+    fn put_all(&self, writing: &dyn Writing, threads: usize) -> Result<()> {
+        match (self.source.access(), writing.ordered()) {
+            (Access::Random, false) => self.spread(writing, threads),
+            (Access::Random, true) => self.in_order(writing, &|blob| self.source.open(&blob.digest)),
+            (Access::OnePass, false) => self.as_they_come(&mut |blob, content| writing.put(blob, content)),
+            (Access::OnePass, true) => {
+                let spool = self.spool()?;
+                self.in_order(writing, &|blob| Ok(spool.content(blob)))
+            }
+        }
+    }
+
     /// From several threads.
     fn spread(&self, writing: &dyn Writing, threads: usize) -> Result<()> {
         spread(self.blobs, threads, &|blob| {

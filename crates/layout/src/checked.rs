@@ -94,7 +94,7 @@ pub fn pump(
 /// A stream that finds its own archive cut or damaged says `InvalidData`; the rest is the medium's trouble.
 fn unread(digest: &Digest, why: io::Error) -> Error {
     let kind = if why.kind() == io::ErrorKind::InvalidData { Kind::Integrity } else { Kind::Failed };
-    Error::new(kind, format!("could not read blob {digest}")).because(why)
+    Error::new(kind, format!("could not read blob {digest}")).because(why).anywhere()
 }
 
 /// Reads until `buffer` is full or the end: how much there was.
@@ -114,13 +114,13 @@ pub(crate) fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize
 /// The Integrity error for content of the wrong length.
 pub fn wrong_size(digest: &Digest, expected: u64, found: &str) -> Error {
     let what = format!("blob {digest} is not whole");
-    Error::new(Kind::Integrity, what).because(format!("it should have {expected} bytes and has {found}"))
+    Error::new(Kind::Integrity, what).because(format!("it should have {expected} bytes and has {found}")).anywhere()
 }
 
 /// The Integrity error for content with the wrong digest.
 pub fn wrong_digest(expected: &Digest, found: &Digest) -> Error {
     let what = format!("blob {expected} is damaged");
-    Error::new(Kind::Integrity, what).because(format!("its content has the digest {found}"))
+    Error::new(Kind::Integrity, what).because(format!("its content has the digest {found}")).anywhere()
 }
 
 /// Reads a whole blob into memory, verified. `None` where the source does not have it. Integrity where

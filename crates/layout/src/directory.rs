@@ -45,7 +45,10 @@ impl Directory {
     /// neither `oci-layout` nor index.json in it, or a layout of ours whose making never ended.
     pub fn open(path: &Path) -> Result<Self> {
         let location = path.display().to_string();
-        let no_layout = |why: &str| Error::new(Kind::NotFound, format!("{location} is no OCI layout")).because(why);
+        let no_layout = |why: &str| {
+            let what = format!("could not open {location}");
+            Error::new(Kind::NotFound, what).because(format!("it is no OCI layout: {why}"))
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|why| Error::io("open", path, why.into()))?;
         let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;

@@ -88,11 +88,19 @@ pub fn apply(index: &IndexFile, edits: &[Edit]) -> Result<Vec<u8>> {
     edited(index, edits).map(|edited| edited.bytes)
 }
 
-/// The names of the entries with a digest after `edits`, each that has one.
-pub fn names(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec<Pair>> {
+/// The entries with a digest after `edits`, each as it is then.
+pub fn entries(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec<Descriptor>> {
     let draft = Draft::made(index, edits)?;
-    let own = (0..draft.count()).filter(|at| draft.digest(*at) == Some(digest));
-    Ok(own.filter_map(|at| draft.entry(at)).filter(|entry| entry.tagged()).map(|entry| entry.pair.clone()).collect())
+    let mut entries = Vec::new();
+    for at in (0..draft.count()).filter(|at| draft.digest(*at) == Some(digest)) {
+        let written = draft.touched(at).and_then(|drafted| drafted.text.as_deref());
+        let there = || draft.entry(at).and_then(|entry| entry.descriptor.as_ref().ok()).cloned();
+        entries.extend(match written {
+            Some(text) => Some(Descriptor::parse(text).expect("an edit writes descriptors")),
+            None => there(),
+        });
+    }
+    Ok(entries)
 }
 
 /// An index.json after edits.

@@ -37,12 +37,14 @@ pub struct Error {
     what: String,
     hint: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whether it is about content and does not say where that lies.
+    anywhere: bool,
 }
 
 impl Error {
     /// Makes a failure of `kind` from a sentence such as "could not read blob sha256:…".
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), hint: None, cause: None }
+        Self { kind, what: what.into(), hint: None, cause: None, anywhere: false }
     }
 
     /// Makes an I/O failure: "could not `act` `path`", of kind [`Kind::Failed`], or
@@ -65,6 +67,21 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// A failure of content, which does not say where that lies: whoever knows says it with [`Error::found_in`].
+    pub(crate) fn anywhere(mut self) -> Self {
+        self.anywhere = true;
+        self
+    }
+
+    /// Says where the content lies that a failure is about, where that was not said: "could not read `location`: …".
+    pub fn found_in(self, location: &str) -> Self {
+        if !self.anywhere {
+            return self;
+        }
+        let hint = self.hint.clone();
+        Self { hint, ..Self::new(self.kind, format!("could not read {location}")).because(self) }
     }
 
     /// The kind.

@@ -57,9 +57,19 @@ impl Pair {
         self.image.as_deref().or(self.reference.as_deref())
     }
 
-    /// The tag to show: `ref.name`, else the tag of the full name.
+    /// The tag to show: that of a full name which stands alone, wherever it stands, else `ref.name`.
     pub fn tag(&self) -> Option<&str> {
-        self.reference.as_deref().or_else(|| split_full(self.image.as_deref()?).map(|(_, tag)| tag))
+        match (self.image.as_deref(), self.reference.as_deref()) {
+            (Some(_), Some(reference)) => Some(reference),
+            (None, Some(reference)) => Some(split_full(reference).map_or(reference, |(_, tag)| tag)),
+            (image, None) => split_full(image?).map(|(_, tag)| tag),
+        }
+    }
+
+    /// The full name to show: `io.containerd.image.name`, else one that is in `ref.name` (4.1).
+    pub fn full(&self) -> Option<&str> {
+        let other = || self.reference.as_deref().filter(|reference| split_full(reference).is_some());
+        self.image.as_deref().or_else(other)
     }
 }
 

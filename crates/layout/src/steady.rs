@@ -55,7 +55,7 @@ impl Steady {
         let meta = file.metadata().map_err(|why| Error::io("read", path, why))?;
         if !meta.is_file() {
             return Err(Error::new(Kind::Failed, format!("could not read {}", path.display()))
-                .because("it is neither a file nor a directory"));
+                .because(if meta.is_dir() { "it is a directory" } else { "it is neither a file nor a directory" }));
         }
         Ok(Self { file, path: path.to_owned(), before: Stamp::of(&meta) })
     }

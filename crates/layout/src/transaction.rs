@@ -210,7 +210,10 @@ impl<'a> Transaction<'a> {
     /// Starts writing to the layout at `path` with nobody else in it: for whoever deletes. NotFound where there is
     /// none. Waits until everybody is done who writes to it or walks through it.
     pub(crate) fn alone(path: &Path, options: Options<'a>) -> Result<Self> {
-        let none = || Error::new(Kind::NotFound, format!("{} is no OCI layout", path.display()));
+        let none = || {
+            let what = format!("could not write to {}", path.display());
+            Error::new(Kind::NotFound, what).because("it is no OCI layout")
+        };
         existing(path, false)?.ok_or_else(none)?;
         let root = path.canonicalize().map_err(|why| Error::io("open", path, why))?;
         let locks = Locks::make(&root, options.patience, options.medium, options.watch)?;

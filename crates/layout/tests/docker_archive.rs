@@ -6,6 +6,7 @@ use std::io::Write;
 
 use ocistow_layout::descriptor::{IMAGE_NAME, REF_NAME};
 use ocistow_layout::json::{self, Array, Object};
+use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Access, Blob, Descriptor, Digest, Found, Kind, Marker, Result, Source, Unwatched, checked};
 use ocistow_testkit::fixtures::{
     CONFIG_AMD64, CONFIG_ARM64, DOCKER_MANIFEST_JSON, DOCKER_MANIFEST_JSON_NEW, DOCKER_REPOSITORIES, Fixture, LAYER_GZ,
@@ -372,7 +373,9 @@ fn a_layout_that_lists_nothing_leaves_it_to_manifest_json() {
         );
         let passed = passed.unwrap();
         assert!(passed.holds_docker(), "{index}");
-        let why = passed.index().unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let transaction = Transaction::begin(&dir.path().join("in"), Default::default()).unwrap();
+        let why = passed.staged(&transaction).map(drop).unwrap_err();
         assert_eq!(why.kind(), Kind::NotFound, "{index}");
         assert!(why.advice().is_some_and(|hint| hint.contains("docker-archive")), "{index}");
         let alone = Tar::default().file("index.json", index.as_bytes()).file("oci-layout", marker);

@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, find, of_platform, resolve_in};
-use ocistow_graph::{Graph, Load, Reach, Selector};
+use ocistow_graph::{Facts, Graph, Load, Reach, Selector};
+use ocistow_layout::checked::wrong_size;
 use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::transaction::writable;
-use ocistow_layout::{Error, Kind, Marker, Result, Source, Watch, open_preferring};
+use ocistow_layout::{Descriptor, Error, Kind, Marker, Result, Source, Watch, open_preferring};
 
 use crate::location::{self, Location, OnDisk, Pick};
 use crate::speak::Context;
@@ -37,9 +38,10 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
         (Some(path), _) if path.as_os_str().is_empty() => {
             Err(Error::new(Kind::Usage, "could not use --path").because("the path is empty"))
         }
-        (Some(path), None) => Ok(Location::whole(path.to_owned())),
+        (Some(path), None) => Ok(Location::whole(location::literal(path, &OnDisk)?)),
         (Some(path), Some(argument)) => {
-            Ok(Location { pick: location::parse_pick(argument)?, ..Location::whole(path.to_owned()) })
+            let whole = Location::whole(location::literal(path, &OnDisk)?);
+            Ok(Location { pick: location::parse_pick(argument)?, ..whole })
         }
         (None, Some(argument)) => location::parse(argument, &OnDisk),
         (None, None) => {
@@ -116,6 +118,14 @@ fn hinted(error: Error, path: &Path) -> Error {
         return error.hint("what stands behind the @ is no valid digest, so it was taken as part of the path");
     }
     error
+}
+
+/// Integrity where a manifest has another length than whoever names it says (DESCRIPTOR-5).
+pub fn as_long(source: &dyn Source, facts: &Facts, said: &Descriptor) -> Result<()> {
+    match facts.size == said.size {
+        true => Ok(()),
+        false => Err(wrong_size(&said.digest, said.size, &facts.size.to_string()).found_in(source.location())),
+    }
 }
 
 /// How the graph is read.

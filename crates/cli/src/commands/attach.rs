@@ -68,7 +68,7 @@ impl Args {
     fn subject(&self, context: &Context<'_>, source: &dyn Source, location: &Location) -> Result<Descriptor> {
         let target = at::target(context, source, location, self.platform.as_ref())?;
         if !target.manifest {
-            return tag::lying(source, &target.descriptor.digest);
+            return tag::lying(source, &target.descriptor.digest, "attach to");
         }
         let digest = &target.descriptor.digest;
         match read(source, &target.descriptor).0 {

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ocistow_layout::checked::wrong_digest;
 use ocistow_layout::pack::{stage_file, stage_stream};
 use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Descriptor, Digest, Error, Kind, Result};
@@ -106,7 +105,7 @@ impl Push {
                 false => stage_file(transaction, file, progress)?,
             };
             return match expected.filter(|expected| **expected != blob.digest) {
-                Some(expected) => Err(wrong_digest(expected, &blob.digest)),
+                Some(expected) => Err(self.refused(expected, &format!("its digest is {}", blob.digest))),
                 None => Ok(blob),
             };
         }
@@ -120,7 +119,15 @@ impl Push {
         let failed = |why| Error::io("read", file, why);
         let opened = File::open(file).map_err(failed)?;
         let blob = Blob { digest: expected.clone(), size: opened.metadata().map_err(failed)?.len() };
-        transaction.put(&blob, Content::Owned(opened, blob.size))?;
+        transaction.put(&blob, Content::Owned(opened, blob.size)).map_err(|why| match why.kind() {
+            Kind::Integrity => self.refused(expected, "its digest is another one"),
+            _ => why,
+        })?;
         Ok(blob)
+    }
+
+    fn refused(&self, expected: &Digest, why: &str) -> Error {
+        let name = if self.file == "-" { "standard input".into() } else { self.file.to_string_lossy() };
+        Error::new(Kind::Integrity, format!("could not push {name} as {expected}")).because(why)
     }
 }

@@ -57,7 +57,7 @@ impl Args {
             && let Some(content) = source.open(digest)?
         {
             let blob = Blob { digest: digest.clone(), size: content.len() };
-            send(context, &blob, content)?;
+            send(context, &blob, content).map_err(|why| why.found_in(source.location()))?;
             return Ok(Code::Done);
         }
         let target = at::target(context, &*source, &location, self.platform.as_ref())?;
@@ -101,7 +101,7 @@ impl Args {
 pub fn send_described(context: &Context<'_>, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
     let blob = Blob { digest: descriptor.digest.clone(), size: descriptor.size };
     if let Some(content) = source.open(&blob.digest)? {
-        return send(context, &blob, content);
+        return send(context, &blob, content).map_err(|why| why.found_in(source.location()));
     }
     match descriptor.embedded() {
         Some(Ok(bytes)) => send(context, &blob, Content::Bytes(&bytes)),

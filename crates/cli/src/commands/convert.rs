@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ocistow_graph::{Conversion, Family, Graph, Target, convert};
+use ocistow_layout::name::Pair;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Blob, Content, Digest, Result, Source, Watch};
 
@@ -12,9 +13,10 @@ use super::export::moved;
 use super::{at, tag};
 use crate::again::Again;
 use crate::code::Code;
-use crate::entering::{standing, tags};
+use crate::entering::{Entered, standing};
 use crate::location::Location;
 use crate::placed::Placed;
+use crate::shown::many;
 use crate::speak::Context;
 
 /// Make a manifest anew in another form: Docker's as OCI's and back, ORAS and withdrawn artifact forms as OCI's of today
@@ -80,8 +82,8 @@ impl Args {
         let progress = context.progress("converting", None);
         let held = at::hold_to_write(context, &location.path, &progress)?;
         let mut conversion = self.decide(&*source, &location, context, &progress)?;
-        let tags = if conversion.count() == 0 && self.new.is_none() {
-            tags(&source.index()?, &[], &conversion.new.digest)?
+        let entered = if conversion.count() == 0 && self.new.is_none() {
+            Entered::after(&source.index()?, &[], &conversion.new.digest)?
         } else {
             let options = Options { held: held.as_ref(), ..context.writing(&progress) };
             let mut transaction = Transaction::within(&location.path, options)?;
@@ -89,14 +91,14 @@ impl Args {
             loop {
                 match self.act(context, &*source, &mut transaction, &conversion) {
                     Err(why) => again.undisturbed_after(why, &mut transaction)?,
-                    Ok(tags) => break tags,
+                    Ok(entered) => break entered,
                 }
                 conversion = self.decide(&*source, &location, context, &progress)?;
             }
         };
         drop(progress);
         self.tell(context, &conversion);
-        answer(context, &location.path, &conversion, tags)
+        answer(context, &location.path, &conversion, &entered, self.new.as_deref())
     }
 
     fn decide(
@@ -113,7 +115,7 @@ impl Args {
         }
         let mut target = ocistow_graph::resolve::resolve_in(&graph, source, &at::asked(&location.pick))?;
         if !target.manifest {
-            let descriptor = tag::lying(source, &target.descriptor.digest)?;
+            let descriptor = tag::lying(source, &target.descriptor.digest, "convert")?;
             target = Target { descriptor, manifest: true, ..target };
         }
         let family = match self.to {
@@ -123,14 +125,14 @@ impl Args {
         convert(&graph, source, &target, family, self.referrers)
     }
 
-    /// Publishes what was decided. Gives the tags that it has then. On `Err` nothing that was there before is changed.
+    /// Publishes what was decided. Gives the entries that it has then. On `Err` nothing that was there before is changed.
     fn act(
         &self,
         context: &Context<'_>,
         source: &dyn Source,
         transaction: &mut Transaction<'_>,
         conversion: &Conversion,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Entered> {
         let target = standing(Some(source))?;
         let entering = conversion.enter(self.new.as_deref(), &target)?;
         let mut order: Vec<Blob> = Vec::new();
@@ -141,7 +143,7 @@ impl Args {
         transaction.publish(&order, &entering.import.edits)?;
         context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
         moved(context, &entering.import.moved);
-        tags(&target.index, &entering.import.edits, &conversion.new.digest)
+        Entered::after(&target.index, &entering.import.edits, &conversion.new.digest)
     }
 
     /// Tells what became of those who refer to the old one.
@@ -180,7 +182,13 @@ impl Args {
     }
 }
 
-fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec<String>) -> Result<Code> {
+fn answer(
+    context: &Context<'_>,
+    path: &Path,
+    conversion: &Conversion,
+    entered: &Entered,
+    new: Option<&str>,
+) -> Result<Code> {
     // It is done, whether it can be looked at once more or not.
     let layout = at::open_directory(context, path).ok();
     let told = match (conversion.root(), conversion.count()) {
@@ -194,12 +202,14 @@ fn answer(context: &Context<'_>, path: &Path, conversion: &Conversion, tags: Vec
         Some(made) => Some(made.facts.clone()),
         None => read().and_then(|node| node.facts(&conversion.new.digest).ok()),
     };
-    context.answer(&Placed::of(path, &conversion.new, facts.as_ref(), layout.as_deref(), tags, told))?;
+    let pair = new.map_or_else(|| Pair::of(&conversion.new), Pair::written);
+    let entry = entered.called(&pair).unwrap_or(&conversion.new);
+    context.answer(&Placed::of(path, entry, facts.as_ref(), layout.as_deref(), entered.tags(), told))?;
     Ok(Code::Done)
 }
 
 fn made(count: usize) -> String {
-    format!("{count} {} made", if count == 1 { "manifest" } else { "manifests" })
+    format!("{} made", many(count as u64, "manifest"))
 }
 
 fn from(old: &Digest) -> String {

@@ -1,21 +1,22 @@
 //! `copy` carries one reference between two locations.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ocistow_graph::listed::record;
 use ocistow_layout::name::Pair;
-use ocistow_layout::{Digest, Error, Kind, Result};
+use ocistow_layout::{Error, Kind, Result};
 
 use super::along::Along;
 use super::export::moved;
 use super::{at, tag};
 use crate::code::Code;
 use crate::destination::{Cargo, Destination, Manner, write};
+use crate::entering::Entered;
 use crate::location::Location;
 use crate::outgoing::{Outgoing, outgoing};
 use crate::placed::Placed;
-use crate::shown::bytes;
+use crate::shown::{bytes, many};
 use crate::speak::Context;
 
 /// Copy one reference, and what goes along, from one location to another
@@ -76,28 +77,28 @@ impl Args {
             outgoing.plan.name_root(&root, &Pair::written(reference));
             renames.push((reference.clone(), reference.clone()));
         }
-        let answer = copied(&to.path, &outgoing, &root);
-        if let Err(why) = self.along.judge(context, &outgoing.plan) {
-            context.answer_failed(&answer, &why)?;
+        let Outgoing { source, graph, plan, held, .. } = &outgoing;
+        let (members, held) = (Vec::new(), held.as_ref());
+        let cargo = Cargo { source: &**source, graph, plan, members, renames, held, root: Some(&root) };
+        if let Err(why) = self.along.judge(context, plan) {
+            context.answer_failed(&copied(&to, &outgoing, &cargo.alone(), "would copy"), &why)?;
             return Err(why);
         }
-        let Outgoing { source, graph, plan, .. } = &outgoing;
-        let cargo =
-            Cargo { source: &**source, graph, plan, members: Vec::new(), renames, held: outgoing.held.as_ref() };
         let written = write(context, &cargo, &destination, self.manner)?;
         moved(context, &written.moved);
-        context.answer(&answer)?;
+        context.answer(&copied(&to, &outgoing, &written.entered, "copied"))?;
         Ok(Code::Done)
     }
 }
 
-/// What is copied, as the answer has it.
-fn copied(to: &Path, outgoing: &Outgoing, root: &Digest) -> Placed {
+/// What was copied, as the target has it, or would be: `verb` says which.
+fn copied(to: &Location, outgoing: &Outgoing, entered: &Entered, verb: &str) -> Placed {
     let Outgoing { graph, plan, targets, source, .. } = outgoing;
-    let entries = plan.entries.iter().filter(|entry| entry.descriptor.digest == *root);
-    let tags = entries.filter_map(|entry| entry.pair.tag().map(str::to_owned)).collect();
-    let descriptor = &targets.first().expect("a copy has one target").descriptor;
+    let target = &targets.first().expect("a copy has one target").descriptor;
+    let pair = to.pick.reference.as_deref().map_or_else(|| Pair::of(target), Pair::written);
+    let entry = entered.called(&pair).unwrap_or(target);
     let count = plan.count();
-    let told = format!("copied {} blobs, {}", count.blobs, bytes(count.bytes));
-    Placed::of(to, descriptor, graph.facts(root).as_ref(), Some(&**source), tags, told)
+    let told = format!("{verb} {}, {}", many(count.blobs, "blob"), bytes(count.bytes));
+    let facts = graph.facts(&target.digest);
+    Placed::of(&to.path, entry, facts.as_ref(), Some(&**source), entered.tags(), told)
 }

@@ -126,7 +126,7 @@ impl Args {
         let same = difference.is_none();
         let told = Told::of(difference, context.verbose > 0);
         if self.exit_code && !same {
-            let message = format!("{} and {} are different", a.source.location(), b.source.location());
+            let message = format!("{} and {} are different", a.location, b.location);
             return context.answer_ending(&told, Code::Differs, &message);
         }
         context.answer(&told)?;

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use ocistow_graph::graph::Graph;
 use ocistow_graph::{Dialect, Facts, Reach, Selector, Target};
-use ocistow_layout::{Descriptor, Digest, Kind, Result};
+use ocistow_layout::{Descriptor, Digest, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
 use crate::code::Code;
 use crate::look::Look;
-use crate::node::{Node, reference};
+use crate::node::{Node, alone, reference};
 use crate::shown::shown;
 use crate::speak::{Answer, Context};
 
@@ -43,7 +43,7 @@ pub struct Args {
     /// Start at the child of an index for this platform, os[/arch[/variant]][:os.version]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "all_platforms")]
     platform: Option<Selector>,
-    /// Also show what refers to each child of an index
+    /// Also show what refers to each child of an index, and of indexes in it
     #[arg(long)]
     all_platforms: bool,
     /// How many levels of referrers are shown [default: all]
@@ -65,13 +65,13 @@ fn wanted(text: &str) -> std::result::Result<(String, Option<String>), String> {
 /// A manifest and what refers to it.
 #[derive(Serialize)]
 struct Tree {
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "alone")]
     node: Node,
     /// How it is recorded that it refers to what stands above.
     #[serde(skip_serializing_if = "Option::is_none")]
     dialect: Option<Dialect>,
     referrers: Vec<Tree>,
-    /// The children of an index, with `--all-platforms`.
+    /// The children of an index, with `--all-platforms`; those of one that is listed again stand where it is first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     manifests: Vec<Tree>,
 }
@@ -88,9 +88,20 @@ impl Args {
         let (graph, target) = at::near(context, &*source, &location, self.platform.as_ref(), reach, self.scan_blobs)?;
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);
-        let mut walk = Walk { graph: &graph, path: &location.path, levels, seen: BTreeSet::new(), cut: false };
+        let mut walk = Walk {
+            graph: &graph,
+            path: &location.path,
+            levels,
+            seen: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            cut: false,
+        };
+        let mut wrong = None;
         let tree = match target {
-            Ok(target) => self.from(&mut walk, target),
+            Ok(target) => {
+                wrong = rightly_named(&graph, &*source, &target.descriptor).err();
+                self.from(&mut walk, target)
+            }
             // A subject that is not there can still be asked about.
             Err(error) if error.kind() == Kind::NotFound => match &location.pick.digest {
                 Some(digest) if location.pick.reference.is_none() => walk.gone(digest).ok_or(error)?,
@@ -102,15 +113,18 @@ impl Args {
             context
                 .warn(&format!("what refers to {} over more than {MOST_LEVELS} levels is not shown", tree.node.digest));
         }
-        context.answer_of(&self.filtered(tree), &graph.unread())
+        let tree = self.filtered(tree);
+        // Who refers to what is wrong itself is told all the same.
+        match wrong {
+            None => context.answer_of(&tree, &graph.unread()),
+            Some(why) => context.answer_failed(&tree, &why).and(Err(why)),
+        }
     }
 
     fn from(&self, walk: &mut Walk<'_>, target: Target) -> Tree {
-        let mut tree = walk.tree(&target.descriptor, None, 0);
-        if self.all_platforms
-            && let Some(facts) = walk.graph.facts(&target.descriptor.digest)
-        {
-            tree.manifests = facts.children().map(|child| walk.tree(child, None, 0)).collect();
+        let mut tree = walk.tree(&target.descriptor, None, Depth::default());
+        if self.all_platforms {
+            tree.manifests = walk.children(&target.descriptor.digest, 0);
         }
         tree
     }
@@ -118,9 +132,7 @@ impl Args {
     /// The tree with only those direct referrers that are wanted.
     fn filtered(&self, mut tree: Tree) -> Tree {
         tree.referrers.retain(|referrer| self.wants(&referrer.node));
-        for child in &mut tree.manifests {
-            child.referrers.retain(|referrer| self.wants(&referrer.node));
-        }
+        tree.manifests = tree.manifests.into_iter().map(|child| self.filtered(child)).collect();
         tree
     }
 
@@ -134,6 +146,15 @@ impl Args {
     }
 }
 
+/// Integrity where a manifest is there and is not what names it says.
+fn rightly_named(graph: &Graph, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
+    let digest = &descriptor.digest;
+    if graph.absent(digest) || graph.node(digest).is_none() {
+        return Ok(());
+    }
+    at::as_long(source, &graph.need(digest)?, descriptor)
+}
+
 struct Walk<'g> {
     graph: &'g Graph,
     path: &'g Path,
@@ -141,27 +162,63 @@ struct Walk<'g> {
     /// Whose referrers stand in the tree already: cosign's tags can make a manifest refer to several, and
     /// to itself.
     seen: BTreeSet<Digest>,
+    /// What an index was seen to list already, and what lists itself.
+    listed: BTreeSet<Digest>,
     /// Whether something was left out for being too deep.
     cut: bool,
 }
 
+/// How deep something stands in the tree.
+#[derive(Debug, Clone, Copy, Default)]
+struct Depth {
+    /// Among children of indexes.
+    nested: usize,
+    /// Among referrers, below that.
+    level: usize,
+}
+
 impl Walk<'_> {
-    fn tree(&mut self, descriptor: &Descriptor, dialect: Option<Dialect>, level: usize) -> Tree {
+    fn tree(&mut self, descriptor: &Descriptor, dialect: Option<Dialect>, depth: Depth) -> Tree {
         let mut node = Node::of(self.path, descriptor);
         node.absent = self.graph.absent(&descriptor.digest);
         if let Some(facts) = self.graph.facts(&descriptor.digest) {
             node = told(node, &facts, dialect.is_some());
         }
-        let referrers = self.referrers(&descriptor.digest, level);
+        let referrers = self.referrers(&descriptor.digest, depth);
         Tree { node, dialect, referrers, manifests: Vec::new() }
     }
 
-    fn referrers(&mut self, subject: &Digest, level: usize) -> Vec<Tree> {
+    /// The children of an index, each with what refers to it and with its own. What was told before is only named: many
+    /// ways may lead to one thing.
+    fn children(&mut self, index: &Digest, nested: usize) -> Vec<Tree> {
+        self.listed.insert(index.clone());
+        let Some(facts) = self.graph.facts(index) else { return Vec::new() };
+        if nested >= MOST_LEVELS {
+            self.cut |= facts.children().next().is_some();
+            return Vec::new();
+        }
+        let depth = Depth { nested: nested + 1, level: 0 };
+        let mut children = Vec::new();
+        for child in facts.children() {
+            if !self.listed.insert(child.digest.clone()) {
+                let mut node = Node::of(self.path, child);
+                node.absent = self.graph.absent(&child.digest);
+                children.push(Tree { node, dialect: None, referrers: Vec::new(), manifests: Vec::new() });
+                continue;
+            }
+            let mut tree = self.tree(child, None, depth);
+            tree.manifests = self.children(&child.digest, depth.nested);
+            children.push(tree);
+        }
+        children
+    }
+
+    fn referrers(&mut self, subject: &Digest, depth: Depth) -> Vec<Tree> {
         let edges = self.graph.referrers(subject);
         if edges.is_empty() {
             return Vec::new();
         }
-        if level >= self.levels {
+        if depth.level >= self.levels || depth.nested + depth.level >= MOST_LEVELS {
             self.cut = true;
             return Vec::new();
         }
@@ -171,7 +228,7 @@ impl Walk<'_> {
         let mut trees = Vec::new();
         for edge in edges {
             let descriptor = self.descriptor(&edge.referrer);
-            trees.push(self.tree(&descriptor, Some(edge.dialect), level + 1));
+            trees.push(self.tree(&descriptor, Some(edge.dialect), Depth { level: depth.level + 1, ..depth }));
         }
         trees
     }
@@ -195,7 +252,7 @@ impl Walk<'_> {
         let mut node = Node::of(self.path, &Descriptor::new(&media_type, digest.clone(), size));
         node.reference = reference(self.path, digest);
         node.absent = true;
-        let referrers = self.referrers(digest, 0);
+        let referrers = self.referrers(digest, Depth::default());
         Some(Tree { node, dialect: None, referrers, manifests: Vec::new() })
     }
 }
@@ -217,8 +274,8 @@ impl Answer for Tree {
     }
 
     fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
-        let all = self.manifests.iter().flat_map(|child| &child.referrers).chain(&self.referrers);
-        all.into_iter().try_for_each(|referrer| writeln!(out, "{}", referrer.node.digest))
+        self.manifests.iter().try_for_each(|child| child.brief(out))?;
+        self.referrers.iter().try_for_each(|referrer| writeln!(out, "{}", referrer.node.digest))
     }
 }
 

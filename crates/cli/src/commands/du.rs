@@ -163,7 +163,7 @@ impl Args {
             roots.push(Row {
                 reference: reference(path, &digest),
                 tag: entry.pair.tag().map(str::to_owned),
-                name: entry.pair.image.clone(),
+                name: entry.pair.full().map(str::to_owned),
                 kind: graph.kind(&digest),
                 absent: graph.absent(&digest),
                 total: row.total.bytes,

@@ -152,16 +152,16 @@ impl Args {
         let outgoing = bundle.gather(context)?;
         to.check(&*outgoing.source, bundle.manner)?;
         if let Err(why) = bundle.along.judge(context, &outgoing.plan) {
-            context.answer_failed(&Carried::of(&outgoing, None, "would carry"), &why)?;
+            context.answer_failed(&Carried::of(&outgoing, &bundle.along, None, "would carry"), &why)?;
             return Err(why);
         }
         let members = bundle.members(context, &outgoing)?;
         let Outgoing { source, graph, plan, .. } = &outgoing;
-        let cargo =
-            Cargo { source: &**source, graph, plan, members, renames: Vec::new(), held: outgoing.held.as_ref() };
+        let (renames, held) = (Vec::new(), outgoing.held.as_ref());
+        let cargo = Cargo { source: &**source, graph, plan, members, renames, held, root: None };
         let written = write(context, &cargo, &to, bundle.manner)?;
         moved(context, &written.moved);
-        context.answer(&Carried::of(&outgoing, written.bundle, "carried"))?;
+        context.answer(&Carried::of(&outgoing, &bundle.along, written.bundle, "carried"))?;
         if to.is_archive() && bundle.form == Form::Oci {
             hint_at_docker(context, &outgoing);
         }

@@ -14,7 +14,7 @@ use crate::code::Code;
 use crate::location::Location;
 use crate::look::Look;
 use crate::mending::mend;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::{Answer, Context};
 
 /// Check a layout or archive: every file, every link, every byte; and mend a layout from others
@@ -57,9 +57,18 @@ impl Args {
                 .because("fsck checks all of a layout")
                 .hint(format!("write ocistow fsck {}", location.path.display())));
         }
-        let (report, repaired) = match self.repair_from.is_empty() {
-            true => (self.check(context, &location)?, Vec::new()),
-            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path)?)?,
+        let examined = match self.repair_from.is_empty() {
+            true => self.check(context, &location).map(|report| (report, Vec::new())),
+            false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path)?),
+        };
+        let (report, repaired) = match examined {
+            Ok(examined) => examined,
+            // What is so wrong that nobody can look into it is not all right.
+            Err(why) if why.kind() == Kind::Integrity => {
+                context.answer_failed(&Findings::default(), &why)?;
+                return Err(why);
+            }
+            Err(why) => return Err(why),
         };
         let (ok, verdict) = (report.ok(), report.verdict());
         let Report { checked, problems, unread } = report;
@@ -94,7 +103,7 @@ impl Args {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Findings {
     ok: bool,
     checked: Checked,
@@ -128,6 +137,7 @@ impl Answer for Findings {
         }
         let Checked { manifests, blobs, bytes: all } = self.checked;
         let verdict = if self.ok { "ok" } else { "not ok" };
-        writeln!(out, "{verdict}: checked {manifests} manifests, {blobs} blobs, {}", bytes(all))
+        let (manifests, blobs) = (many(manifests, "manifest"), many(blobs, "blob"));
+        writeln!(out, "{verdict}: checked {manifests}, {blobs}, {}", bytes(all))
     }
 }

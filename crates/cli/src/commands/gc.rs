@@ -20,7 +20,7 @@ use crate::again::Again;
 use crate::code::Code;
 use crate::location::{self, OnDisk};
 use crate::look::Look;
-use crate::shown::bytes;
+use crate::shown::{bytes, many};
 use crate::speak::{Answer, Context};
 
 /// Remove what nothing reaches and is older than the grace
@@ -217,10 +217,11 @@ impl Answer for Swept {
     fn text(&self, out: &mut dyn Write, _: Look) -> io::Result<()> {
         let Self { removed, kept, .. } = self;
         let verb = if self.dry_run { "would remove" } else { "removed" };
-        writeln!(out, "{verb} {} blobs, {}", removed.blobs, bytes(removed.bytes))?;
-        writeln!(out, "kept {} blobs, {}", kept.all.blobs, bytes(kept.all.bytes))?;
+        writeln!(out, "{verb} {}, {}", many(removed.blobs, "blob"), bytes(removed.bytes))?;
+        writeln!(out, "kept {}, {}", many(kept.all.blobs, "blob"), bytes(kept.all.bytes))?;
         if kept.young > 0 {
-            writeln!(out, "{} of them nothing reaches, and they are too young to go", kept.young)?;
+            let are = if kept.young == 1 { "it is" } else { "they are" };
+            writeln!(out, "{} of them nothing reaches, and {are} too young to go", kept.young)?;
         }
         for Orphan { digest, subject, stays } in &self.orphans {
             let fate = if *stays { "stays with it" } else { "goes" };

@@ -17,7 +17,8 @@ use super::{export, tag};
 use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
-use crate::imported::Imported;
+use crate::imported::{How, Imported, Outcome};
+use crate::landed::{Given, Landed, landed};
 use crate::location::{self, OnDisk};
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
@@ -176,14 +177,16 @@ impl Args {
                     }
                 }
             }
+            let location = target.map_or("the layout", |target| target.location());
             for (digest, size) in said_of(&found, plan, graph) {
                 if found[&digest] != size {
-                    return Err(checked::wrong_size(&digest, size, &found[&digest].to_string()));
+                    return Err(checked::wrong_size(&digest, size, &found[&digest].to_string()).found_in(location));
                 }
             }
             for (digest, size) in found.iter().filter(|_| self.recheck) {
                 if let Some(content) = target.map(|target| target.open(digest)).transpose()?.flatten() {
-                    checked::verify(&Blob { digest: digest.clone(), size: *size }, content, &progress)?;
+                    let blob = Blob { digest: digest.clone(), size: *size };
+                    checked::verify(&blob, content, &progress).map_err(|why| why.found_in(location))?;
                 }
             }
             let there = |digest: &mut Digest| brought.contains(digest) || found.contains_key(digest);
@@ -214,7 +217,7 @@ impl Args {
         transaction.keep_index()?;
         loop {
             let target = writable(layout)?;
-            let decided = self.decide(target.as_ref().map(|target| target as &dyn Source), arrivals)?;
+            let decided = self.decide(layout, target.as_ref().map(|target| target as &dyn Source), arrivals)?;
             if let Some(why) = self.moves(&decided.moved) {
                 self.failed(context, layout, arrivals, &why)?;
                 return Err(why);
@@ -228,7 +231,9 @@ impl Args {
                 Ok(done) => {
                     context.log(&format!("waited {:.3} s for the disk", transaction.barrier().as_secs_f64()));
                     export::moved(context, &decided.moved);
-                    context.answer(&Imported::of(layout, arrivals, done, decided.moved))?;
+                    let Decided { landed, moved, .. } = decided;
+                    let outcome = Outcome { how: How::Done, landed, done, moved };
+                    context.answer(&Imported::of(arrivals, &self.along, outcome))?;
                     return Ok(Code::Done);
                 }
             }
@@ -243,7 +248,7 @@ impl Args {
     }
 
     /// What becomes of index.json and which blobs are published: one bundle after the other.
-    fn decide(&self, target: Option<&dyn Source>, arrivals: &[Arrival]) -> Result<Decided> {
+    fn decide(&self, layout: &Path, target: Option<&dyn Source>, arrivals: &[Arrival]) -> Result<Decided> {
         let index = match target {
             Some(target) => target.index()?,
             None => IndexFile::parse(EMPTY_INDEX.to_vec())?,
@@ -251,16 +256,19 @@ impl Args {
         let mut meanwhile = Meanwhile { index, made: BTreeMap::new(), under: target };
         let mut decided = Decided::default();
         let mut met = BTreeSet::new();
+        let mut given = Vec::new();
         for arrival in arrivals {
             let arriving = import(&arrival.plan, &arrival.graph, &meanwhile, &self.renames)?;
             let outline = arrival.plan.outline_into(&arriving);
             decided.order.extend(outline.blobs.into_iter().filter(|blob| met.insert(blob.digest.clone())));
             meanwhile.index = IndexFile::parse(apply(&meanwhile.index, &arriving.edits)?)?;
+            given.push(Given::of(&arriving.edits));
             meanwhile.made.extend(arriving.inline.clone());
             decided.made.extend(arriving.inline);
             decided.edits.extend(arriving.edits);
             decided.moved.extend(arriving.moved);
         }
+        decided.landed = landed(layout, &meanwhile.index, arrivals, &given);
         Ok(decided)
     }
 
@@ -273,7 +281,7 @@ impl Args {
         arrivals: &mut [Arrival],
     ) -> Result<Code> {
         self.find_elsewhere(context, arrivals, target)?;
-        let decided = self.decide(target.map(|target| target as &dyn Source), arrivals)?;
+        let decided = self.decide(layout, target.map(|target| target as &dyn Source), arrivals)?;
         let mut done = Done::default();
         for blob in &decided.order {
             match target.map(|target| target.size(&blob.digest)).transpose()?.flatten() {
@@ -284,7 +292,8 @@ impl Args {
         }
         let refused = arrivals.iter().find_map(|arrival| self.along.refuses(&arrival.plan));
         let refused = refused.or_else(|| self.moves(&decided.moved));
-        let answer = Imported::of(layout, arrivals, done, decided.moved);
+        let outcome = Outcome { how: How::Tried, landed: decided.landed, done, moved: decided.moved };
+        let answer = Imported::of(arrivals, &self.along, outcome);
         match refused {
             None => context.answer(&answer).map(|()| Code::Done),
             Some(why) => {
@@ -295,7 +304,9 @@ impl Args {
     }
 
     fn failed(&self, context: &Context<'_>, layout: &Path, arrivals: &[Arrival], why: &Error) -> Result<()> {
-        context.answer_failed(&Imported::of(layout, arrivals, Done::default(), Vec::new()), why)
+        let landed = arrivals.iter().flat_map(|arrival| Landed::nowhere(layout, arrival)).collect();
+        let outcome = Outcome { how: How::Refused, landed, done: Done::default(), moved: Vec::new() };
+        context.answer_failed(&Imported::of(arrivals, &self.along, outcome), why)
     }
 }
 
@@ -306,6 +317,7 @@ struct Decided {
     edits: Vec<Edit>,
     moved: Vec<Moved>,
     made: BTreeMap<Digest, Vec<u8>>,
+    landed: Vec<Landed>,
 }
 
 /// What the descriptors of a bundle say of the lengths of blobs that were found elsewhere: of each what the last one says.

@@ -18,6 +18,7 @@ use crate::again::Again;
 use crate::code::Code;
 use crate::entering::{Under, enter};
 use crate::location;
+use crate::shown::many;
 use crate::speak::Context;
 
 /// Make indexes of what is in a layout, and change what they list
@@ -205,7 +206,7 @@ fn change(context: &Context<'_>, location: &OsString, path: Option<&PathBuf>, ch
 }
 
 fn listing(children: usize) -> String {
-    format!("lists {children} {}", if children == 1 { "manifest" } else { "manifests" })
+    format!("lists {}", many(children as u64, "manifest"))
 }
 
 fn load(context: &Context<'_>, source: &dyn Source) -> Result<Graph> {
@@ -256,7 +257,7 @@ fn listed(source: &dyn Source, graph: &Graph, references: &[OsString]) -> Result
         let target = resolve_in(graph, source, &asked)?;
         let found = match target.manifest {
             true => target.descriptor,
-            false => tag::lying(source, &target.descriptor.digest)?,
+            false => tag::lying(source, &target.descriptor.digest, "list")?,
         };
         let facts = match graph.facts(&found.digest) {
             Some(facts) => facts,

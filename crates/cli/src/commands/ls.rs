@@ -113,7 +113,7 @@ impl Listing {
             manifests.push(Row {
                 node,
                 tag: entry.pair.tag().map(str::to_owned),
-                name: entry.pair.image.clone(),
+                name: entry.pair.full().map(str::to_owned),
                 kind: listed.kind,
                 referrers: listed.referrers,
                 shortest: shortest(listed.place),

@@ -31,10 +31,11 @@ impl Args {
         let outgoing = self.bundle.gather(context)?;
         self.bundle.members(context, &outgoing)?;
         let bundle = Some(outgoing.plan.bundle());
+        let answer = Carried::of(&outgoing, &self.bundle.along, bundle, "would carry");
         match self.bundle.along.judge(context, &outgoing.plan) {
-            Ok(()) => context.answer(&Carried::of(&outgoing, bundle, "would carry")).map(|()| Code::Done),
+            Ok(()) => context.answer(&answer).map(|()| Code::Done),
             Err(why) => {
-                context.answer_failed(&Carried::of(&outgoing, bundle, "would carry"), &why)?;
+                context.answer_failed(&answer, &why)?;
                 Err(why)
             }
         }

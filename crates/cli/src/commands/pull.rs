@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ocistow_graph::graph::read;
 use ocistow_graph::{Facts, Form, ManifestKind, Role, Selector};
 use ocistow_layout::archive::Existing;
+use ocistow_layout::checked::wrong_size;
 use ocistow_layout::output::{Options, Output};
 use ocistow_layout::title::{TITLE, Title};
 use ocistow_layout::{Blob, Content, Descriptor, Digest, Error, Kind, Result, Source};
@@ -18,7 +19,7 @@ use super::ingredients::{UNPACK, UNPACKED};
 use crate::code::Code;
 use crate::look::Look;
 use crate::node::Node;
-use crate::shown::{bytes, shown};
+use crate::shown::{bytes, many, shown};
 use crate::speak::{Answer, Context};
 
 /// Write an artifact's files back to the disk, by their titles
@@ -44,6 +45,9 @@ pub struct Args {
     /// The child of an index for this platform, os[/arch[/variant]][:os.version]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Selector>,
+    /// Take missing content as a warning, and write what is there
+    #[arg(long)]
+    allow_missing: bool,
     /// Fail if a file is there already, and change nothing
     #[arg(long)]
     keep: bool,
@@ -72,6 +76,7 @@ impl Args {
         }
         let (node, _) = read(&*source, &target.descriptor);
         let facts = node.facts(digest)?;
+        at::as_long(&*source, &facts, &target.descriptor)?;
         if facts.kind == ManifestKind::Index {
             return Err(Error::new(Kind::Usage, what())
                 .because("it is an index")
@@ -83,35 +88,61 @@ impl Args {
                 .because("it is of Docker's first schema, which says nothing of files")
                 .hint("show --raw prints it, cat @DIGEST a layer"));
         }
-        let parts = parts(&facts)?;
+        let mut parts = parts(&facts)?;
         let all = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).count();
         if parts.len() < all {
-            context.note(&format!(
-                "{} of {all} layers have no title and are no files; cat --layer prints one",
-                all - parts.len()
-            ));
+            let without = all - parts.len();
+            let have = if without == 1 { "has no title and is no file" } else { "have no title and are no files" };
+            context.note(&format!("{without} of {} {have}; cat --layer prints one", many(all as u64, "layer")));
         }
         // What is missing is known before anything is written.
-        for part in &parts {
-            let Descriptor { digest, size, .. } = part.descriptor;
-            match source.size(digest)? {
-                Some(found) if found == *size => {}
-                Some(found) => return Err(ocistow_layout::checked::wrong_size(digest, *size, &found.to_string())),
-                None if matches!(part.descriptor.embedded(), Some(Ok(_))) => {}
-                None => return Err(missing(&*source, digest)),
-            }
+        let missing = lacking(&*source, &facts)?;
+        if let Some(why) = refused(digest, &missing).filter(|_| !self.allow_missing) {
+            return Err(why);
         }
+        for digest in &missing {
+            context.warn(&format!("missing-blob: {digest} is needed and not there"));
+        }
+        parts.retain(|part| !missing.contains(&part.descriptor.digest));
         if !parts.is_empty() {
             let existing = if self.keep { Existing::Keep } else { Existing::Replace };
             let options = Options { existing, medium: &*context.world.medium, watch: &progress };
             let mut output = Output::begin(&self.output, options)?;
-            write(&*source, &parts, &mut output)?;
+            write(&*source, &parts, &mut output).map_err(|why| why.found_in(source.location()))?;
             output.publish()?;
         }
         drop(progress);
-        context.answer(&Pulled::of(&location.path, &target.descriptor, &facts, &parts, &self.output))?;
+        let mut answer = Pulled::of(&location.path, &target.descriptor, &facts, &parts, &self.output);
+        answer.missing = missing;
+        context.answer(&answer)?;
         Ok(Code::Done)
     }
+}
+
+/// The parts of an artifact that are not there, though it needs them: files or not. Integrity where one has another
+/// length than is said.
+fn lacking(source: &dyn Source, facts: &Facts) -> Result<BTreeSet<Digest>> {
+    let mut lacking = BTreeSet::new();
+    for part in &facts.parts {
+        let Descriptor { digest, size, .. } = &part.descriptor;
+        match source.size(digest)? {
+            Some(found) if found == *size => {}
+            Some(found) => return Err(wrong_size(digest, *size, &found.to_string()).found_in(source.location())),
+            None if matches!(part.descriptor.embedded(), Some(Ok(_))) => {}
+            // A file is wanted, whatever its type says.
+            None if part.is_nondistributable() && part.descriptor.annotation(TITLE).is_none() => {}
+            None => drop(lacking.insert(digest.clone())),
+        }
+    }
+    Ok(lacking)
+}
+
+/// Why an artifact that lacks something is not pulled.
+fn refused(digest: &Digest, missing: &BTreeSet<Digest>) -> Option<Error> {
+    let first = missing.first()?;
+    let more = if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
+    let error = Error::new(Kind::Incomplete, format!("could not find {first}{more}"));
+    Some(error.because(format!("{digest} needs it")).hint("--allow-missing goes on without"))
 }
 
 /// The files of an artifact, in its order. Integrity where a title is none, or two are the same.
@@ -183,6 +214,8 @@ struct Pulled {
     #[serde(flatten)]
     node: Node,
     files: Vec<File>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    missing: BTreeSet<Digest>,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,7 +233,7 @@ impl Pulled {
         };
         let mut node = Node::of(layout, descriptor).typed(facts.told_type());
         node.annotations = facts.annotations.to_map();
-        Self { node, files: parts.iter().map(file).collect() }
+        Self { node, files: parts.iter().map(file).collect(), missing: BTreeSet::new() }
     }
 }
 

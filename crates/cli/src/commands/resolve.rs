@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use ocistow_graph::Selector;
 use ocistow_layout::Result;
+use serde::Serialize;
 
 use super::at::{self, At};
 use crate::code::Code;
 use crate::look::Look;
-use crate::node::Node;
+use crate::node::{Node, alone};
 use crate::speak::{Answer, Context};
 
 /// Print the digest that a reference stands for
@@ -25,12 +26,20 @@ pub struct Args {
     platform: Option<Selector>,
 }
 
-impl Answer for Node {
+/// What a reference stands for.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Resolved {
+    #[serde(serialize_with = "alone")]
+    node: Node,
+}
+
+impl Answer for Resolved {
     fn text(&self, out: &mut dyn Write, _look: Look) -> io::Result<()> {
         self.brief(out)
     }
     fn brief(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", self.digest)
+        writeln!(out, "{}", self.node.digest)
     }
 }
 
@@ -40,7 +49,12 @@ impl Args {
         let location = self.at.read()?;
         let source = at::open(context, &location)?;
         let target = at::target(context, &*source, &location, self.platform.as_ref())?;
-        context.answer(&Node::of(&location.path, &target.descriptor))?;
+        let descriptor = &target.descriptor;
+        let mut node = Node::of(&location.path, descriptor);
+        // What a reference stands for is no less so where nobody can tell whether it is there.
+        node.absent =
+            matches!(source.size(&descriptor.digest), Ok(None)) && !matches!(descriptor.embedded(), Some(Ok(_)));
+        context.answer(&Resolved { node })?;
         Ok(Code::Done)
     }
 }

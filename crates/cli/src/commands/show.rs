@@ -44,6 +44,8 @@ struct Shown {
     #[serde(flatten)]
     node: Node,
     tags: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<String>,
     kind: ManifestKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Node>,
@@ -103,19 +105,31 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
     let descriptor = &target.descriptor;
     let digest = &descriptor.digest;
     let node = Node::of(path, descriptor);
-    let (tags, referrers) = (graph.tags_of(digest), graph.referrers(digest).len());
+    let (tags, names, referrers) = (graph.tags_of(digest), graph.names_of(digest), graph.referrers(digest).len());
     if !target.manifest {
         if source.size(digest)?.is_none() && !matches!(descriptor.embedded(), Some(Ok(_))) {
             return Err(missing(source, digest));
         }
         let kind = ManifestKind::Other;
         let (config, layers, manifests, blobs, subject, first_schema) = Default::default();
-        return Ok(Shown { node, tags, kind, config, layers, manifests, blobs, subject, referrers, first_schema });
+        return Ok(Shown {
+            node,
+            tags,
+            names,
+            kind,
+            config,
+            layers,
+            manifests,
+            blobs,
+            subject,
+            referrers,
+            first_schema,
+        });
     }
     let facts = graph.need(digest)?;
+    at::as_long(source, &facts, descriptor)?;
     let mut node = node.typed(facts.told_type());
     node.annotations = facts.annotations.to_map();
-    node.size = facts.size;
     node.platform = match &descriptor.platform {
         Some(platform) => Some((**platform).clone()),
         None => config_platform(source, &facts)?,
@@ -134,6 +148,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
     Ok(Shown {
         node,
         tags,
+        names,
         kind: facts.kind,
         config: parts(Role::Config)?.and_then(|mut nodes| nodes.pop()),
         layers: parts(Role::Layer)?,
@@ -161,6 +176,9 @@ impl Answer for Shown {
         line("size", &bytes(self.node.size))?;
         for tag in &self.tags {
             line("tag", tag)?;
+        }
+        for name in &self.names {
+            line("name", name)?;
         }
         if let Some(subject) = &self.subject {
             line("subject", &format!("{}{}", subject.digest, if subject.absent { "  absent" } else { "" }))?;

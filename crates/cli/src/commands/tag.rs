@@ -50,7 +50,7 @@ impl Args {
         let target = at::target(context, &*source, &location, None)?;
         let entry = match target.manifest || !target.places.is_empty() {
             true => target.descriptor,
-            false => lying(&*source, &target.descriptor.digest)?,
+            false => lying(&*source, &target.descriptor.digest, "tag")?,
         };
         let name = |reference: &String| Edit::Name { entry: Box::new(entry.clone()), reference: reference.clone() };
         let edits: Vec<Edit> = self.new.iter().map(name).collect();
@@ -59,9 +59,9 @@ impl Args {
 }
 
 /// The descriptor of a manifest that nothing refers to but its digest: what an untag or another tool left
-/// behind. Usage where the blob is no manifest that says what it is.
-pub fn lying(source: &dyn Source, digest: &Digest) -> Result<Descriptor> {
-    let what = || format!("could not tag {digest}");
+/// behind. Usage where the blob is no manifest that says what it is, so that nobody can `act` on it as on one.
+pub fn lying(source: &dyn Source, digest: &Digest, act: &str) -> Result<Descriptor> {
+    let what = || format!("could not {act} {digest}");
     let no_manifest = || Error::new(Kind::Usage, what()).because("it is a blob, not a manifest");
     let size = source.size(digest)?.ok_or_else(|| Error::new(Kind::NotFound, what()).because("it is not there"))?;
     if size > checked::MAX_MANIFEST {
@@ -103,7 +103,8 @@ pub fn change(
 ) -> Result<Code> {
     let before = source.index()?;
     let after = IndexFile::parse(apply(&before, edits)?)?;
-    let changes = Changes::between(&before, &after)?;
+    let mut changes = Changes::between(&before, &after)?;
+    changes.and_kept(&before, edits);
     if !changes.changed.is_empty() {
         let progress = context.progress("waiting", None);
         Transaction::within(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;

@@ -12,7 +12,7 @@ use crate::archive::table::{Spot, Table};
 use crate::archive::tape::Stream;
 use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, Body, hasher, tell, walk};
-use crate::archive::{DOCKER_IN_A_STREAM, MAX_MARKER, holds_docker, lists_nothing, no_layout, unmarked};
+use crate::archive::{MAX_MARKER, holds_docker, lists_nothing, no_layout, unmarked};
 use crate::checked::fill;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
@@ -72,10 +72,6 @@ impl Passed {
             return Err(gone_by(format!("could not read {name} of {}", self.location)));
         }
         match self.index {
-            Some(_) if self.holds_docker() => {
-                let none = Error::new(Kind::NotFound, format!("{} has no images in its index.json", self.location));
-                Err(none.hint(DOCKER_IN_A_STREAM))
-            }
             Some(bytes) => Ok((self.table, IndexFile::parse(bytes)?)),
             None => Err(no_layout(&self.location, &self.table)),
         }

@@ -1,6 +1,7 @@
 //! An archive that came out of a stream and was staged on the way: a source that refuses what the archive in place would
 //! refuse.
 
+use crate::archive::DOCKER_IN_A_STREAM;
 use crate::archive::pass::{Passed, gone_by};
 use crate::archive::table::Table;
 use crate::digest::Digest;
@@ -17,8 +18,12 @@ pub struct Streamed<'t, 'a> {
 
 impl Passed {
     /// The archive as a source, given that each blob of it was put into `transaction` as it came by. `Err` as of
-    /// [`Passed::index`], and where nothing more can be staged.
+    /// [`Passed::index`], where nothing more can be staged, and NotFound where only Docker's manifest.json lists anything.
     pub fn staged<'t, 'a>(self, transaction: &'t Transaction<'a>) -> Result<Streamed<'t, 'a>> {
+        if self.holds_docker() && self.table.index.is_some() {
+            let none = Error::new(Kind::NotFound, format!("{} has no layout that lists anything", self.location()));
+            return Err(none.hint(DOCKER_IN_A_STREAM));
+        }
         let (location, marker) = (self.location().to_owned(), self.marker());
         let (table, index) = self.into_parts()?;
         let view = transaction.view(&location, index, marker);
