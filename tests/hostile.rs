@@ -122,7 +122,7 @@ fn long_lists_are_read_and_many_about_one_subject_do_not_multiply() {
 /// MANIFEST-21
 #[test]
 fn documents_beyond_the_limits_are_refused() {
-    let refused = all(["show", "resolve @:v1 --platform", "fsck", "plan", "export", "import"], 4);
+    let refused = all(["show", "discover", "resolve @:v1 --platform", "fsck", "plan", "export", "import"], 4);
     survives(&children(100_001), &refused);
     survives(&of_length((8 << 20) + 1), &refused);
     survives(&of_depth(65), &refused);
