@@ -44,10 +44,31 @@ fn header(flag: u8, name: &str, size: u64) -> Vec<u8> {
 }
 
 fn file(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut member = header(b'0', name, content.len() as u64);
+    member(b'0', name, content)
+}
+
+fn member(flag: u8, name: &str, content: &[u8]) -> Vec<u8> {
+    let mut member = header(flag, name, content.len() as u64);
     member.extend_from_slice(content);
     member.resize(member.len().next_multiple_of(BLOCK), 0);
     member
+}
+
+/// A link, a header by itself.
+fn link(name: &str, target: &str) -> Vec<u8> {
+    let mut link = tar::Header::new_ustar();
+    link.set_path(name).expect("the name is short");
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_link_name(target).expect("the target is short");
+    link.set_size(0);
+    link.set_cksum();
+    link.as_bytes().to_vec()
+}
+
+/// A PAX record of `length` bytes.
+fn record(key: &str, length: usize) -> Vec<u8> {
+    let start = format!("{length} {key}=");
+    format!("{start}{}\n", "x".repeat(length - start.len() - 1)).into_bytes()
 }
 
 /// A small layout with an image tagged `v1`.
@@ -73,6 +94,9 @@ fn end() -> (Vec<u8>, u64) {
     (vec![0; 2 * BLOCK], 1)
 }
 
+/// Puts pieces of an archive one behind the other, each so often.
+type Draw<'d> = dyn Fn(&mut dyn FnMut(&[u8], u64)) + 'd;
+
 /// A way of packing.
 type Pack = fn(&[u8]) -> Vec<u8>;
 
@@ -89,14 +113,20 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 /// Asks everything of the archive made of these parts, packed in each of these ways. It ends with one of these codes.
 #[track_caller]
 fn survives(packs: &[Pack], parts: &[(Vec<u8>, u64)], codes: &[i32]) {
+    survives_drawn(packs, &|put| parts.iter().for_each(|(bytes, times)| put(bytes, *times)), codes);
+}
+
+/// The same of an archive that is too long to be held in memory.
+#[track_caller]
+fn survives_drawn(packs: &[Pack], draw: &Draw<'_>, codes: &[i32]) {
     let space = tempfile::tempdir().expect("there is room");
     let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
     for pack in packs {
         let mut archive = File::create(path("x")).expect("there is room");
-        for (bytes, times) in parts {
+        draw(&mut |bytes, times| {
             let packed = pack(bytes);
-            (0..*times).try_for_each(|_| archive.write_all(&packed)).expect("there is room");
-        }
+            (0..times).try_for_each(|_| archive.write_all(&packed)).expect("there is room");
+        });
         // What a smaller bomb does to some it does to the others.
         let lines = if packs.len() > 1 { LINES.len() } else { 4 };
         ask(&LINES[..lines], &path("x"), &path, codes);
@@ -150,11 +180,15 @@ fn bombs(packs: &[Pack], size: u64, headers: u64) {
         let padding = vec![0; (BLOCK as u64 - length % BLOCK as u64) as usize];
         survives(&[(start, 1), (piece, whole), (padding, 1), end()], &[4]);
     }
-    // Headers in front of a member.
-    let comment = format!("{:07} comment={}\n", 1 << 20, "x".repeat((1 << 20) - 17));
-    for flag in [b'x', b'g'] {
-        let record = [header(flag, "pax", comment.len() as u64), comment.clone().into_bytes()].concat();
-        survives(&[(layout(), 1), (record, size >> 20), end()], &[0, 4]);
+    // Headers in front of a member, with records that are kept for it, those that are not, and those that are too long.
+    let (passed, kept, long) =
+        (record("comment", 1 << 20), record("linkpath", 4096).repeat(256), record("path", 1 << 20));
+    for (records, for_one, for_all) in [(passed, 0, 0), (kept, 0, 4), (long, 4, 4)] {
+        for (flag, code) in [(b'x', for_one), (b'g', for_all)] {
+            let pax = (member(flag, "pax", &records), size >> 20);
+            let members = (header(b'0', "x", 0).repeat(1 << 12), headers >> 12);
+            survives(&[(layout(), 1), pax, members, end()], &[code]);
+        }
     }
     let name = [header(b'L', "long", 4096), vec![b'x'; 4096]].concat();
     survives(&[(layout(), 1), (name.repeat(64), headers / 64), end()], &[4]);
@@ -165,19 +199,32 @@ fn bombs(packs: &[Pack], size: u64, headers: u64) {
     many(header(b'0', "x", 0), &[0]);
     many(header(b'5', "x", 0), &[0]);
     many(file(&Digest::of(b"x").path(), b"x"), &[0]);
-    let mut link = tar::Header::new_ustar();
-    link.set_path(Digest::of(b"x").path()).expect("the name is short");
-    link.set_entry_type(tar::EntryType::Symlink);
-    link.set_link_name("y").expect("the name is short");
-    link.set_size(0);
-    link.set_cksum();
-    many(link.as_bytes().to_vec(), &[0, 4]);
+    many(link(&Digest::of(b"x").path(), "y"), &[0, 4]);
+    // The same, each under a name of its own.
+    let named = |member: &dyn Fn(u64) -> Vec<u8>, codes: &[i32]| {
+        let draw = |put: &mut dyn FnMut(&[u8], u64)| {
+            put(&layout(), 1);
+            for first in (0..headers).step_by(1 << 12) {
+                put(&(first..first + (1 << 12)).flat_map(member).collect::<Vec<u8>>(), 1);
+            }
+            put(&end().0, 1);
+        };
+        survives_drawn(packs, &draw, codes);
+    };
+    named(&|n| header(b'0', &format!("x/{n}"), 0), &[0]);
+    named(&|n| header(b'5', &format!("x/{n}"), 0), &[0]);
+    named(&|n| header(b'0', &format!("blobs/a/{n}"), 0), &[4]);
+    named(&|n| header(b'0', &format!("blobs/sha256/{n:064}"), 0), &[4]);
+    named(&|n| header(b'5', &format!("blobs/a/{n}"), 0), &[4]);
+    named(&|n| header(b'0', &format!("blobs/a/b/{n}"), 0), &[0]);
+    named(&|n| link(&format!("blobs/a/{n}"), "y"), &[0, 4]);
+    named(&|n| link(&format!("blobs/a/{n}"), &Digest::of(b"app").path()), &[0, 4]);
 }
 
 #[test]
 fn what_comes_out_of_an_archive_buys_no_memory() {
-    bombs(&[gzip], 96 << 20, 1 << 14);
-    bombs(&[zstd], 96 << 20, 1 << 14);
+    bombs(&[gzip], 96 << 20, 5 << 12);
+    bombs(&[zstd], 96 << 20, 5 << 12);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use ocistow_layout::Digest;
+use ocistow_layout::source::OCI_LAYOUT;
 use ocistow_testkit::docker::{Archive, Image, NAME};
 use serde_json::json;
 use tempfile::TempDir;
@@ -93,6 +94,94 @@ fn every_looking_command_finds_the_image_in_archives_of_every_age() {
             assert_eq!((&checked["ok"], &checked["problems"]), (&json!(true), &json!([])), "{age}: {checked}");
             assert_eq!(room.done("plan x.tar").err.contains("manifest was generated"), !layout, "{age}");
         }
+    }
+}
+
+/// ARCHIVE-2
+#[test]
+fn a_prefix_says_that_manifest_json_is_meant() {
+    let image = Image::new();
+    // The layout in it lists another image.
+    let other = ocistow_testkit::draw("image other:2 = top").memory;
+    let both = image.containers_image().file("oci-layout", OCI_LAYOUT).file("index.json", &other.index);
+    let both = other.blobs.iter().fold(both, |both, (digest, bytes)| both.file(&digest.path(), bytes));
+    let plain = both.tar();
+    for bytes in [plain.clone(), zstd::encode_all(&*plain, 1).expect("there is room")] {
+        let room = Room::with(&bytes);
+        let tags = |line: &str| {
+            let list = room.done(&format!("{line} --format json")).json()["manifests"].clone();
+            list.as_array().expect("it is a list").iter().map(|entry| entry["tag"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(tags("ls x.tar"), ["2"]);
+        assert_eq!(tags("ls docker-archive:x.tar"), ["1.0"]);
+        for line in ["show", "discover", "graph", "du", "plan", "fsck", "resolve"] {
+            room.done(&format!("{line} docker-archive:x.tar{}", if line == "resolve" { ":1.0" } else { "" }));
+        }
+        room.run("resolve x.tar:1.0").ended(3);
+        for (line, made) in [
+            ("import docker-archive:x.tar in", "in"),
+            ("copy docker-archive:x.tar:1.0 copied", "copied"),
+            ("export docker-archive:x.tar -o y.tar", "y.tar"),
+        ] {
+            room.done(line);
+            assert_eq!(tags(&format!("ls {made}")), ["1.0"], "{line}");
+        }
+    }
+    // Where only one of the two is there, it is that.
+    let room = Room::with(&image.graph_driver().tar());
+    room.done("resolve docker-archive:x.tar:1.0");
+    room.done("export x.tar -o y.tar");
+    room.done("resolve docker-archive:y.tar:1.0");
+}
+
+/// ARCHIVE-15
+#[test]
+fn what_docker_25_leaves_unreferenced_is_no_trouble_and_stays_behind() {
+    let image = Image::new();
+    let history = [br#"{"id":"1","container_config":{}}"#, br#"{"id":"2","container_config":{}}"#];
+    let archive = history
+        .iter()
+        .fold(image.graph_driver_with_layout(), |archive, layer| archive.file(&Digest::of(*layer).path(), layer));
+    let room = Room::with(&archive.tar());
+    let imported = room.done("import x.tar in");
+    assert!(!imported.err.contains("warning"), "{}", imported.err);
+    assert_eq!(room.done("resolve in").text(), room.done("resolve x.tar").text());
+    assert_eq!(room.done("fsck in --format json").json()["problems"], json!([]));
+    for layer in history {
+        assert!(!room.folder().join("in").join(Digest::of(layer).path()).exists());
+    }
+    let checked = room.done("fsck x.tar --format json").json();
+    let kinds: Vec<_> = checked["problems"].as_array().expect("it is a list").iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["unreachable-blob"; 2]);
+}
+
+/// ARCHIVE-12
+#[test]
+fn a_layer_that_only_its_maker_may_hand_out_need_not_be_there() {
+    let image = Image::new();
+    let diff_id = Digest::of(&image.layers[1]);
+    let source = json!({ diff_id.to_string(): {
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "digest": Digest::of(b"as its maker packs it").to_string(),
+        "size": 1000,
+        "urls": ["https://example.com/layer"],
+    }});
+    let archive = image.containers_image().saying(
+        "manifest.json",
+        "\"Layers\"",
+        &format!("\"LayerSources\":{source},\"Layers\""),
+    );
+    for (archive, blobs) in [(archive.clone(), 4), (archive.without(&format!("{}.tar", diff_id.encoded())), 3)] {
+        let room = Room::with(&archive.tar());
+        room.done("import x.tar in");
+        let checked = room.done("fsck in --format json").json();
+        assert_eq!((&checked["problems"], &checked["checked"]["blobs"]), (&json!([]), &json!(blobs)));
+        let layers = room.done("show in --format json").json()["layers"].clone();
+        let kind = layers[1]["mediaType"].as_str().expect("it is text");
+        assert!(kind.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar"), "{kind}");
+        let manifest: serde_json::Value = serde_json::from_slice(&room.done("show in --raw").out).expect("it is JSON");
+        assert_eq!(manifest["layers"][1]["urls"], json!(["https://example.com/layer"]));
+        assert!(manifest["layers"][0].get("urls").is_none());
     }
 }
 

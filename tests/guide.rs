@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::run::{Peer, Ran, done, fixture, ocistow, repository, shell};
+use crate::run::{Peer, Ran, done, ocistow, repository, shell};
 
 fn page() -> String {
     let page = repository().join("crates/cli/guide/from-oras-and-regctl.md");
@@ -30,25 +30,14 @@ fn blocks() -> Vec<(String, String)> {
     blocks.map(pair).collect()
 }
 
-/// A folder with what the page says is in it.
+/// A folder with what the page says is in it, made by the lines it gives for that.
 fn room() -> TempDir {
     let room = tempfile::tempdir().expect("there is room");
-    let at = |name: &str| room.path().join(name);
-    fs::create_dir_all(at("site/deep")).expect("there is room");
-    let files = [
-        ("hi.txt", "hi\n"),
-        ("hi:txt", "colon\n"),
-        ("config.json", "{\"c\":1}\n"),
-        ("empty.json", "{}"),
-        ("notes.json", "{\"$manifest\":{\"org.example.by\":\"me\"},\"hi.txt\":{\"org.example.seen\":\"yes\"}}"),
-        ("site/deep/index.html", "<p>hi</p>\n"),
-    ];
-    for (name, content) in files {
-        fs::write(at(name), content).expect("there is room");
-    }
-    let path = |name: &str| at(name).to_str().expect("the path is UTF-8").to_owned();
-    done(&["copy", &fixture("hello:1.0"), &path("image")]);
-    done(&["export", &fixture("hello:1.0"), "-o", &path("image.tar")]);
+    let page = page();
+    let (_, lines) = page.split_once("```bash\n").expect("the page makes its files");
+    let (lines, _) = lines.split_once("```").expect("a block ends");
+    let repository = repository();
+    shell(room.path(), &format!("set -e; REPOSITORY={}; {lines}", repository.display())).ended(0);
     room
 }
 

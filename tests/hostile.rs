@@ -17,8 +17,13 @@ const ROOM_A_BYTE: u64 = 8;
 /// The seconds of a processor that a command may take: what grows with the square of a layout takes longer.
 const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
 
+/// Names of one list, and entries with names, of which a command that has all of them in hand for each does not end in
+/// that time.
+const LISTED: usize = if cfg!(debug_assertions) { 4000 } else { 20_000 };
+const NAMED: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+
 /// What is asked of every layout. `@` is the layout, `#` a place to write to.
-const LINES: [&str; 20] = [
+const LINES: [&str; 22] = [
     "ls --all @",
     "show @:v1",
     "resolve @:v1",
@@ -36,13 +41,28 @@ const LINES: [&str; 20] = [
     "export @ -o #x.tar",
     "import #x.tar #in",
     "import @ #in",
+    "import @ #in",
+    "copy @:v1 #copy:v1",
     "export #x.tar -o #out",
     "fsck #x.tar",
     "diff @ #x.tar -v",
 ];
 
-/// Asks everything of the layout as a directory, and what only looks of it as an archive too. `codes`: how lines that
-/// start so end; those that are not there end with 0.
+/// What is done to every layout then, in this order.
+const CHANGES: [&str; 9] = [
+    "tag @:v1 one two",
+    "untag @:one",
+    "rm @:two",
+    "attach @:v1 --artifact-type application/x.note #note --title note",
+    "convert @:v1 converted",
+    "convert @:v1 docker --to docker",
+    "rm @:v1 --referrers",
+    "gc @ --grace 0 --prune",
+    "import #x.tar @",
+];
+
+/// Asks everything of the layout as a directory, and what only looks of it as an archive too, and
+/// then changes the directory. `codes`: how lines that start so end, the first of them; others end with 0.
 #[track_caller]
 fn survives(layout: &Memory, codes: &[(&str, i32)]) {
     let space = tempfile::tempdir().expect("there is room");
@@ -51,9 +71,11 @@ fn survives(layout: &Memory, codes: &[(&str, i32)]) {
     fs::write(path("tar"), to_tar(layout)).expect("there is room");
     let documents = layout.index.len() + layout.blobs.values().map(Vec::len).sum::<usize>();
     let memory = ROOM + ROOM_A_BYTE * documents as u64;
+    fs::write(path("note"), "note").expect("there is room");
     let refused = codes.iter().any(|(start, _)| *start == "export");
-    for line in LINES.iter().filter(|line| !refused || line.contains('@') && !line.contains("@ #x.tar -v")) {
-        let places: &[&str] = if line.contains('#') { &["dir"] } else { &["dir", "tar"] };
+    let lines = LINES.iter().chain(&CHANGES);
+    for line in lines.filter(|line| !refused || line.contains('@') && !line.contains("#x.tar")) {
+        let places: &[&str] = if line.contains('#') || CHANGES.contains(line) { &["dir"] } else { &["dir", "tar"] };
         for place in places {
             let words = line.split(' ').map(|word| match word.strip_prefix('#') {
                 Some(name) => path(name),
@@ -72,26 +94,37 @@ fn survives(layout: &Memory, codes: &[(&str, i32)]) {
     assert_eq!(fs::exists(path("x.tar")).expect("it can be asked"), !refused, "what was refused was written");
 }
 
+/// All that changes what `v1` is, or takes it along.
+const OF_V1: [&str; 5] = ["copy", "tag", "attach", "convert", "rm @:v1"];
+/// What takes its other names away, where it got none.
+const OF_OTHERS: [&str; 2] = ["untag", "rm @:two"];
+
 fn all<const N: usize>(starts: [&'static str; N], code: i32) -> [(&'static str, i32); N] {
     starts.map(|start| (start, code))
 }
 
+fn ambiguous() -> Vec<(&'static str, i32)> {
+    let named = all(["show", "resolve", "discover", "plan @:v1", "diff @:v1"], 2);
+    [&named[..], &all(OF_V1, 2), &all(OF_OTHERS, 3)].concat()
+}
+
 #[test]
 fn a_tag_that_stands_many_times_is_ambiguous_and_carried() {
-    let named = all(["show", "resolve", "discover", "plan @:v1", "diff @:v1"], 2);
-    survives(&one_tag(1000), &named);
+    survives(&one_tag(1000), &ambiguous());
 }
 
 #[test]
 fn null_is_an_empty_list() {
     survives(&nulls(), &[("plan @ --platform", 3)]);
-    survives(&null_index(), &all(["show", "resolve", "discover", "plan", "diff @:v1", "export", "import"], 3));
+    let none = all(["show", "resolve", "discover", "plan", "diff @:v1", "export", "import"], 3);
+    survives(&null_index(), &[&none[..], &all(OF_V1, 3), &all(OF_OTHERS, 3)].concat());
 }
 
 /// Two bytes make an entry, and five a member: neither buys more memory than its text.
 #[test]
 fn what_is_no_descriptor_and_what_stands_around_is_refused_where_there_is_too_much_of_it() {
-    let refused = all(["ls", "show", "resolve", "discover", "fsck", "plan", "du", "diff", "export", "import"], 4);
+    let looks = all(["ls", "show", "resolve", "discover", "fsck", "plan", "du", "diff", "export", "import", "gc"], 4);
+    let refused = [&looks[..], &all(OF_V1, 4), &all(OF_OTHERS, 4)].concat();
     survives(&unfit(1_000_000), &refused);
     survives(&members(300_000), &refused);
 }
@@ -99,8 +132,9 @@ fn what_is_no_descriptor_and_what_stands_around_is_refused_where_there_is_too_mu
 #[test]
 fn depth_is_no_recursion() {
     survives(&nested(3000), &[]);
-    survives(&chain(1500), &[]);
-    let missing = all(["show", "resolve @:v1 --platform", "plan", "export", "import", "fsck"], 5);
+    survives(&chain(3000), &[]);
+    let needed = ["show", "resolve @:v1 --platform", "plan", "export", "import", "fsck", "copy", "convert"];
+    let missing = all(needed, 5);
     survives(&chain_of_nothing(500), &missing);
 }
 
@@ -122,11 +156,24 @@ fn long_lists_are_read_and_many_about_one_subject_do_not_multiply() {
 /// MANIFEST-21
 #[test]
 fn documents_beyond_the_limits_are_refused() {
-    let refused = all(["show", "discover", "resolve @:v1 --platform", "fsck", "plan", "export", "import"], 4);
+    let needed = [
+        "show",
+        "discover",
+        "resolve @:v1 --platform",
+        "fsck",
+        "plan",
+        "export",
+        "import",
+        "copy",
+        "attach",
+        "convert",
+    ];
+    let refused = all(needed, 4);
     survives(&children(100_001), &refused);
     survives(&of_length((8 << 20) + 1), &refused);
     survives(&of_depth(65), &refused);
-    survives(&of_length(8 << 20), &[]);
+    // As Docker's it is longer.
+    survives(&of_length(8 << 20), &[("convert @:v1 docker", 1)]);
     survives(&of_depth(64), &[]);
 }
 
@@ -150,7 +197,24 @@ fn what_many_manifests_say_takes_little_more_than_their_text() {
 
 #[test]
 fn a_list_under_many_names_is_read_once() {
-    survives(&one_list(1000, 500), &[]);
+    survives(&one_list(LISTED, 1500), &[]);
+    survives(&one_list_for_olareg(LISTED, 1500), &[]);
+}
+
+#[test]
+fn names_are_looked_for_once_however_many_are_given() {
+    let space = tempfile::tempdir().expect("there is room");
+    let layout = names(NAMED);
+    to_dir(&layout, space.path().join("dir")).expect("there is room");
+    let path = space.path().join("dir").to_str().expect("it is UTF-8").to_owned();
+    let given: Vec<String> = (0..2000).map(|n| format!("n{n}")).collect();
+    for (command, place) in [("tag", "v1"), ("untag", "v1")] {
+        let words = [command.to_owned(), format!("{path}:{place}")].into_iter().chain(given.iter().cloned());
+        // Entries as short as these take more.
+        let memory = ROOM + 2 * ROOM_A_BYTE * layout.index.len() as u64;
+        let ran = ocistow_within(memory, SECONDS, words);
+        assert_eq!(ran.code, 0, "{command}: {}", ran.err);
+    }
 }
 
 #[test]
@@ -166,7 +230,7 @@ fn circles_of_referrers_end() {
 #[ignore = "takes an hour unless it was built with --release"]
 fn all_of_it_at_full_size() {
     survives(&long_list(500_000), &[]);
-    survives(&one_tag(20_000), &all(["show", "resolve", "discover", "plan @:v1", "diff @:v1"], 2));
+    survives(&one_tag(20_000), &ambiguous());
     survives(&chain(20_000), &[]);
     survives(&nested(20_000), &[]);
     survives(&comb(20_000, 10_000), &[]);
@@ -176,9 +240,10 @@ fn all_of_it_at_full_size() {
     survives(&cut_tags(10_000), &[]);
     survives(&children(100_000), &[("resolve @:v1 --platform", 3)]);
     survives(&indexes(10, 50_000), &[("resolve @:v1 --platform", 3)]);
-    survives(&layers(10, 99_000), &all(["plan", "export", "import", "fsck"], 5));
+    survives(&layers(10, 99_000), &all(["plan", "export", "import", "fsck", "copy"], 5));
     survives(&annotations(10, 600_000), &[]);
     survives(&one_list(20_000, 5000), &[]);
+    survives(&one_list_for_olareg(20_000, 1000), &[]);
     survives(&circle(10_000), &[]);
     survives(&all_of_all(400), &[]);
     survives(&attestations(10_000), &all(["resolve @:v1 --platform", "plan @:v1 --platform", "plan @ --platform"], 3));

@@ -168,6 +168,31 @@ fn podman_loads_an_archive_without_referrers() {
     assert_eq!(podman(&tool, &space, &["images", "-q"]).text().lines().count(), 1);
 }
 
+/// From an index others take the platform of their own machine, which a bundle of another one does not have.
+#[test]
+fn a_platform_copied_by_its_digest_is_taken_by_all_on_any_machine() {
+    let other = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
+    let digest = platform(&hello(), other);
+    let space = Space::new();
+    let source = format!("{}@{digest}", fixture("hello"));
+    done(&["copy", "--no-referrers", &source, &space.path("alone.tar:1.0")]);
+    done(&["copy", &source, &space.path("layout:1.0")]);
+    for (name, line) in [
+        ("skopeo", &["copy", "oci-archive:alone.tar", "oci:skopeo:1.0"][..]),
+        ("oras", &["cp", "--from-oci-layout", "layout:1.0", "--to-oci-layout", "oras:1.0"]),
+        ("regctl", &["image", "import", "ocidir://regctl:1.0", "alone.tar"]),
+    ] {
+        let Some(tool) = Peer::find(name) else { continue };
+        tool.done(space.folder(), line);
+        assert_eq!(resolve(&space.path(&format!("{name}:1.0"))), digest, "{name}");
+    }
+    if let Some(tool) = Peer::find_for_root("podman") {
+        podman(&tool, &space, &["load", "-i", "alone.tar"]);
+        let names = podman(&tool, &space, &["images", "--format", "{{.Repository}}:{{.Tag}}"]).text();
+        assert_eq!(names.trim(), "localhost/1.0:latest", "it takes the tag for a name");
+    }
+}
+
 /// The digest of the config of the one image at a location.
 fn image_id(location: &str) -> String {
     let manifest = done(&["show", "--raw", location]).json();

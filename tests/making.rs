@@ -629,6 +629,22 @@ fn manifests_and_blobs_are_stored_as_they_are() {
     bench.done("manifest push lay note.json");
     let found = bench.done("discover lay:odd --format json").json();
     assert_eq!(found["referrers"].as_array().map(Vec::len), Some(1));
+
+    // MANIFEST-6, INDEX-7, MANIFEST-11: what a writer has to say, and what it should.
+    note["layers"] = json!(null);
+    bench.write("null.json", note.to_string());
+    let refused = bench.run("manifest push lay null.json").ended(4);
+    assert!(refused.err.contains("it has no list of layers"), "{refused}");
+    let half = json!({"schemaVersion": 2, "manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": own.to_string(), "size": 3, "platform": {"os": "linux"}}]});
+    bench.write("half.json", half.to_string());
+    let refused = bench.run("manifest push lay half.json").ended(4);
+    assert!(refused.err.contains("lacks os or architecture"), "{refused}");
+    note["layers"] = json!([]);
+    note["config"] = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": Digest::of(b"{}").to_string(), "size": 2, "data": "e30="});
+    bench.write("untyped.json", note.to_string());
+    let warned = bench.done("manifest push lay untyped.json");
+    assert!(warned.err.contains("warning: its config is the empty one, and it has no artifactType"), "{warned}");
 }
 
 /// ORAS-ARTIFACT-6, DOCKER-COMPAT-7

@@ -160,3 +160,20 @@ fn a_name_under_which_referrers_are_looked_for_is_given_with_a_warning_wherever_
         }
     }
 }
+
+/// Layouts are called after repositories, and in them a full name means what it says.
+#[test]
+fn a_name_with_the_layout_in_front_of_it_is_a_name_only_where_it_is_a_full_one() {
+    let room = tempfile::tempdir().expect("there is room");
+    let world = draw("image a:1 = base");
+    std::fs::create_dir(room.path().join("reg.example")).expect("there is room");
+    for lay in ["lay", "reg.example/lay"] {
+        to_dir(&world.memory, room.path().join(lay)).expect("there is room");
+    }
+    let ran = ocistow_in(room.path(), ["tag", "lay:1", "lay:2"]).ended(2);
+    assert!(ran.err.contains("hint: write 2"), "{ran}");
+    ocistow_in(room.path(), ["tag", "--path", "lay", "1", "lay:2"]).ended(0);
+    ocistow_in(room.path(), ["tag", "reg.example/lay:1", "reg.example/lay:2"]).ended(0);
+    let list = ocistow_in(room.path(), ["ls", "reg.example/lay", "--format", "json"]).ended(0).json();
+    assert_eq!(list["manifests"][1]["name"], "reg.example/lay:2");
+}

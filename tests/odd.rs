@@ -174,13 +174,97 @@ fn wrong_bytes_are_found_and_never_carried() {
     }
 }
 
-/// MANIFEST-15, DIGEST-10.
+/// A layout with one entry, `v1`, beside the blobs of C-STRICT.
+fn tagged(media_type: &str, text: &str) -> Memory {
+    let mut layout = odd::strict();
+    let digest = layout.add(text.as_bytes());
+    layout.index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{media_type}","digest":"{digest}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"v1"}}}}]}}"#,
+        text.len()
+    )
+    .into_bytes();
+    layout
+}
+
+/// The text of a fixture with more members at its end.
+fn with_more(fixture: Fixture, members: &str) -> String {
+    let text = std::str::from_utf8(fixture.bytes).expect("it is text").trim_end();
+    format!("{},{members}}}", text.strip_suffix('}').expect("it is an object"))
+}
+
+/// MANIFEST-15, MANIFEST-18, DIGEST-10.
 #[test]
 fn documents_that_mean_two_things_and_digests_that_are_none_are_refused() {
     World::of(&odd::ambiguous()).both(&["show", "@:v1"], 4);
+    let image = fixtures::IMG_AMD64;
+    let world = World::of(&tagged(image.media_type, &with_more(image, r#""layers":[],"a":1,"a":1"#)));
+    assert!(world.findings(4).contains("bad-manifest"));
+    world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);
+    ocistow(["gc", "--grace", "0", &world.path("dir")]).ended(4);
+    ocistow(["import", &world.path("x.tar"), &world.path("in")]).ended(4);
+    ocistow(["copy", &world.path("dir:v1"), &world.path("in")]).ended(4);
+    fs::write(world.path("doubled.json"), with_more(image, r#""config":{}"#)).expect("there is room");
+    ocistow(["manifest", "push", &world.path("dir"), &world.path("doubled.json")]).ended(4);
     let world = World::of(&odd::traversal());
     assert!(world.findings(4).contains("bad-digest"));
     world.both(&["export", "@:v1", "-o", &world.path("out.tar")], 4);
+}
+
+/// MANIFEST-17, DOCKER-COMPAT-9: an entry of a type that says nothing.
+#[test]
+fn an_image_that_nobody_calls_one_is_one_and_crosses_whole() {
+    let image = fixtures::IMG_AMD64;
+    for nothing in ["", "application/json"] {
+        let world = World::of(&tagged(nothing, std::str::from_utf8(image.bytes).expect("it is text")));
+        assert_eq!(world.both(&["ls", "--format", "json", "@"], 0).json()["manifests"][0]["kind"], "image");
+        let shown = world.both(&["show", "--format", "json", "@:v1"], 0).json();
+        assert_eq!((&shown["kind"], &shown["mediaType"]), (&"image".into(), &nothing.into()));
+        world.both(&["show", "--config", "--platform", "linux/amd64", "@:v1"], 0);
+        assert!(world.findings(0).contains("media-type-mismatch"));
+        done(&["gc", "--grace", "0", &world.path("dir")]);
+        done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+        done(&["import", &world.path("out.tar"), &world.path("in")]);
+        done(&["fsck", &world.path("in")]);
+        for blob in [image, fixtures::CONFIG_AMD64, fixtures::LAYER_GZ] {
+            assert!(
+                fs::exists(world.path("in") + "/" + &blob.digest().path()).expect("it can be asked"),
+                "{}",
+                blob.name
+            );
+        }
+    }
+}
+
+/// DOCKER-COMPAT-7, DOCKER-COMPAT-9, MANIFEST-9: nothing is made of such an image, and nothing of it is lost in silence.
+#[test]
+fn an_image_of_dockers_first_schema_is_called_that_and_nothing_is_made_of_it() {
+    let layer = fixtures::LAYER_GZ.digest();
+    let text = format!(
+        r#"{{"schemaVersion":1,"name":"a","tag":"b","architecture":"amd64","fsLayers":[{{"blobSum":"{layer}"}}],"history":[{{"v1Compatibility":"{{}}"}}]}}"#
+    );
+    let signed = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    for media_type in [signed, "application/vnd.docker.distribution.manifest.v1+json", "application/json"] {
+        let world = World::of(&tagged(media_type, &text));
+        let shown = world.both(&["show", "@:v1"], 0);
+        assert!(shown.text().contains("docker schema 1"), "{shown}");
+        assert_eq!(world.both(&["show", "--format", "json", "@:v1"], 0).json()["kind"], "other");
+        if media_type != "application/json" {
+            let listed = world.both(&["ls", "@"], 0);
+            assert!(listed.text().contains("docker schema 1"), "{listed}");
+        }
+        for words in [["pull", "@:v1", "-o"], ["convert", "@:v1", "--to"]] {
+            let place = words[1].replace('@', &world.path("dir"));
+            let refused = ocistow([words[0], &place, words[2], if words[0] == "pull" { "out" } else { "oci" }]);
+            assert!(refused.err.contains("Docker's first schema"), "{refused}");
+            assert!(refused.code == 1 || words[0] == "convert", "{refused}");
+        }
+        let exported = done(&["export", &world.path("dir:v1"), "-o", &world.path("out.tar")]);
+        assert!(exported.err.contains("its layers stay behind"), "{exported}");
+        let imported = done(&["import", &world.path("out.tar"), &world.path("in")]);
+        assert!(imported.err.contains("its layers stay behind"), "{imported}");
+        done(&["gc", "--grace", "0", &world.path("dir")]);
+        assert!(fs::exists(world.path("dir") + "/" + &layer.path()).expect("it can be asked"), "gc keeps its layers");
+    }
 }
 
 #[test]
@@ -292,7 +376,7 @@ fn what_other_tools_leave_is_clean_and_what_nobody_knows_is_named() {
     assert_eq!(paths, ["blobs/README", "blobs/sha256/README", "notes.txt", "ocistow/other"]);
 }
 
-/// LAYOUT-1: links that leave, dangle or loop, and things that are no files, are no blobs; a link that stays inside is
+/// LAYOUT-19: links that leave, dangle or loop, and things that are no files, are no blobs; a link that stays inside is
 /// read.
 #[test]
 fn what_can_be_no_blob_is_an_error_that_names_it() {

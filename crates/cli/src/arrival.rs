@@ -2,20 +2,19 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::PathBuf;
 
-use ocistow_graph::bundle::carries_mismatch;
-use ocistow_graph::{Graph, Plan, Request, plan};
+use ocistow_graph::{Graph, Plan, plan};
 use ocistow_layout::archive::{Form, pass, sniff};
 use ocistow_layout::carry::carry;
 use ocistow_layout::directory::is_directory;
-use ocistow_layout::index::CARRIES;
 use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::Transaction;
-use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Source, Writing};
+use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Prefer, Result, Source, Writing};
 
 use crate::commands::along::Along;
 use crate::commands::at;
+use crate::declared;
+use crate::location::Location;
 use crate::outgoing::tell_of_generated;
 use crate::progress::Progress;
 use crate::speak::Context;
@@ -25,8 +24,8 @@ use crate::speak::Context;
 pub enum From {
     /// Standard input.
     Input,
-    /// An archive or a directory.
-    Path(PathBuf),
+    /// An archive or a directory, read as a whole.
+    Path(Location),
 }
 
 /// A bundle that arrives.
@@ -56,7 +55,7 @@ impl From {
     /// Whether it can be planned before it is brought in: a directory, or a plain tar. NotFound where it
     /// is not there.
     pub fn in_place(&self) -> Result<bool> {
-        let From::Path(path) = self else { return Ok(false) };
+        let From::Path(Location { path, prefer, .. }) = self else { return Ok(false) };
         let meta = fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
         if !meta.is_file() {
             return Ok(true);
@@ -64,13 +63,13 @@ impl From {
         let mut start = Vec::new();
         let file = File::open(path).map_err(|why| Error::io("open", path, why))?;
         file.take(512).read_to_end(&mut start).map_err(|why| Error::io("read", path, why))?;
-        Ok(!matches!(sniff(&start), Form::Gzip | Form::Zstd))
+        Ok(*prefer == Prefer::Docker || !matches!(sniff(&start), Form::Gzip | Form::Zstd))
     }
 
     fn location(&self) -> String {
         match self {
             Self::Input => "standard input".to_owned(),
-            Self::Path(path) => path.display().to_string(),
+            Self::Path(location) => location.path.display().to_string(),
         }
     }
 }
@@ -87,9 +86,9 @@ impl Arrival {
                 io::copy(&mut *context.input(), &mut file).map_err(failed)?;
                 (ocistow_layout::open(file.path(), &progress)?, None, true)
             }
-            From::Path(path) => {
-                let held = at::hold(context, path, &progress)?;
-                (at::open(context, path)?, held, !is_directory(path)?)
+            From::Path(location) => {
+                let held = at::hold(context, &location.path, &progress)?;
+                (at::open(context, location)?, held, !is_directory(&location.path)?)
             }
         };
         drop(progress);
@@ -111,32 +110,19 @@ impl Arrival {
             |blob: Blob, content: Content<'_>| transaction.put(&blob, content).map_err(|why| why.found_in(&location));
         let passed = match from {
             From::Input => pass(&location, &mut *context.input(), progress, &mut each)?,
-            From::Path(path) => {
+            From::Path(Location { path, .. }) => {
                 let file = File::open(path).map_err(|why| Error::io("open", path, why))?;
                 pass(&location, file, progress, &mut each)?
             }
         };
-        // Its manifests have to be made before anything can be planned: so it is read as a file after all.
-        if passed.holds_docker() && matches!(from, From::Path(_)) {
+        // Manifests that have to be made before anything can be planned, or links to what was passed over: so it is read as
+        // a file after all.
+        if (passed.holds_docker() || passed.leads_elsewhere()) && matches!(from, From::Path(_)) {
             return Self::look(context, from, wanted);
         }
-        let aliases: Vec<(Digest, Digest)> =
-            passed.table.aliases().map(|(name, own)| (name.clone(), own.clone())).collect();
-        let marker = passed.marker();
-        let index = passed.index()?;
-        at::judge(context, &location, &marker);
-        let view = transaction.view(&location, index, marker);
-        for (name, own) in &aliases {
-            // What came by under another name is this one's content too, if it is: else the name is missing.
-            if let Some(content) = view.open(own)? {
-                let blob = Blob { digest: name.clone(), size: content.len() };
-                transaction.put(&blob, content).or_else(|why| match why.kind() {
-                    Kind::Integrity => Ok(()),
-                    _ => Err(why),
-                })?;
-            }
-        }
-        let (graph, plan, bundle) = planned(context, &view, true, wanted)?;
+        let staged = passed.staged(transaction)?;
+        at::judge(context, &location, &staged.marker());
+        let (graph, plan, bundle) = planned(context, &staged, true, wanted)?;
         Ok(Self { source: None, graph, plan, bundle, _held: None })
     }
 
@@ -167,20 +153,8 @@ fn planned(
     }
     let plan = plan::export(&graph, source, &wanted.along.request(Vec::new(), None))?;
     tell_of_generated(context, source, &plan);
-    if graph.index().annotation(CARRIES).is_some() {
-        // What is declared is all of it: mostly the plan there is.
-        let whole = wanted.along.takes_everything();
-        let all = || plan::export(&graph, source, &Request { referrers: true, ..Request::default() });
-        let all = if whole { None } else { Some(all()?) };
-        if let Some(why) = carries_mismatch(graph.index(), all.as_ref().unwrap_or(&plan).order()) {
-            let (location, what) = (source.location(), "does not hold what it declares");
-            if archive {
-                let error = Error::new(Kind::Integrity, format!("could not accept {location}"));
-                return Err(error.because(format!("it {what}: {why}")));
-            }
-            context.warn(&format!("carries-mismatch: {location} {what}: {why}"));
-        }
-    }
+    let everything = wanted.along.takes_everything().then_some(&plan);
+    declared::judge(context, source, &graph, everything, archive)?;
     Ok((graph, plan, bundle))
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ocistow_graph::{Graph, Moved, Plan, ReferrersAs, import};
 use ocistow_layout::archive::{self, ArchiveSink, Compression, Existing, StreamSink};
 use ocistow_layout::carry::carry;
-use ocistow_layout::directory::{is_directory, is_there};
+use ocistow_layout::directory::{Directory, is_directory, is_there};
 use ocistow_layout::lock::Held;
 use ocistow_layout::transaction::{Adopt, Options, Transaction, writable};
 use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Sink, Source};
@@ -16,7 +16,7 @@ use ocistow_layout::{Blob, Content, Digest, Done, Error, Kind, Result, Sink, Sou
 use crate::again::Again;
 use crate::arrival::Incoming;
 use crate::entering::Entered;
-use crate::location::{self, OnDisk};
+use crate::location::{self, Location, OnDisk};
 use crate::progress::Progress;
 use crate::speak::Context;
 
@@ -73,12 +73,24 @@ impl From<Referrers> for ReferrersAs {
 }
 
 impl Destination {
-    /// The destination of `-o`. Usage where a directory would be compressed.
+    /// The destination of `-o`. Usage where a directory would be compressed, or where the words mean something in a
+    /// layout that is there.
     pub fn read(output: &OsStr, compress: Option<Compression>) -> Result<Self> {
         if output == "-" {
             return Ok(Self::Stream(compress.unwrap_or(Compression::None)));
         }
-        Self::at(location::parse_path(output, &OnDisk)?, compress)
+        let destination = Self::at(location::parse_output(output, &OnDisk)?, compress)?;
+        if let Self::Directory(path) = &destination
+            && !is_there(path)?
+            && let Ok(Location { path: layout, pick, .. }) = location::parse(output, &OnDisk)
+            && !pick.is_empty()
+            && Directory::open(&layout).is_ok()
+        {
+            return Err(Error::new(Kind::Usage, format!("could not write to {}", path.display()))
+                .because(format!("{} is a layout, and -o takes a path, without a reference", layout.display()))
+                .hint("copy takes PATH:REF as its destination"));
+        }
+        Ok(destination)
     }
 
     /// The destination at a path.
@@ -91,9 +103,15 @@ impl Destination {
         match (named, compress) {
             (Some(named), compress) => Ok(Self::Archive(path, compress.unwrap_or(named))),
             (None, None | Some(Compression::None)) => Ok(Self::Directory(path)),
-            (None, Some(_)) => Err(Error::new(Kind::Usage, format!("could not compress {}", path.display()))
-                .because("its name is that of a directory")
-                .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst")),
+            (None, Some(_)) => {
+                let what = Error::new(Kind::Usage, format!("could not compress {}", path.display()));
+                Err(match is_directory(&path)? {
+                    true => what.because("it is a directory").hint("an archive needs a name at which nothing lies"),
+                    false => what
+                        .because("its name is that of a directory")
+                        .hint("an archive's name ends in .tar, .tar.gz, .tgz or .tar.zst"),
+                })
+            }
         }
     }
 
@@ -122,10 +140,31 @@ impl Destination {
         }
     }
 
+    /// Warns where a directory is made under a name that others give to archives.
+    pub fn warn(&self, context: &Context<'_>) -> Result<()> {
+        if let Self::Directory(path) = self
+            && looks_packed(path)
+            && !is_there(path)?
+        {
+            let path = path.display();
+            context
+                .warn(&format!("{path} becomes a directory: names of archives end in .tar, .tar.gz, .tgz or .tar.zst"));
+        }
+        Ok(())
+    }
+
     /// Whether this is an archive, to a file or a stream.
     pub fn is_archive(&self) -> bool {
         !matches!(self, Self::Directory(_))
     }
+}
+
+/// Whether a name is one of an archive as others write them, or of one in capital letters.
+fn looks_packed(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let stem = name.rsplit_once('.').map_or("", |(stem, _)| stem);
+    let ends = [".tar", ".tgz", ".txz", ".tbz", ".tbz2", ".tlz", ".tzst", ".zip", ".7z"];
+    stem.ends_with(".tar") || ends.iter().any(|end| name.ends_with(end))
 }
 
 /// What was written.

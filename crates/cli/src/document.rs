@@ -24,7 +24,7 @@ impl Paper {
     /// The paper of `-o`. Usage where the words are no path, or there is something that must not be replaced.
     pub fn read(output: Option<&OsStr>, force: bool) -> Result<Self> {
         let Some(output) = output.filter(|output| *output != "-") else { return Ok(Self::Stream) };
-        let path = location::parse_path(output, &OnDisk)?;
+        let path = location::parse_output(output, &OnDisk)?;
         if !force && fs::symlink_metadata(&path).is_ok() {
             let what = format!("could not write {}", path.display());
             return Err(Error::new(Kind::Usage, what).because("it is already there").hint("--force replaces it"));

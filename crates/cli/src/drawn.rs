@@ -210,6 +210,7 @@ fn label(figure: &Figure, refers: Option<Bond>) -> Label {
         _ => match Form::of(&figure.media_type) {
             Some(Form::OciIndex | Form::DockerList) => ("index", "index"),
             Some(Form::OrasArtifact | Form::OciArtifact) => ("artifact", "artifact"),
+            Some(Form::DockerSchema1) => ("other", "docker schema 1"),
             Some(_) => ("image", "manifest"),
             None => ("other", "other"),
         },

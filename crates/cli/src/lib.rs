@@ -10,6 +10,7 @@ pub mod carried;
 pub mod changes;
 pub mod code;
 pub mod commands;
+mod declared;
 pub mod destination;
 pub mod document;
 pub mod drawn;

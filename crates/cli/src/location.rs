@@ -8,7 +8,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use ocistow_layout::{Digest, Error, Kind, Result, directory};
+use ocistow_layout::{Digest, Error, Kind, Prefer, Result, directory};
 
 /// A layout or archive, and which of its entries is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,15 @@ pub struct Location {
     pub path: PathBuf,
     /// What is meant in it.
     pub pick: Pick,
+    /// What is read of an archive in which there is more than one thing to read: `docker-archive:` says it.
+    pub prefer: Prefer,
+}
+
+impl Location {
+    /// All that is at a path.
+    pub fn whole(path: PathBuf) -> Self {
+        Self { path, pick: Pick::default(), prefer: Prefer::Layout }
+    }
 }
 
 /// Which entry of a layout is meant. With nothing given: the one root.
@@ -113,7 +122,11 @@ pub fn parse(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
             None => pick.reference = Some(text_of(argument, reference)?),
         },
     }
-    Ok(Location { path, pick })
+    let prefer = match prefix {
+        Some(("docker-archive:", _)) => Prefer::Docker,
+        _ => Prefer::Layout,
+    };
+    Ok(Location { path, pick, prefer })
 }
 
 /// One way to read a location behind its prefix.
@@ -194,12 +207,28 @@ pub fn parse_pick(argument: &OsStr) -> Result<Pick> {
 
 /// Reads a location that cannot have a reference: something to write to as a whole.
 pub fn parse_path(argument: &OsStr, disk: &dyn Exists) -> Result<PathBuf> {
-    let Location { path, pick } = parse(argument, disk)?;
-    if pick.is_empty() {
-        return Ok(path);
+    parse_whole(argument, disk).map(|location| location.path)
+}
+
+/// The same of something to read as a whole.
+pub fn parse_whole(argument: &OsStr, disk: &dyn Exists) -> Result<Location> {
+    let location = parse(argument, disk)?;
+    if location.pick.is_empty() {
+        return Ok(location);
     }
     Err(bad(argument, "a path is needed here, without a reference")
         .hint("--path PATH takes a path literally, whatever it contains"))
+}
+
+/// Reads what `-o` names: a path as it is, also with a `:` in it. Behind a prefix it is read as a location is, which
+/// cannot have a reference.
+pub fn parse_output(argument: &OsStr, disk: &dyn Exists) -> Result<PathBuf> {
+    let bytes = argument.as_bytes();
+    let prefixed = PREFIXES.iter().any(|(prefix, _)| bytes.starts_with(prefix.as_bytes()));
+    if prefixed || bytes.is_empty() || foreign(bytes).is_some() {
+        return parse_path(argument, disk);
+    }
+    Ok(PathBuf::from(argument))
 }
 
 fn bad(argument: &OsStr, why: &str) -> Error {
@@ -283,7 +312,7 @@ mod tests {
                 assert_eq!(why.kind(), Kind::Usage, "{argument}");
                 Err(why.chain())
             }
-            Ok(Location { path, pick }) => {
+            Ok(Location { path, pick, .. }) => {
                 let text = |part: Option<String>| part.unwrap_or_else(|| "-".into());
                 let words = [
                     path.to_str().unwrap().to_owned(),
@@ -437,5 +466,18 @@ mod tests {
         let path = |text: &str| parse_path(OsStr::new(text), &Drawn(&[])).map_err(|why| why.kind());
         assert_eq!(path("oci:new"), Ok(PathBuf::from("new")));
         assert_eq!(path("new:v1"), Err(Kind::Usage));
+    }
+
+    #[test]
+    fn what_is_written_to_is_a_path_whatever_it_contains() {
+        let path = |text: &str| parse_output(OsStr::new(text), &Drawn(&["new/"])).map_err(|why| why.kind());
+        for literal in ["backup:1.tar", "new:v1", "./docker:x", ":x", "a@b", "-"] {
+            assert_eq!(path(literal), Ok(PathBuf::from(literal)));
+        }
+        assert_eq!(path("oci-archive:backup.tar"), Ok(PathBuf::from("backup.tar")));
+        assert_eq!(path("oci:new:"), Ok(PathBuf::from("new")));
+        for refused in ["", "oci:new:v1", "docker://x", "dir:x", "s3://x"] {
+            assert_eq!(path(refused), Err(Kind::Usage), "{refused}");
+        }
     }
 }

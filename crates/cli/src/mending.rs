@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ocistow_graph::fsck::{Examination, Options, Report, examine};
 use ocistow_graph::repair::{self, Remains, Tried};
@@ -13,7 +13,7 @@ use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Digest, Error, Kind, Result, Source, Watch};
 
 use crate::commands::at;
-use crate::location::{self, OnDisk};
+use crate::location::{self, Location, OnDisk};
 use crate::meanwhile::Meanwhile;
 use crate::speak::Context;
 
@@ -51,15 +51,15 @@ struct Other {
 
 /// The locations to mend from, opened. Usage where one of them is the layout itself.
 fn others(context: &Context<'_>, path: &Path, words: &[OsString]) -> Result<Vec<Other>> {
-    let paths = words.iter().map(|word| location::parse_path(word, &OnDisk)).collect::<Result<Vec<PathBuf>>>()?;
+    let locations = words.iter().map(|word| location::parse_whole(word, &OnDisk)).collect::<Result<Vec<Location>>>()?;
     let real = path.canonicalize().ok();
-    if paths.iter().any(|other| other.canonicalize().ok() == real) {
+    if locations.iter().any(|other| other.path.canonicalize().ok() == real) {
         return Err(Error::new(Kind::Usage, format!("could not repair {} from itself", path.display())));
     }
     let mut others = Vec::new();
-    for other in paths {
+    for other in locations {
         let progress = context.progress("reading", None);
-        let held = at::hold(context, &other, &progress)?;
+        let held = at::hold(context, &other.path, &progress)?;
         drop(progress);
         others.push(Other { source: at::open(context, &other)?, _held: held });
     }

@@ -1,15 +1,19 @@
 //! What leaves a location: the layout, its graph, and the plan of what is carried.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ocistow_graph::resolve::{Asked, Target, resolve_in};
 use ocistow_graph::{Graph, Node, Plan, Reach, Request, plan};
+use ocistow_layout::directory::is_directory;
+use ocistow_layout::index::CARRIES;
 use ocistow_layout::lock::Held;
 use ocistow_layout::{Digest, Error, Result, Source};
 
 use crate::commands::along::Along;
 use crate::commands::at;
+use crate::declared;
+use crate::location::Location;
 use crate::speak::Context;
 
 /// The most warnings of one kind.
@@ -31,26 +35,32 @@ pub struct Outgoing {
     pub held: Option<Held>,
 }
 
-/// Decides what leaves the layout at `path`: what was asked for, every entry if nothing was, and what goes
+/// Decides what leaves the layout at a location, whatever is meant in it: what was asked for, every entry if nothing was, and what goes
 /// along.
 pub fn outgoing(
     context: &Context<'_>,
-    path: &Path,
+    location: &Location,
     asked: &[Asked],
     along: &Along,
     repository: Option<&str>,
 ) -> Result<Outgoing> {
     let progress = context.progress("reading manifests", None);
+    let path = &location.path;
     let held = at::hold(context, path, &progress)?;
-    let source = at::open(context, path)?;
+    let source = at::open(context, location)?;
     let load = at::load(context, false);
-    let graph = match asked {
+    let archive = !is_directory(path)?;
+    let mut graph = match asked {
         [] => Graph::load(&*source, load, &progress)?,
         asked => {
             let reach = Reach::Everything { subjects: along.include_subject };
             Graph::near(&*source, asked, reach, &context.keeper(path), load, &progress)?
         }
     };
+    // Only all of a bundle says whether it is what it declares.
+    if archive && !graph.is_whole() && source.index()?.annotation(CARRIES).is_some() {
+        graph = Graph::load(&*source, load, &progress)?;
+    }
     if !along.no_referrers {
         // One that cannot be read may refer to what is carried.
         let hint = "--no-referrers carries what can be read, without what refers to it";
@@ -63,9 +73,13 @@ pub fn outgoing(
     let request = along.request(targets.clone(), repository.map(str::to_owned));
     let plan = plan::export(&graph, &*source, &request)?;
     drop(progress);
+    if graph.is_whole() {
+        let everything = (asked.is_empty() && along.takes_everything()).then_some(&plan);
+        declared::judge(context, &*source, &graph, everything, archive)?;
+    }
     warn_of_unreadable(context, &graph, &plan);
     tell_of_generated(context, &*source, &plan);
-    Ok(Outgoing { path: path.to_owned(), source, graph, targets, plan, held })
+    Ok(Outgoing { path: path.clone(), source, graph, targets, plan, held })
 }
 
 /// An untagged entry that is damaged may be a referrer of what is carried: nobody can tell.
@@ -126,6 +140,8 @@ impl Along {
         }
         warn_of(context, "missing-blob", &plan.missing, "is needed and not there");
         warn_of(context, "absent-child", &plan.absent_children, "is listed by an index and was not carried here");
+        let behind = "is of Docker's first schema: its layers stay behind";
+        warn_of(context, "docker schema 1", &plan.unfollowed, behind);
         Ok(())
     }
 }

@@ -212,15 +212,12 @@ impl<'w> Context<'w> {
         Keeper::new(Cabinet::of(path, self.world.cache.as_deref(), &*self.world.medium))
     }
 
-    /// Tells why the command failed, and gives its code. That nobody reads standard output any more is no
-    /// failure.
+    /// Tells why the command failed, and gives its code. Of content that somebody did not want to the end nothing is
+    /// told: they know.
     pub(crate) fn fail(&self, error: &Error) -> Code {
         // Somebody asked to stop: that an input then gave nothing more is no trouble of its own.
         let interrupted = Error::new(Kind::Interrupted, "interrupted");
         let error = if self.world.stopped() && error.kind() == Kind::Failed { &interrupted } else { error };
-        if self.world.out.closed() && is_broken_pipe(error) {
-            return Code::Done;
-        }
         if self.format == Format::Json && !self.answered.load(Ordering::Relaxed) {
             #[derive(Serialize)]
             struct Only {
@@ -228,6 +225,9 @@ impl<'w> Context<'w> {
             }
             // Where even that cannot be written, the line on stderr is what is left.
             let _ = self.tell(|out, _| document(out, &Only { error: Failure::of(error) }));
+        }
+        if self.world.out.closed() && is_broken_pipe(error) {
+            return Code::Failed;
         }
         self.say("error:", RED, &error.chain());
         if let Some(hint) = error.advice() {

@@ -74,6 +74,17 @@ fn content_that_only_the_layout_has_counts_by_its_size() {
 }
 
 #[test]
+fn a_directory_is_not_compressed_whatever_it_is_called() {
+    let (dir, _) = sparse();
+    fs::create_dir(dir.path().join("there.tar")).unwrap();
+    for (output, why) in [("there.tar", "it is a directory"), ("new", "its name is that of a directory")] {
+        let (code, said) = run(&format!("export @/have -o @/{output} --compress gzip"), dir.path(), None);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn bundles_that_come_together_make_up_for_each_other() {
     for bundles in ["@/sparse @/have", "@/have @/sparse", "@/sparse @/have.tar.gz", "@/have.tar.gz @/sparse"] {
         let (dir, _) = sparse();

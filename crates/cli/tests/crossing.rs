@@ -91,7 +91,7 @@ proptest! {
         let digest = run(&["export", &have, "-q", "-o", &at("first.tar")], io::empty());
         let mut first = None;
         for way in ["bundle", "bundle.tar", "bundle.tar.gz", "bundle.tar.zst", "-"] {
-            let there = at(&format!("there {way}"));
+            let there = at(&format!("{way} there"));
             run(&["init", &there], io::empty());
             if way == "-" {
                 let piped = run(&["export", &have, "-o", "-"], io::empty());

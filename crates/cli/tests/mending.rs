@@ -128,7 +128,7 @@ fn a_layout_is_mended_from_every_kind_of_location_and_nothing_right_is_touched()
     }
 }
 
-/// ARCHIVE-13: a classic archive has no manifests, and still gives the ones that were made of it.
+/// DOCKER-COMPAT-10: a classic archive has no manifests, and still gives the ones that were made of it.
 #[test]
 fn a_docker_archive_mends_what_came_out_of_it() {
     let place = Place::new();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use clap::CommandFactory;
 use ocistow::world::{Stream, World};
 use ocistow_testkit::{Drawing, draw, to_dir, to_tar};
 use serde_json::Value;
@@ -149,6 +150,60 @@ fn ls_lists_names_and_with_all_what_only_serves_others() {
 }
 
 #[test]
+fn ls_that_lists_nothing_says_what_else_there_is() {
+    let place =
+        Place::new("ghost gone\nrefer sig -> gone : application/x.sig\nrefer sbom -> gone : application/spdx+json");
+    let said = place.run("ls STORE").done();
+    assert!(said.out.is_empty() && said.err.contains("note: --all lists 2 more"), "{}{}", said.out, said.err);
+    for line in ["ls STORE --all", "ls STORE -q"] {
+        assert_eq!(place.run(line).done().err, "", "{line}");
+    }
+    let place = Place::new("image app:1 = base\nrefer sig -> app : application/x.sig");
+    for line in ["ls STORE", "ls STORE --filter tag=2"] {
+        assert_eq!(place.run(line).done().err, "", "{line}");
+    }
+}
+
+#[test]
+fn ls_filters_by_the_platform_that_an_image_has_and_by_nothing_that_there_is_not() {
+    let place = Place::new(
+        "image umoci:umoci = base
+         image arm = base + own [linux/arm64/v8]
+         index app:app = arm
+         index nested:nested = app
+         index gone:gone = arm, umoci
+         absent gone
+         artifact doc:doc : application/x.doc {by=me}",
+    );
+    let tags = |filter: &str| {
+        let document = place.run(&format!("ls STORE --format json --filter {filter}")).done().json();
+        let rows = document["manifests"].as_array().expect("it is a list").iter();
+        rows.map(|row| row["tag"].as_str().expect("all have one").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(tags("platform=linux/amd64"), "umoci", "an image's config says it");
+    assert_eq!(tags("platform=linux/arm64"), "app nested", "and an index lists it");
+    assert_eq!(tags("platform=linux"), "umoci app nested");
+    assert_eq!(tags("platform=linux --filter kind=index"), "app nested");
+    assert_eq!((tags("platform=windows"), tags("kind=other"), tags("org.example.none=1")), Default::default());
+    for (filter, list) in [
+        ("kind=bogus", "image, index, artifact or other"),
+        ("platform=/", "os[/architecture"),
+        ("nokey=1", "tag, name, digest, mediaType, artifactType, kind, platform"),
+        ("Tag=doc", "tag, name"),
+        ("tag", "KEY=VALUE"),
+    ] {
+        let said = place.run(&format!("ls STORE --filter {filter}"));
+        assert!(said.code == 2 && said.err.contains(list), "{filter}: {}", said.err);
+    }
+    // An annotation may be called anything that somebody calls one.
+    let index = place.path.join("index.json");
+    let text = std::fs::read_to_string(&index).expect("it is there");
+    std::fs::write(&index, text.replacen("\"annotations\":{", "\"annotations\":{\"by\":\"me\",", 1))
+        .expect("there is room");
+    assert_eq!(tags("by=me"), "umoci");
+}
+
+#[test]
 fn an_archive_answers_as_its_directory_does() {
     let place = Place::new(SIGNED);
     let archive = place.archive();
@@ -181,6 +236,20 @@ fn resolve_prints_the_digest_and_picks_platforms() {
     let none = place.run("resolve STORE:1.0 --platform linux/s390x");
     assert_eq!(none.code, 3);
     assert!(none.err.contains("linux/amd64"), "{}", none.err);
+}
+
+#[test]
+fn a_platform_that_is_not_there_is_answered_with_those_that_are_and_how_one_is_written() {
+    let place = Place::new(SIGNED);
+    for line in ["plan STORE:1.0", "plan STORE", "resolve STORE:1.0", "show STORE:1.0"] {
+        for platform in ["amd64", "linux/aarch64"] {
+            let said = place.run(&format!("{line} --platform {platform}"));
+            let hint = "hint: there are linux/amd64, linux/arm64/v8; a platform is written os[/architecture";
+            assert!(said.code == 3 && said.err.contains(hint), "{line} {platform}: {}", said.err);
+        }
+        let said = place.run(&format!("{line} --platform linux/amd64,linux/arm64"));
+        assert!(said.code == 2 && said.err.contains("each with a flag of its own"), "{line}: {}", said.err);
+    }
 }
 
 #[test]
@@ -467,6 +536,110 @@ fn archives_are_never_written_to() {
 }
 
 #[test]
+fn what_takes_directories_only_makes_none_under_the_name_of_an_archive() {
+    let place = Place::new("image app:1 = base");
+    let archive = place.archive();
+    let file = place.path.join("index.json");
+    let manifest = place.path.join(place.drawing.digest("app").path());
+    let (archive, file, manifest) = (archive.display(), file.display(), manifest.display());
+    let lines = [
+        "init NEW".to_owned(),
+        "init --path NEW".to_owned(),
+        format!("push NEW:t {file} --title x"),
+        format!("manifest push NEW --allow-missing {manifest}"),
+        format!("blob push NEW {file}"),
+        format!("import {archive} NEW"),
+        format!("import {archive} NEW --dry-run"),
+        format!("import {archive} {archive} NEW"),
+    ];
+    for name in ["new.tar", "new.tar.gz", "new.tgz", "new.tar.zst"] {
+        let new = place.path.with_file_name(name);
+        let run = |line: &str| place.run(&line.replace("NEW", new.to_str().expect("it is UTF-8")));
+        for line in &lines {
+            let said = run(line);
+            assert_eq!((said.code, new.exists()), (2, false), "{line}: {}", said.err);
+            let hint =
+                if line.starts_with("import") { "hint: the layout comes behind" } else { "hint: name a directory" };
+            assert!(said.err.contains(hint), "{line}: {}", said.err);
+        }
+        // What is a directory stays one, whatever it is called.
+        std::fs::create_dir(&new).expect("there is room");
+        lines.iter().for_each(|line| drop(run(line).done()));
+    }
+    // The classic slip: bundles, and no layout.
+    let said = place.run(&format!("import {archive} {archive}"));
+    assert!(said.code == 2 && said.err.contains("hint: the layout comes behind"), "{}", said.err);
+}
+
+#[test]
+fn a_directory_under_a_name_that_looks_like_an_archives_is_made_with_a_warning() {
+    let place = Place::new("image app:1 = base");
+    for name in ["a.tar.xz", "a.tar.bz2", "a.TAR", "a.Tar.GZ", "a.zip", "a.tar.lz4", "a.txz"] {
+        let to = place.path.with_file_name(name);
+        for line in [format!("export STORE -o {}", to.display()), format!("copy STORE:1 {}", to.display())] {
+            let said = place.run(&line).done();
+            assert!(said.err.contains(".tar, .tar.gz, .tgz or .tar.zst") && to.is_dir(), "{line}: {}", said.err);
+            // What is there is what it is.
+            let again = place.run(&line).done();
+            assert!(!again.err.contains("warning"), "{line}: {}", again.err);
+            std::fs::remove_dir_all(&to).expect("it was made");
+        }
+    }
+    for name in ["plain", "a.tar.d", "a.tar"] {
+        let said = place.run(&format!("export STORE -o {}", place.path.with_file_name(name).display())).done();
+        assert_eq!(said.err.contains("warning"), name == "a.tar.d", "{name}: {}", said.err);
+    }
+}
+
+#[test]
+fn what_o_names_is_a_path_and_nothing_in_a_layout() {
+    let place = Place::new("image app:1 = base");
+    let beside = |name: &str| place.path.with_file_name(name);
+    for (line, name) in
+        [("export STORE -o", "backup:1.tar"), ("graph STORE -o", "app:1.dot"), ("export STORE -o", "new:1")]
+    {
+        place.run(&format!("{line} {}", beside(name).display())).done();
+        assert!(beside(name).exists(), "{name}");
+    }
+    place.run(&format!("export STORE -o oci-archive:{}", beside("p.tar").display())).done();
+    assert!(beside("p.tar").is_file());
+    for to in ["STORE:2", "oci:STORE:2", "docker://x", "docker-daemon:x"] {
+        let said = place.run(&format!("export STORE -o {to}"));
+        assert_eq!(said.code, 2, "{to}: {}", said.err);
+    }
+    let said = place.run("export STORE -o STORE:2");
+    assert!(said.err.contains("hint: copy takes PATH:REF"), "{}", said.err);
+}
+
+#[test]
+fn a_further_reference_with_the_layout_in_front_of_it_is_told_to_leave_it_away() {
+    let place = Place::new("image amd:a = base [linux/amd64]\nimage arm:b = base [linux/arm64]\nindex all:i = amd");
+    let archive = place.archive();
+    let archive = archive.display();
+    let out = place.path.with_file_name("out.tar");
+    for (line, code, bare) in [
+        (format!("export STORE:a STORE:b -o {}", out.display()), 3, "write b"),
+        (format!("export {archive}:a oci-archive:{archive}:b -o {}", out.display()), 3, "write b"),
+        ("plan STORE:a STORE@<arm>".into(), 3, "write @sha256:"),
+        ("plan --path STORE a STORE:b".into(), 3, "write b"),
+        ("index create STORE:new a STORE:b".into(), 3, "write b"),
+        ("index add STORE:i STORE:b".into(), 3, "write b"),
+        ("index add STORE:i --merge STORE:i".into(), 3, "write i"),
+        ("tag STORE:a STORE:zz".into(), 2, "write zz"),
+        ("tag STORE:a fine STORE:zz".into(), 2, "write zz"),
+        ("convert STORE:a STORE:zz".into(), 2, "write zz"),
+    ] {
+        let said = place.run(&line);
+        let hint = said.err.lines().last().unwrap_or_default();
+        assert!(said.code == code && hint.starts_with("hint: ") && hint.contains(bare), "{line}: {}", said.err);
+    }
+    assert!(!place.run("ls STORE").done().out.contains("zz"));
+    // What leads elsewhere is only not there.
+    let said = place.run("plan STORE:a other:b");
+    assert!(said.code == 3 && !said.err.contains("left away"), "{}", said.err);
+}
+
+#[test]
 fn init_makes_a_layout_once_and_only_beside_what_is_there() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let path = dir.path().join("new");
@@ -520,6 +693,36 @@ fn help_goes_to_standard_output_and_has_examples() {
 }
 
 #[test]
+fn man_writes_the_same_page_for_every_command_each_time() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let pages = dir.path().join("man1");
+    let man = |path: &std::path::Path| run(&["man".into(), path.to_str().expect("it is UTF-8").into()]);
+    man(&pages).done();
+    let read = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap_or_else(|why| panic!("{name}: {why}"));
+    let mut commands: Vec<(String, clap::Command)> = vec![("ocistow".into(), ocistow::args::Cli::command())];
+    let mut count = 0;
+    while let Some((name, command)) = commands.pop() {
+        commands.extend(command.get_subcommands().map(|below| (format!("{name}-{}", below.get_name()), below.clone())));
+        let page = read(&format!("{name}.1"));
+        assert!(page.contains(&format!(".TH {name} 1 \"\" \"ocistow {}\"", env!("CARGO_PKG_VERSION"))), "{page}");
+        assert!(page.is_ascii() && page.contains(".SH NAME") && page.contains(".SH EXAMPLES\n.nf"), "{page}");
+        count += 1;
+    }
+    assert_eq!(std::fs::read_dir(&pages).expect("it was made").count(), count);
+    assert!(read("ocistow-man.1").contains("\n  ocistow man \\(ti/.local/share/man/man1"), "{}", read("ocistow-man.1"));
+    let own = run(&["man".into()]).done();
+    assert_eq!((own.out, own.err), (read("ocistow.1"), String::new()));
+    let export = read("ocistow-export.1");
+    std::fs::write(pages.join("ocistow-export.1"), "old").expect("there is room");
+    let document = run(&["man".into(), pages.to_str().expect("it is UTF-8").into(), "--format".into(), "json".into()]);
+    assert_eq!(document.done().json()["pages"].as_array().map(Vec::len), Some(count));
+    assert_eq!(read("ocistow-export.1"), export);
+    assert_eq!(man(&dir.path().join("no/parent")).code, 3);
+    assert_eq!(man(&pages.join("ocistow.1")).code, 1);
+    assert_eq!(run(&["man".into(), "--format".into(), "json".into()]).code, 2);
+}
+
+#[test]
 fn hostile_names_cannot_speak_to_the_terminal() {
     let place = Place::new("image app:1 = base {evil=\u{1b}[2J}");
     let index = place.path.join("index.json");
@@ -545,9 +748,19 @@ fn a_closed_standard_output_ends_quietly_and_hides_no_failure() {
         let world = World::new(Closed, err.clone(), io::empty());
         (ocistow::run(self::line(&place.words(line)), &world), err.text())
     };
-    for line in ["ls STORE", "ls STORE --format json", "cat STORE@<base>", "completions bash", "--help"] {
+    for line in ["ls STORE", "ls STORE --format json", "graph STORE", "completions bash", "--help"] {
         assert_eq!(ended(line), (0, String::new()), "{line}");
     }
+    // A look is over when somebody has seen enough. Content is whole, or the command failed.
+    let content = ["cat STORE@<base>", "cat STORE:1.0", "show --raw STORE:1.0", "show --config STORE@<amd>"];
+    let bundles =
+        ["export STORE -o -", "export STORE:1.0 -o - --compress gzip", "export STORE -o - --compress zstd -q"];
+    for line in content.into_iter().chain(bundles) {
+        assert_eq!(ended(line), (1, String::new()), "{line}");
+    }
+    let (code, document) = ended("export STORE -o - --format json");
+    let document: Value = serde_json::from_str(&document).expect("it is one document");
+    assert_eq!((code, &document["error"]["code"]), (1, &"failed".into()));
     let (code, err) = ended("resolve STORE:nope --format json");
     assert!(code == 3 && err.starts_with("error: "), "{code} {err}");
 }

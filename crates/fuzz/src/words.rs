@@ -145,7 +145,7 @@ fn place(bytes: &[u8]) {
         let disk = Drawn(there);
         match location::parse(word, &disk) {
             Err(why) => assert_eq!(why.kind(), Kind::Usage),
-            Ok(Location { path, pick }) => {
+            Ok(Location { path, pick, .. }) => {
                 assert!(!path.as_os_str().is_empty());
                 let mut whole = path.as_os_str().as_bytes().to_vec();
                 let reference = pick.reference.clone().or(pick.nth.map(|nth| format!("@{nth}")));

@@ -1,12 +1,12 @@
 //! What goes along with what: the manifests and blobs that chosen roots need and bring.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::sizes::Sizes;
 use ocistow_layout::{Blob, Descriptor, Digest, Kind, Platform, Result, Source, descriptor, json};
 
-use crate::facts::{DOCKER_CONFIG, Facts, Form, ManifestKind, OCI_CONFIG, Part, Role};
+use crate::facts::{DOCKER_CONFIG, Facts, Fault, ManifestKind, OCI_CONFIG, Part, Role};
 use crate::graph::{ATTESTATION, ATTESTED, Broken, Graph, Node, embedded};
 use crate::manifest::Manifest;
 use crate::platform::Selector;
@@ -29,6 +29,44 @@ enum Extent {
     Chosen,
     /// All: it is a referrer, or its child was named.
     Whole,
+}
+
+/// Of which platforms something is, held against those asked for; an index of all its children's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Suiting {
+    /// One that was asked for.
+    asked: bool,
+    /// Another one.
+    other: bool,
+    /// None at all: such is carried always.
+    none: bool,
+}
+
+impl Suiting {
+    /// That of one platform, or of none.
+    fn of(platform: Option<&Platform>, asked: &[Selector]) -> Self {
+        let suits = platform.map(|platform| asked.iter().any(|asked| asked.matches(platform)));
+        Self { asked: suits == Some(true), other: suits == Some(false), none: suits.is_none() }
+    }
+
+    /// Takes in what a child is; whether that was anything new.
+    fn join(&mut self, child: Self) -> bool {
+        let was = *self;
+        self.asked |= child.asked;
+        self.other |= child.other;
+        self.none |= child.none;
+        *self != was
+    }
+
+    /// Whether there is something to take.
+    fn takes(self) -> bool {
+        self.asked || self.none
+    }
+
+    /// Whether that is what was asked for, and not only what has no platform beside what has another.
+    fn answers(self) -> bool {
+        self.asked || self.none && !self.other
+    }
 }
 
 /// What a walk has met.
@@ -79,8 +117,8 @@ pub(crate) struct Closure<'g> {
     reach: Reach<'g>,
     seen: HashMap<Digest, Extent>,
     next: Vec<(Digest, Extent)>,
-    /// Of indexes that were looked into: whether anything in them is of the platforms asked for.
-    suiting: HashMap<Digest, bool>,
+    /// Of indexes that were looked into: what is in them.
+    suiting: HashMap<Digest, Suiting>,
     /// Of what is no index: the platform that its config says. Many may hold the same.
     platforms: HashMap<Digest, Option<Platform>>,
     pub carried: Carried,
@@ -95,11 +133,11 @@ impl<'g> Closure<'g> {
     /// Takes a root: an entry of index.json or what was named by digest. `false` where nothing in it is of
     /// the platforms asked for: then nothing was taken.
     pub fn root(&mut self, descriptor: &Descriptor) -> Result<bool> {
-        if Form::of(&descriptor.media_type).is_none() {
+        if !self.graph.is_manifest(descriptor) {
             self.blob(Role::Blob, descriptor, false);
             return Ok(true);
         }
-        if !self.suits(descriptor)? {
+        if !self.reach.platforms.is_empty() && !self.suiting(descriptor)?.answers() {
             return Ok(false);
         }
         self.manifest(descriptor, Extent::Chosen, false);
@@ -109,16 +147,16 @@ impl<'g> Closure<'g> {
 
     /// Takes an entry with everything it has, whatever platforms were asked for.
     pub fn whole(&mut self, descriptor: &Descriptor) -> Result<()> {
-        match Form::of(&descriptor.media_type) {
-            None => self.blob(Role::Blob, descriptor, false),
-            Some(_) => self.manifest(descriptor, Extent::Whole, false),
+        match self.graph.is_manifest(descriptor) {
+            false => self.blob(Role::Blob, descriptor, false),
+            true => self.manifest(descriptor, Extent::Whole, false),
         }
         self.run()
     }
 
     /// Takes what a stored list lists, with everything it has. What is not there is an absent child.
     pub fn listed(&mut self, part: &Part) -> Result<()> {
-        match part.is_manifest() {
+        match self.graph.is_manifest_part(part) {
             true => self.manifest(&part.descriptor, Extent::Whole, true),
             false => self.blob(part.role, &part.descriptor, true),
         }
@@ -135,6 +173,14 @@ impl<'g> Closure<'g> {
         while let Some((digest, extent)) = self.next.pop() {
             let graph = self.graph;
             let Some(facts) = graph.facts(&digest) else { continue };
+            let contradiction = facts.faults.iter().find_map(|fault| match fault {
+                Fault::MediaType(why) => Some(why),
+                Fault::Member(_) | Fault::NoList(_) => None,
+            });
+            if let Some(why) = contradiction {
+                // Whoever believes what it calls itself would look for other members than it has.
+                self.carried.broken.insert(digest.clone(), Broken::Malformed(why.clone()));
+            }
             let chosen = match extent {
                 Extent::Whole => None,
                 Extent::Chosen => self.chosen(&facts)?,
@@ -143,7 +189,7 @@ impl<'g> Closure<'g> {
                 if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&at)) {
                     continue;
                 }
-                match part.is_manifest() {
+                match graph.is_manifest_part(part) {
                     true => self.manifest(&part.descriptor, extent, true),
                     false if part.is_nondistributable() => self.nondistributable(part),
                     false => self.blob(part.role, &part.descriptor, part.role == Role::Child),
@@ -176,6 +222,12 @@ impl<'g> Closure<'g> {
     fn manifest(&mut self, descriptor: &Descriptor, extent: Extent, child: bool) {
         let digest = &descriptor.digest;
         let node = self.graph.node(digest);
+        if let Some(Node::Present(manifest)) = node
+            && let Some(why) = manifest.misnamed_by(descriptor)
+        {
+            self.carried.broken.insert(digest.clone(), Broken::Malformed(why));
+            return;
+        }
         match node {
             Some(Node::Present(manifest)) if manifest.size() != descriptor.size => {
                 self.wrong_size(descriptor, manifest.size());
@@ -258,7 +310,7 @@ impl<'g> Closure<'g> {
         let mut places = BTreeSet::new();
         let mut digests = BTreeSet::new();
         for (at, part) in facts.parts.iter().enumerate() {
-            if !is_attestation(&part.descriptor) && self.suits(&part.descriptor)? {
+            if !is_attestation(&part.descriptor) && self.suiting(&part.descriptor)?.takes() {
                 places.insert(at);
                 digests.insert(part.descriptor.digest.to_string());
             }
@@ -272,25 +324,22 @@ impl<'g> Closure<'g> {
         Ok(Some(places))
     }
 
-    /// Whether a root or child is of the platforms asked for, or of none at all.
-    fn suits(&mut self, descriptor: &Descriptor) -> Result<bool> {
-        if self.reach.platforms.is_empty() {
-            return Ok(true);
-        }
-        if let Some(suits) = self.suits_itself(descriptor)? {
-            return Ok(suits);
+    /// Of which platforms a root or child is.
+    fn suiting(&mut self, descriptor: &Descriptor) -> Result<Suiting> {
+        if let Some(suiting) = self.suiting_itself(descriptor)? {
+            return Ok(suiting);
         }
         self.look_into(&descriptor.digest)?;
-        Ok(self.suiting.get(&descriptor.digest) == Some(&true))
+        Ok(self.suiting.get(&descriptor.digest).copied().unwrap_or_default())
     }
 
     /// The same of what is no index without a platform of its own; `None` of what has to be looked into.
-    fn suits_itself(&mut self, descriptor: &Descriptor) -> Result<Option<bool>> {
-        let asked = |platform: &Platform| self.reach.platforms.iter().any(|asked| asked.matches(platform));
+    fn suiting_itself(&mut self, descriptor: &Descriptor) -> Result<Option<Suiting>> {
+        let asked = self.reach.platforms;
         if let Some(platform) = &descriptor.platform {
-            return Ok(Some(asked(platform)));
+            return Ok(Some(Suiting::of(Some(platform), asked)));
         }
-        let Some(manifest) = self.graph.manifest(&descriptor.digest) else { return Ok(Some(true)) };
+        let Some(manifest) = self.graph.manifest(&descriptor.digest) else { return Ok(Some(Suiting::of(None, asked))) };
         if manifest.kind() == ManifestKind::Index {
             return Ok(None);
         }
@@ -298,30 +347,24 @@ impl<'g> Closure<'g> {
             let platform = config_platform(self.source, &manifest.facts())?;
             self.platforms.insert(descriptor.digest.clone(), platform);
         }
-        // What has no platform is carried always.
-        Ok(Some(self.platforms[&descriptor.digest].as_ref().is_none_or(asked)))
+        Ok(Some(Suiting::of(self.platforms[&descriptor.digest].as_ref(), asked)))
     }
 
-    /// Finds out of an index and those in it whether they suit. Each is looked into once, however many hold it
+    /// Finds out of an index and those in it of which platforms they are. Each is looked into once, however many hold it
     /// and however deep they are nested: what is found is handed up.
     fn look_into(&mut self, index: &Digest) -> Result<()> {
         let graph = self.graph;
-        let mut met: HashSet<&Digest> = HashSet::new();
+        let mut found: HashMap<&Digest, Suiting> = HashMap::new();
         let mut holders: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
-        let mut good: Vec<&Digest> = Vec::new();
         let mut stack: Vec<&Manifest> = graph.manifest(index).into_iter().collect();
         while let Some(manifest) = stack.pop() {
-            if self.suiting.contains_key(&manifest.digest) || !met.insert(&manifest.digest) {
+            if self.suiting.contains_key(&manifest.digest) || found.contains_key(&manifest.digest) {
                 continue;
             }
+            let mut suiting = Suiting::default();
             for child in manifest.facts().children().filter(|child| !is_attestation(child)) {
-                let known = self.suits_itself(child)?.or(self.suiting.get(&child.digest).copied());
-                match known {
-                    Some(true) => {
-                        good.push(&manifest.digest);
-                        break;
-                    }
-                    Some(false) => {}
+                match self.suiting_itself(child)?.or(self.suiting.get(&child.digest).copied()) {
+                    Some(known) => drop(suiting.join(known)),
                     None => {
                         let nested = graph.manifest(&child.digest);
                         stack.extend(nested);
@@ -330,14 +373,23 @@ impl<'g> Closure<'g> {
                         }
                     }
                 }
+                if suiting.asked {
+                    // Nothing else would change what becomes of it.
+                    break;
+                }
+            }
+            found.insert(&manifest.digest, suiting);
+        }
+        let mut grown: Vec<&Digest> = found.keys().copied().collect();
+        while let Some(index) = grown.pop() {
+            let suiting = found[index];
+            for holder in holders.get(index).into_iter().flatten() {
+                if found.get_mut(holder).is_some_and(|found| found.join(suiting)) {
+                    grown.push(holder);
+                }
             }
         }
-        self.suiting.extend(met.into_iter().map(|index| (index.clone(), false)));
-        while let Some(index) = good.pop() {
-            if self.suiting.insert(index.clone(), true) == Some(false) {
-                good.extend(holders.remove(index).into_iter().flatten());
-            }
-        }
+        self.suiting.extend(found.into_iter().map(|(index, suiting)| (index.clone(), suiting)));
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use ocistow_layout::memory::Memory;
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Blob, Descriptor, Digest, Error, Kind, Result, Source, Unwatched};
 
-use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, OCI_CONFIG, Shape};
+use crate::facts::{DOCKER_CONFIG, Facts, Form, OCI_CONFIG, Shape};
 use crate::graph::{ATTESTED, About, Dialect, Graph, Load, Node, OLAREG_SUBJECT, PROPOSED_SUBJECT, read};
 use crate::import::{Import, import};
 use crate::list;
@@ -348,9 +348,8 @@ impl<'g> Work<'g> {
                 continue;
             }
             let facts = node.facts(digest)?;
-            stack.extend(
-                facts.parts.iter().filter(|part| part.is_manifest()).map(|part| (part.descriptor.clone(), false)),
-            );
+            let children = facts.parts.iter().filter(|part| self.graph.is_manifest_part(part));
+            stack.extend(children.map(|part| (part.descriptor.clone(), false)));
             self.wanted.insert(digest.clone(), Wanted { facts, bytes, family });
         }
         Ok(())
@@ -471,8 +470,8 @@ impl<'g> Work<'g> {
         };
         let Some(text) = text else { return Ok(None) };
         let what = || Error::new(Kind::Integrity, format!("could not convert {}", facts.digest));
-        if let Some(Fault::MediaType(why) | Fault::Member(why)) = facts.faults.first() {
-            return Err(what().because(why.clone()));
+        if let Some(fault) = facts.faults.first() {
+            return Err(what().because(fault.to_string()));
         }
         let bytes = text.into_bytes();
         if bytes.len() as u64 > MAX_MANIFEST {
@@ -642,7 +641,7 @@ fn no_docker_form(facts: &Facts) -> Result<()> {
 
 /// What has to be looked at before a manifest: its children, and what it refers to.
 fn needed(facts: &Facts) -> impl Iterator<Item = &Digest> {
-    let children = facts.parts.iter().filter(|part| part.is_manifest()).map(|part| &part.descriptor.digest);
+    let children = facts.children().map(|child| &child.digest);
     children.chain(facts.subject.iter().map(|subject| &subject.digest))
 }
 

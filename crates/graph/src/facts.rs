@@ -10,6 +10,8 @@ use ocistow_layout::digest::{Digest, DigestError};
 use ocistow_layout::json::{self, Array, JsonError, Object};
 use serde_json::value::RawValue;
 
+use crate::made::EMPTY;
+
 /// The most descriptors taken in one manifest (MANIFEST-21); lists of referrers may have more.
 pub const MAX_DESCRIPTORS: usize = 100_000;
 
@@ -160,6 +162,12 @@ impl Part {
     }
 }
 
+/// Whether `media_type` does not say what content is, so that only the content can: it is empty, or what old registries
+/// called every manifest (MANIFEST-17, DOCKER-COMPAT-9).
+pub fn says_nothing(media_type: &str) -> bool {
+    ["", "application/json"].contains(&media_type)
+}
+
 /// Whether `media_type` is that of a layer that must not be distributed, OCI's or Docker's
 /// (DOCKER-COMPAT-6).
 pub fn is_nondistributable(media_type: &str) -> bool {
@@ -188,6 +196,8 @@ pub struct Facts {
     pub size: u64,
     /// What it was read as.
     pub form: Form,
+    /// Whether its bytes alone say so: no descriptor was asked.
+    pub by_itself: bool,
     /// What it is to people.
     pub kind: ManifestKind,
     /// `artifactType`, else the config's media type (REFERRERS-5).
@@ -203,16 +213,27 @@ pub struct Facts {
     /// What a strict reader would refuse though we can read it: `media-type-mismatch` or `bad-manifest`.
     pub faults: Vec<Fault>,
     /// What is odd, but legal or common.
-    pub notes: Vec<String>,
+    pub notes: Vec<Fault>,
 }
 
 /// Something wrong with a manifest that can be read all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Its own `mediaType` names a form of another shape.
+    /// Its own `mediaType` names another form than what it is read as.
     MediaType(String),
-    /// A required member is absent or stands twice.
+    /// A member is not as it should be, or stands twice.
     Member(String),
+    /// It does not have this list, which readers take for an empty one (4.7, MANIFEST-6).
+    NoList(&'static str),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MediaType(why) | Self::Member(why) => f.write_str(why),
+            Self::NoList(member) => write!(f, "it has no list of {member}"),
+        }
+    }
 }
 
 /// Why bytes are no manifest that can be read.
@@ -224,6 +245,9 @@ pub enum FactsError {
     Ambiguous(&'static str, &'static str),
     /// Nothing in them says what they are.
     Shapeless,
+    /// A member stands twice that says what it needs or what it is about: readers would see different content
+    /// (MANIFEST-18).
+    Twice(&'static str),
     /// A required member is absent.
     Absent(&'static str),
     /// A member is not of its type.
@@ -241,6 +265,7 @@ impl fmt::Display for FactsError {
         match self {
             Self::Json(why) => write!(f, "it is {why}"),
             Self::Ambiguous(one, other) => write!(f, "it is ambiguous: it has both {one} and {other}"),
+            Self::Twice(member) => write!(f, "it is ambiguous: it has the member {member:?} twice"),
             Self::Shapeless => f.write_str("it has neither config, layers, manifests nor blobs"),
             Self::Absent(member) => write!(f, "it has no {member}"),
             Self::Wrong(member) => write!(f, "its {member} is not valid"),
@@ -253,10 +278,10 @@ impl fmt::Display for FactsError {
 
 impl std::error::Error for FactsError {}
 
-/// Members that decide how a document is read: one that stands twice is read differently by different
-/// readers (MANIFEST-18).
-const DECIDING: [&str; 9] =
-    ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "subject", "refers"];
+/// Members that say what a document needs and what it is about: of one that stands twice, readers see one or the other.
+const LEADING: [&str; 7] = ["config", "layers", "manifests", "blobs", "fsLayers", "subject", "refers"];
+/// Members that a strict reader refuses where they stand twice, though what is needed stays the same (MANIFEST-18).
+const TELLING: [&str; 4] = ["schemaVersion", "mediaType", "artifactType", "annotations"];
 
 /// Of an effective artifact type, what is told: an image's only where it is declared.
 pub(crate) fn told_type<T>(kind: ManifestKind, effective: Option<T>, declared: bool) -> Option<T> {
@@ -264,9 +289,9 @@ pub(crate) fn told_type<T>(kind: ManifestKind, effective: Option<T>, declared: b
 }
 
 impl Facts {
-    /// Reads a manifest whose bytes have been checked against `digest`. `media_type` is what the
-    /// descriptor says of it: it decides only where the document itself does not say what it is, or says
-    /// something its shape belies (MANIFEST-14, MANIFEST-17).
+    /// Reads a manifest whose bytes have been checked against `digest`. `media_type` is what the descriptor
+    /// says of it: it is believed where the document has that shape (MANIFEST-14); else the document's own
+    /// word is, and where there is none it is guessed (MANIFEST-17).
     pub fn read(media_type: &str, digest: &Digest, bytes: &[u8]) -> Result<Self, FactsError> {
         Self::read_text(media_type, digest, &document(bytes)?)
     }
@@ -290,15 +315,31 @@ impl Facts {
         let object: Object = json::parse(text).map_err(FactsError::Json)?;
         let mut notes = Vec::new();
         let mut faults = Vec::new();
-        if let Some(name) = object.duplicate().filter(|name| DECIDING.contains(name)) {
-            faults.push(Fault::Member(format!("it has the member {name:?} twice")));
+        for name in object.doubled() {
+            if let Some(member) = LEADING.into_iter().find(|member| *member == name) {
+                return Err(FactsError::Twice(member));
+            }
+            if TELLING.contains(&name) {
+                faults.push(Fault::Member(format!("it has the member {name:?} twice")));
+            }
+        }
+        if !json::is_unicode(text) {
+            faults.push(Fault::Member("it has half of a surrogate pair, which is no text".into()));
         }
         let own_type = string(&object, "mediaType")?;
         let own = own_type.as_deref().and_then(Form::of);
-        let form = form(&object, own, Form::of(media_type))?;
-        if let Some(claimed) = own.filter(|own| own.shape() != form.shape()) {
-            let claimed = claimed.media_type();
-            faults.push(Fault::MediaType(format!("it calls itself {claimed}, but has the members of another form")));
+        let form = self::form(&object, own, Form::of(media_type))?;
+        let by_itself = own == Some(form) || self::form(&object, own, None).is_ok_and(|itself| itself == form);
+        match own_type.filter(|own_type| !own_type.is_empty() && own != Some(form)) {
+            Some(claimed) if own.is_some_and(|own| own.shape() != form.shape()) => {
+                faults
+                    .push(Fault::MediaType(format!("it calls itself {claimed}, but has the members of another form")));
+            }
+            Some(claimed) => {
+                let read = form.media_type();
+                notes.push(Fault::MediaType(format!("it calls itself {claimed}, and is read as {read}")));
+            }
+            None => {}
         }
         let shape = form.shape();
         match object.get("schemaVersion").map(RawValue::get) {
@@ -321,7 +362,7 @@ impl Facts {
                     parts.push(Part { role, descriptor });
                 }
                 if object.get(member).is_none() && role != Role::Blob {
-                    notes.push(format!("it has no list of {member}"));
+                    notes.push(Fault::NoList(member));
                 }
                 Ok(parts)
             };
@@ -339,6 +380,9 @@ impl Facts {
             Shape::Schema1 => Vec::new(),
         };
         let declared = string(&object, "artifactType")?.filter(|text| !text.is_empty());
+        if form == Form::OciManifest && declared.is_none() && config_type.as_deref() == Some(EMPTY) {
+            notes.push(Fault::Member("its config is the empty one, and it has no artifactType".into()));
+        }
         let kind = match shape {
             Shape::Index => ManifestKind::Index,
             Shape::Schema1 => ManifestKind::Other,
@@ -361,6 +405,7 @@ impl Facts {
             digest: digest.clone(),
             size: text.len() as u64,
             form,
+            by_itself,
             kind,
             declared_type: declared.is_some(),
             artifact_type: declared.or(config_type),
@@ -407,7 +452,7 @@ fn string(object: &Object, member: &'static str) -> Result<Option<String>, Facts
     object.get(member).map(|raw| json::parse(raw.get()).map_err(|_| FactsError::Wrong(member))).transpose()
 }
 
-/// What the document is: its members decide, then its own word, then what the descriptor says.
+/// What the document is: its members decide its shape, then what the descriptor says, then its own word.
 fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, FactsError> {
     let has = |member: &'static str| object.get(member).map(|_| member);
     let manifest = has("config").or(has("layers"));
@@ -418,7 +463,7 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
     if let (Some(one), Some(other)) = (found.next(), found.next()) {
         return Err(FactsError::Ambiguous(one, other));
     }
-    let of_shape = |shape: Shape| [own, said].into_iter().flatten().find(|form| form.shape() == shape);
+    let of_shape = |shape: Shape| [said, own].into_iter().flatten().find(|form| form.shape() == shape);
     if let Some(member) = manifest.or(index) {
         // An artifact manifest has neither: one that does would be read in two ways.
         if let Some(artifact) = own.filter(|own| own.shape() == Shape::Artifact) {
@@ -440,7 +485,8 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
         return Ok(Form::DockerSchema1);
     }
     // Only lists may be absent: an artifact without blobs, an index with `null` (4.7).
-    match own.or(said) {
+    let said = said.filter(|said| own.is_none_or(|own| own.shape() == said.shape()));
+    match said.or(own) {
         Some(form @ (Form::OrasArtifact | Form::OciArtifact)) => Ok(form),
         Some(form @ (Form::OciIndex | Form::DockerList)) => Ok(form),
         _ if object.get("blobs").is_some() => Ok(of_shape(Shape::Artifact).unwrap_or(Form::OciArtifact)),
@@ -451,8 +497,14 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
 
 fn subject(raw: &RawValue) -> Result<Subject, FactsError> {
     let object: Object = json::parse(raw.get()).map_err(|_| FactsError::Wrong("subject"))?;
+    if let Some(member) = ["digest", "mediaType", "size"].into_iter().find(|member| object.doubled().contains(member)) {
+        return Err(FactsError::Part("subject", DescriptorError::Twice(member)));
+    }
     let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;
     let digest = digest.parse().map_err(FactsError::Subject)?;
-    let size = object.get("size").and_then(|raw| json::parse::<u64>(raw.get()).ok());
+    // Cosign's own examples leave it out (COSIGN-7); one that is there is one (DESCRIPTOR-3).
+    let wrong = || FactsError::Part("subject", DescriptorError::Wrong("size"));
+    let signed = |raw: &RawValue| json::parse(raw.get()).ok().filter(|size| i64::try_from(*size).is_ok());
+    let size = object.get("size").map(|raw| signed(raw).ok_or_else(wrong)).transpose()?;
     Ok(Subject { digest, size, media_type: string(&object, "mediaType").unwrap_or_default() })
 }

@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
 use crate::evidence::Evidence;
-use crate::facts::{Facts, Fault, Form, ManifestKind, Shape};
+use crate::facts::{Facts, Fault, Form, ManifestKind, Shape, says_nothing};
 use crate::fsck::{Examination, Options, Pointer, Problem, ProblemKind, Severity};
 use crate::graph::{About, Broken, Dialect, Graph, Node};
 use crate::held::Held;
@@ -222,7 +222,7 @@ impl Findings<'_> {
             }
         };
         for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
-            self.pointed(graph, descriptor, Held::entry(descriptor), &Pointer::Index);
+            self.pointed(graph, descriptor, Held::Entry, &Pointer::Index);
             meet(&descriptor.digest, &mut next);
         }
         while let Some(digest) = next.pop() {
@@ -241,18 +241,13 @@ impl Findings<'_> {
 
     fn manifest(&mut self, facts: &Facts) {
         let (digest, path) = (&facts.digest, facts.digest.path());
-        for fault in &facts.faults {
-            match fault {
-                Fault::MediaType(why) => {
-                    self.error(ProblemKind::MediaTypeMismatch, Some(digest), why.clone()).path(&path);
-                }
-                Fault::Member(why) => {
-                    self.error(ProblemKind::BadManifest, Some(digest), why.clone()).path(&path);
-                }
-            }
-        }
-        for note in &facts.notes {
-            self.warn(ProblemKind::BadManifest, Some(digest), note.clone()).path(&path);
+        let faults = facts.faults.iter().map(|fault| (Severity::Error, fault));
+        for (severity, fault) in faults.chain(facts.notes.iter().map(|note| (Severity::Warning, note))) {
+            let kind = match fault {
+                Fault::MediaType(_) => ProblemKind::MediaTypeMismatch,
+                Fault::Member(_) | Fault::NoList(_) => ProblemKind::BadManifest,
+            };
+            self.enter(kind, severity, Some(digest), fault.to_string()).path(&path);
         }
     }
 
@@ -304,7 +299,7 @@ impl Findings<'_> {
                     };
                     self.enter(ProblemKind::AbsentChild, severity, Some(digest), message).from(from);
                 }
-                Held::Part | Held::Entry { .. } => {
+                Held::Part | Held::Entry => {
                     let severity = if self.options.allow_missing { Severity::Warning } else { Severity::Error };
                     let message = "it is needed and not here";
                     self.enter(ProblemKind::MissingBlob, severity, Some(digest), message)
@@ -313,13 +308,21 @@ impl Findings<'_> {
                 }
             },
         }
-        if let (Held::Child | Held::Listed | Held::Entry { manifest: true }, Some(real)) =
-            (held, graph.manifest(digest))
-            && Form::of(&descriptor.media_type).is_some_and(|said| said.shape() != real.form().shape())
-        {
-            let message = format!("it is {}, its descriptor says {}", real.form().media_type(), descriptor.media_type);
-            self.error(ProblemKind::MediaTypeMismatch, Some(digest), message).path(&digest.path()).from(from);
-        }
+        let (Held::Child | Held::Listed | Held::Entry, Some(real)) = (held, graph.manifest(digest)) else { return };
+        // Of several descriptors that disagree one is believed, as long as the shape is right.
+        let (severity, message) = if says_nothing(&descriptor.media_type) {
+            (Severity::Warning, format!("it is {}, its descriptor does not say so", real.form().media_type()))
+        } else if let Some(message) = real.misnamed_by(descriptor) {
+            (Severity::Error, message)
+        } else if let Some(said) = Form::of(&descriptor.media_type).filter(|said| *said != real.form()) {
+            (
+                Severity::Warning,
+                format!("it is {}, its descriptor says {}", real.form().media_type(), said.media_type()),
+            )
+        } else {
+            return;
+        };
+        self.enter(ProblemKind::MediaTypeMismatch, severity, Some(digest), message).path(&digest.path()).from(from);
     }
 
     /// Stored lists against the manifests themselves (REFERRERS-15). Several may be about the same: then what one of

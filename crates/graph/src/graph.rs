@@ -12,7 +12,7 @@ use ocistow_layout::name::{self, Pair};
 use ocistow_layout::threads::start;
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
-use crate::facts::{Facts, FactsError, Form, ManifestKind};
+use crate::facts::{Facts, FactsError, Form, ManifestKind, Part, Role, says_nothing};
 use crate::manifest::Manifest;
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
@@ -234,12 +234,12 @@ impl Graph {
         source: &dyn Source,
         index: IndexFile,
         lists: Vec<List>,
-        nodes: HashMap<Digest, Node>,
+        mut nodes: HashMap<Digest, Node>,
         inline: HashMap<Digest, Vec<u8>>,
     ) -> Self {
         let mut opaque = HashMap::new();
         for descriptor in index.entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
-            if Form::of(&descriptor.media_type).is_none() {
+            if Form::of(&descriptor.media_type).is_none() && !nodes.contains_key(&descriptor.digest) {
                 let there = match source.size(&descriptor.digest) {
                     Ok(size) => Ok(size.is_some() || embedded(descriptor).is_some()),
                     Err(why) if why.kind() == Kind::Failed => Err(why.chain()),
@@ -248,7 +248,11 @@ impl Graph {
                 opaque.insert(descriptor.digest.clone(), there);
             }
         }
-        let edges = edges(&index, &lists, &nodes);
+        let (mut edges, doubtful) = self::edges(&index, &lists, &nodes);
+        if !doubtful.is_empty() {
+            agree(&index, &mut nodes, &doubtful);
+            edges = self::edges(&index, &lists, &nodes).0;
+        }
         let standings = standings(&index, &lists, &edges);
         Self { index, nodes, opaque, edges, lists, standings, inline, whole: false }
     }
@@ -298,6 +302,17 @@ impl Graph {
             Some(node) => node.facts(digest),
             None => Err(Error::new(Kind::NotFound, format!("could not find a manifest {digest}"))),
         }
+    }
+
+    /// Whether an entry of index.json is to be read as a manifest: its type says so, or says nothing and its content does.
+    pub fn is_manifest(&self, entry: &Descriptor) -> bool {
+        let media_type = &entry.media_type;
+        Form::of(media_type).is_some() || says_nothing(media_type) && self.manifest(&entry.digest).is_some()
+    }
+
+    /// The same of a part of a manifest.
+    pub fn is_manifest_part(&self, part: &Part) -> bool {
+        part.role == Role::Child && self.is_manifest(&part.descriptor)
     }
 
     /// All manifests that were read, in no order.
@@ -567,6 +582,10 @@ pub(crate) struct Walk<'s> {
     inline: HashMap<Digest, Vec<u8>>,
     /// Descriptors of manifests met before that have the content in them.
     spare: HashMap<Digest, Descriptor>,
+    /// Content of which no descriptor so far says what it is, with its descriptor if that has it in it; and all of which
+    /// that was asked.
+    unsaid: Vec<(Digest, Option<Box<Descriptor>>)>,
+    asked: HashSet<Digest>,
     /// Everything small in a source of one pass that reads as a manifest.
     ahead: Option<HashMap<Digest, Manifest>>,
 }
@@ -582,6 +601,8 @@ impl<'s> Walk<'s> {
             nodes: HashMap::new(),
             inline: HashMap::new(),
             spare: HashMap::new(),
+            unsaid: Vec::new(),
+            asked: HashSet::new(),
             ahead: None,
         };
         if source.access() == Access::OnePass {
@@ -627,7 +648,12 @@ impl<'s> Walk<'s> {
 
     /// The same of one whose descriptor is given only where it has the content in it.
     fn want_as(&mut self, media_type: &str, digest: &Digest, with_data: Option<&Descriptor>) {
-        let Some(form) = Form::of(media_type) else { return };
+        let Some(form) = Form::of(media_type) else {
+            if says_nothing(media_type) && self.asked.insert(digest.clone()) {
+                self.unsaid.push((digest.clone(), with_data.map(|descriptor| Box::new(descriptor.clone()))));
+            }
+            return;
+        };
         if self.nodes.contains_key(digest) {
             self.spare.extend(with_data.map(|descriptor| (digest.clone(), descriptor.clone())));
             return;
@@ -643,22 +669,51 @@ impl<'s> Walk<'s> {
 
     /// Reads everything wanted, and what that wants, many at a time.
     fn run(&mut self) -> Result<()> {
-        while !self.next.is_empty() {
+        while !(self.next.is_empty() && self.unsaid.is_empty()) {
             // A pass is worth all there is to be read.
             let most = if self.ahead.is_some() { usize::MAX } else { MOST_AT_ONCE };
             let level = self.next.split_off(self.next.len().saturating_sub(most));
             let nodes = self.level(&level)?;
             for (want, node) in level.into_iter().zip(nodes) {
-                if let (Node::Present(_), Some(descriptor)) = (&node, want.data)
-                    && !matches!(self.source.size(&want.digest), Ok(Some(_)))
-                    && let Some(bytes) = embedded(&descriptor)
-                {
-                    self.inline.insert(want.digest.clone(), bytes);
-                }
-                self.keep(want.digest, node);
+                self.met(want, node);
             }
             if self.next.is_empty() {
                 self.stand_in();
+            }
+            if self.next.is_empty() {
+                self.guess()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what came of reading a manifest.
+    fn met(&mut self, want: Want<'_>, node: Node) {
+        if let (Node::Present(_), Some(descriptor)) = (&node, want.data)
+            && !matches!(self.source.size(&want.digest), Ok(Some(_)))
+            && let Some(bytes) = embedded(&descriptor)
+        {
+            self.inline.insert(want.digest.clone(), bytes);
+        }
+        self.keep(want.digest, node);
+    }
+
+    /// Looks into content of which nobody says what it is: what reads as a manifest is one (MANIFEST-17), all else is
+    /// opaque.
+    fn guess(&mut self) -> Result<()> {
+        let mut wants = std::mem::take(&mut self.unsaid);
+        // In a source of one pass, all that reads as a manifest is known, and no other pass worth it.
+        let known = |digest: &Digest| self.ahead.as_ref().is_none_or(|ahead| ahead.contains_key(digest));
+        wants.retain(|(digest, data)| !self.nodes.contains_key(digest) && (known(digest) || data.is_some()));
+        let want = |(digest, data): (Digest, _)| {
+            let limit = if self.lists.contains(&digest) { MAX_LIST } else { MAX_MANIFEST };
+            Want { digest, media_type: "", data, limit }
+        };
+        let wants: Vec<Want<'_>> = wants.into_iter().map(want).collect();
+        let nodes = self.level(&wants)?;
+        for (want, node) in wants.into_iter().zip(nodes) {
+            if let Node::Present(_) = node {
+                self.met(want, node);
             }
         }
         Ok(())
@@ -856,8 +911,39 @@ pub(crate) fn unlisted(source: &dyn Source, digest: &Digest) -> std::result::Res
     }
 }
 
-/// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15).
-fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BTreeMap<Digest, Vec<Edge>> {
+/// Reads manifests again whose descriptors disagree on what they are, in whatever order they were met: of the forms
+/// that suit the shape, the first in the order of [`Form::ALL`] is believed, which is the one that knows subjects.
+fn agree(index: &IndexFile, nodes: &mut HashMap<Digest, Node>, doubtful: &BTreeSet<Digest>) {
+    let mut forms: BTreeMap<&Digest, Form> = BTreeMap::new();
+    let mut said = |digest: &Digest, media_type: &str| {
+        if let (Some(digest), Some(form)) = (doubtful.get(digest), Form::of(media_type))
+            && matches!(nodes.get(digest), Some(Node::Present(real)) if real.form().shape() == form.shape())
+        {
+            forms.entry(digest).and_modify(|known| *known = form.min(*known)).or_insert(form);
+        }
+    };
+    for entry in index.entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
+        said(&entry.digest, &entry.media_type);
+    }
+    for node in nodes.values() {
+        if let Node::Present(index) = node {
+            index.children(&mut |child| said(&child.digest, &child.media_type));
+        }
+    }
+    for (digest, form) in forms {
+        if let Some(Node::Present(manifest)) = nodes.get_mut(digest) {
+            **manifest = manifest.read_as(form);
+        }
+    }
+}
+
+/// Every edge, from the manifests themselves; lists only tell where to look (REFERRERS-15). And every manifest that a
+/// descriptor calls something else than it was read as, though that would suit its shape.
+fn edges(
+    index: &IndexFile,
+    lists: &[List],
+    nodes: &HashMap<Digest, Node>,
+) -> (BTreeMap<Digest, Vec<Edge>>, BTreeSet<Digest>) {
     let present = |digest: &Digest| match nodes.get(digest) {
         Some(Node::Present(manifest)) => Some(&**manifest),
         _ => None,
@@ -876,6 +962,13 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             *known = dialect.min(*known);
         }
     };
+    let mut doubtful = BTreeSet::new();
+    let mut called = |digest: &Digest, media_type: &str| {
+        let another = |said| present(digest).is_some_and(|real| real.may_be_another(said));
+        if Form::of(media_type).is_some_and(another) {
+            doubtful.insert(digest.clone());
+        }
+    };
     let mut edges: Vec<Edge> = Vec::new();
     let mut said = |subject: Digest, referrer: &Digest, dialect, cosign| {
         if subject != *referrer && present(referrer).is_some_and(|manifest| manifest.about().is_none()) {
@@ -886,6 +979,7 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     let mut only_lists: HashSet<&Digest> = lists.iter().map(|list| &list.digest).collect();
     for (place, entry) in index.entries().iter().enumerate() {
         let Ok(descriptor) = &entry.descriptor else { continue };
+        called(&descriptor.digest, &descriptor.media_type);
         if list_places.contains(&place) {
             continue;
         }
@@ -917,17 +1011,23 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
     }
     for (list, dialect) in dialects {
         if let Some(list) = present(list) {
-            list.children(&mut |child| way(&child.digest, dialect));
+            list.children(&mut |child| {
+                called(&child.digest, &child.media_type);
+                way(&child.digest, dialect);
+            });
         }
     }
     let holders = nodes.keys().filter(|digest| !only_lists.contains(digest)).filter_map(present);
     for index in holders.filter(is_index) {
-        index.children(&mut |child| match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
-            Some(subject) => {
-                way(&child.digest, Dialect::Attestation);
-                said(subject, &child.digest, Dialect::Attestation, None);
+        index.children(&mut |child| {
+            called(&child.digest, &child.media_type);
+            match child.annotation(ATTESTED).and_then(|text| text.parse().ok()) {
+                Some(subject) => {
+                    way(&child.digest, Dialect::Attestation);
+                    said(subject, &child.digest, Dialect::Attestation, None);
+                }
+                None => way(&child.digest, Dialect::Child),
             }
-            None => way(&child.digest, Dialect::Child),
         });
     }
     for (referrer, dialect) in ways {
@@ -946,7 +1046,7 @@ fn edges(index: &IndexFile, lists: &[List], nodes: &HashMap<Digest, Node>) -> BT
             known.push(edge);
         }
     }
-    by_subject
+    (by_subject, doubtful)
 }
 
 /// What each entry is there for.

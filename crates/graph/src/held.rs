@@ -1,14 +1,12 @@
 //! How something is held by what points to it, which says what its absence means.
 
-use ocistow_layout::Descriptor;
-
-use crate::facts::{Form, Part, Role};
+use crate::facts::{Part, Role};
 
 /// How a descriptor is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// By index.json; a manifest, or content that is opaque.
-    Entry { manifest: bool },
+    /// By index.json.
+    Entry,
     /// By an index.
     Child,
     /// By a stored list of referrers, whose own finding says what is not there.
@@ -20,11 +18,6 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    /// How index.json holds an entry.
-    pub fn entry(descriptor: &Descriptor) -> Self {
-        Self::Entry { manifest: Form::of(&descriptor.media_type).is_some() }
-    }
-
     /// How a manifest, or a stored list, holds a part.
     pub fn part(part: &Part, is_list: bool) -> Self {
         match part.role {
@@ -39,7 +32,7 @@ impl Held {
     /// to be complete.
     pub fn brings(self, complete: bool) -> bool {
         match self {
-            Self::Entry { .. } | Self::Part => true,
+            Self::Entry | Self::Part => true,
             Self::Child | Self::Listed => complete,
             Self::Nondistributable => false,
         }

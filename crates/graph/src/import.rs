@@ -6,11 +6,9 @@ use ocistow_layout::edit::Edit;
 use ocistow_layout::name::{self, Pair, Steps};
 use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source};
 
-use crate::facts::{Facts, Shape};
-use crate::graph::{self, About, Graph, List, Node};
-use crate::list;
-use crate::manifest::Manifest;
-use crate::plan::{Entry, Plan, made_entry};
+use crate::graph::{self, About, Graph};
+use crate::merge::{Meeting, merge_lists};
+use crate::plan::{Entry, Plan};
 use crate::whose;
 
 /// A name that comes to stand for something.
@@ -77,7 +75,7 @@ pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(Strin
     for (pair, entries) in &names {
         set(&named, entries, given.contains(pair), &mut import);
     }
-    merge_lists(plan, graph, target, &index, &lists, arriving, &mut import)?;
+    merge_lists(&Meeting { plan, graph, target, index: &index, named: &named }, &lists, arriving, &mut import)?;
     // First, for what has a name too may stand beside it without one; and last, where it is needed: what has an entry now
     // may lose it to what comes under its name.
     let first = unnamed.iter().filter(|edit| matches!(edit, Edit::Add { .. })).cloned().collect();
@@ -199,7 +197,7 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
 
 /// What each name stands for, by the pair it is compared by: usually one digest; none where an entry is no
 /// descriptor. And what its entry says of whose that is.
-type Named = HashMap<Pair, BTreeMap<Option<Digest>, Option<Digest>>>;
+pub(crate) type Named = HashMap<Pair, BTreeMap<Option<Digest>, Option<Digest>>>;
 
 fn named(index: &IndexFile) -> Named {
     let mut named = Named::new();
@@ -215,7 +213,7 @@ fn named(index: &IndexFile) -> Named {
 /// Enters what arrives under one name, in the place of what has exactly that name. A name that stands for several
 /// digests, as some tools leave it, goes on to do so; and one that said whose its digest is goes on to say that. Where it
 /// was `given` to the same just before, it stands no more for what it stood for.
-fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
+pub(crate) fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
     let Some((first, rest)) = entries.split_first() else { return };
     let to = &first.descriptor.digest;
     let mut come: BTreeSet<&Digest> = BTreeSet::from([to]);
@@ -246,185 +244,4 @@ fn set(named: &Named, entries: &[&Entry], given: bool, import: &mut Import) {
     for entry in beside {
         import.edits.push(Edit::Beside { entry: own(entry), pair: entry.pair.clone() });
     }
-}
-
-/// What a list lists: each with its text.
-type Members = Vec<(Digest, String)>;
-
-/// Keeps stored lists true: those the target has for subjects of what arrives, and those that arrive.
-fn merge_lists(
-    plan: &Plan,
-    graph: &Graph,
-    target: &dyn Source,
-    index: &IndexFile,
-    lists: &[List],
-    arriving: Vec<(&Entry, About)>,
-    import: &mut Import,
-) -> Result<()> {
-    let named = named(index);
-    let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.manifest(&blob.digest)));
-    // What is a list under one entry may be an index that is needed under another.
-    let list_digests: BTreeSet<&Digest> = arriving.iter().map(|(entry, _)| &entry.descriptor.digest).collect();
-    let entered = plan.entries.iter().filter(|entry| graph::about(&entry.descriptor, &entry.pair).is_none());
-    let entered = entered.map(|entry| &entry.descriptor.digest).filter(|digest| list_digests.contains(digest));
-    let mut needed: BTreeSet<Digest> = entered.cloned().collect();
-    let holders = plan.manifests.iter().filter(|blob| !arriving.is_empty() && !list_digests.contains(&blob.digest));
-    for holder in holders.filter_map(|blob| graph.manifest(&blob.digest)) {
-        holder.children(&mut |child| {
-            if list_digests.contains(&child.digest) {
-                needed.insert(child.digest);
-            }
-        });
-    }
-    let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
-    for (entry, about) in arriving {
-        left.entry(about).or_default().push(entry);
-    }
-    let mut of: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
-    lists.iter().for_each(|list| of.entry(&list.about).or_default().push(list));
-    for list in lists {
-        // A second list about the same is the first one's business.
-        let Some(beside) = of.remove(&list.about) else { continue };
-        let same = left.remove(&list.about).unwrap_or_default();
-        let referrers = referring.get(&list.about).map_or(&[][..], Vec::as_slice);
-        if referrers.is_empty() && same.is_empty() {
-            continue;
-        }
-        let Stored { old, twice, mut members, mut known } = stored(target, index, &beside)?;
-        let (before, any) = (members.len(), !known.is_empty());
-        let mut arrived: Members = Vec::new();
-        for (digest, text) in same.iter().flat_map(|entry| listed(plan, graph, &entry.descriptor)) {
-            // Only what says so itself is a referrer (REFERRERS-15); what refers to something else may have been found
-            // by this alone.
-            match graph.manifest(&digest).and_then(Manifest::about) {
-                Some(subject) if list.about.is(subject) => arrived.push((digest, text)),
-                Some(_) if !known.contains(&digest) => {
-                    let entry = made_entry(graph, &digest).map(|entry| Box::new(entry.descriptor));
-                    import.edits.extend(entry.map(|entry| Edit::Add { entry }));
-                }
-                _ => {}
-            }
-        }
-        arrived.extend(referrers.iter().map(|referrer| (referrer.digest.clone(), list::member(&referrer.facts()))));
-        for (digest, text) in arrived {
-            if known.insert(digest.clone()) {
-                members.push((digest, text));
-            }
-        }
-        let unchanged = members.len() == before && (any || same.is_empty());
-        let bytes = list::made(members.iter().map(|(_, text)| text.as_str()));
-        let entry = list::entry(old, &bytes);
-        for superseded in &same {
-            let digest = &superseded.descriptor.digest;
-            let stays = if unchanged { &old.digest } else { &entry.digest };
-            if digest != stays && !needed.contains(digest) {
-                import.dropped.push(digest.clone());
-            }
-        }
-        if unchanged {
-            continue;
-        }
-        let pair = index.entries()[list.place].pair.clone();
-        match pair.is_empty() {
-            true => {
-                import.edits.push(Edit::Remove { digest: old.digest.clone(), pair });
-                import.edits.push(Edit::Add { entry: Box::new(entry.clone()) });
-            }
-            false => {
-                let expect = (!twice).then(|| Some(old.digest.clone()));
-                import.edits.push(Edit::Set { entry: Box::new(entry.clone()), pair, expect });
-            }
-        }
-        import.inline.insert(entry.digest, bytes);
-    }
-    for (about, entries) in left {
-        // Several may be about the same: then what one of them lists, none lacks, and those of one name become one.
-        let mut by_name: BTreeMap<Pair, Vec<(&Entry, Members)>> = BTreeMap::new();
-        let mut known: BTreeSet<Digest> = BTreeSet::new();
-        for entry in entries {
-            let members = listed(plan, graph, &entry.descriptor);
-            known.extend(members.iter().map(|(digest, _)| digest.clone()));
-            by_name.entry(entry.pair.key()).or_default().push((entry, members));
-        }
-        let referrers = referring.get(&about).into_iter().flatten();
-        let lacking = referrers.filter(|referrer| !known.contains(&referrer.digest));
-        let mut lacking: Vec<_> = lacking.map(|one| (one.digest.clone(), list::member(&one.facts()))).collect();
-        for lists in by_name.into_values() {
-            let mut entry = lists[0].0.clone();
-            if lists.len() > 1 || !lacking.is_empty() {
-                let mut met = BTreeSet::new();
-                let members = lists.iter().flat_map(|(_, members)| members).filter(|(digest, _)| met.insert(digest));
-                let bytes = list::made(members.chain(&std::mem::take(&mut lacking)).map(|(_, text)| text.as_str()));
-                entry.descriptor = list::entry(&entry.descriptor, &bytes);
-                let old = lists.iter().map(|(old, _)| &old.descriptor.digest);
-                let superseded = old.filter(|old| **old != entry.descriptor.digest && !needed.contains(old));
-                import.dropped.extend(superseded.cloned());
-                import.inline.insert(entry.descriptor.digest.clone(), bytes);
-            }
-            match entry.pair.is_empty() {
-                true => import.edits.push(Edit::Add { entry: Box::new(entry.descriptor) }),
-                false => set(&named, &[&entry], false, import),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The lists that the target has about one subject.
-struct Stored<'i> {
-    /// The first of them, which takes what arrives.
-    old: &'i Descriptor,
-    /// Whether others have its name, and become one with it.
-    twice: bool,
-    /// What those list.
-    members: Members,
-    /// What any of them lists.
-    known: BTreeSet<Digest>,
-}
-
-/// Reads them. Integrity where one that would be made anew is broken.
-fn stored<'i>(target: &dyn Source, index: &'i IndexFile, lists: &[&List]) -> Result<Stored<'i>> {
-    let entry = |list: &List| index.entries()[list.place].descriptor(list.place);
-    let name = |list: &List| Some(index.entries()[list.place].pair.key()).filter(|pair| !pair.is_empty());
-    let (first, mut twice, mut merged) = (lists[0], false, members(target, entry(lists[0])?)?);
-    let mut met: BTreeSet<Digest> = merged.iter().map(|(digest, _)| digest.clone()).collect();
-    let mut known = met.clone();
-    for list in &lists[1..] {
-        let same = name(list).is_some() && name(list) == name(first);
-        let more = match members(target, entry(list)?) {
-            Err(why) if why.kind() == Kind::Integrity && !same => continue,
-            more => more?,
-        };
-        known.extend(more.iter().map(|(digest, _)| digest.clone()));
-        if same {
-            twice = true;
-            merged.extend(more.into_iter().filter(|(digest, _)| met.insert(digest.clone())));
-        }
-    }
-    Ok(Stored { old: entry(first)?, twice, members: merged, known })
-}
-
-/// What the target's own list lists; nothing where it is absent.
-fn members(target: &dyn Source, list: &Descriptor) -> Result<Members> {
-    match graph::read_list(target, list).0 {
-        Node::Absent => Ok(Vec::new()),
-        node => Ok(texts(&node.facts(&list.digest)?)),
-    }
-}
-
-/// What an arriving list lists.
-fn listed(plan: &Plan, graph: &Graph, list: &Descriptor) -> Members {
-    if let Some(facts) = graph.facts(&list.digest) {
-        return texts(&facts);
-    }
-    let made = plan.inline.get(&list.digest);
-    made.and_then(|bytes| Facts::read_list(&list.media_type, &list.digest, bytes).ok())
-        .map_or(Vec::new(), |f| texts(&f))
-}
-
-fn texts(facts: &Facts) -> Members {
-    if facts.form.shape() != Shape::Index {
-        return Vec::new();
-    }
-    facts.children().map(|child| (child.digest.clone(), child.text().to_owned())).collect()
 }

@@ -43,7 +43,7 @@ pub(crate) const MAX_TROUBLED: usize = 1024;
 const STEP: u64 = 8;
 /// How often a head is read again whose segments have gone meanwhile.
 const TRIES: usize = 5;
-const MAGIC: &[u8] = b"ocistow index 1\n";
+const MAGIC: &[u8] = b"ocistow index 2\n";
 const HEAD: &str = "head";
 
 /// Where indexes are kept.

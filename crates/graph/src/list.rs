@@ -54,16 +54,21 @@ pub fn under_tag(tag: String, members: Vec<String>) -> (Entry, Vec<u8>) {
     (Entry { descriptor: Descriptor::parse(&text).expect("a list's entry is a descriptor"), pair }, bytes)
 }
 
-/// The entry of index.json for a list made new: `old` with another digest and size.
+/// The entry of index.json for a list made new: `old` with the digest and size of these bytes.
 pub fn entry(old: &Descriptor, bytes: &[u8]) -> Descriptor {
+    entry_of(old, &Digest::of(bytes), bytes.len() as u64)
+}
+
+/// The same with the digest and size of bytes that others have looked at.
+pub fn entry_of(old: &Descriptor, digest: &Digest, size: u64) -> Descriptor {
     let text = json::compact(old.text());
     let object: Object = json::parse(&text).expect("a descriptor's text is an object");
     let mut members = Vec::new();
     for (key, value) in &object.0 {
         let value = match &**key {
             "mediaType" => json::quote(INDEX_TYPE),
-            "digest" => json::quote(&Digest::of(bytes).to_string()),
-            "size" => bytes.len().to_string(),
+            "digest" => json::quote(&digest.to_string()),
+            "size" => size.to_string(),
             "data" => continue,
             _ => value.get().to_owned(),
         };

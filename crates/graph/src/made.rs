@@ -11,7 +11,7 @@ use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::index::entry_text;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::name::{Pair, Steps, look_up};
-use ocistow_layout::{Blob, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Unwatched, json};
+use ocistow_layout::{Blob, Descriptor, Digest, Error, IndexFile, Kind, Platform, Result, Source, Unwatched, json};
 
 use crate::closure::config_platform;
 use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG};
@@ -186,9 +186,34 @@ pub struct Made {
 
 impl Made {
     /// Takes bytes that are a manifest: they are kept as they are, under the digest that is expected of them, else
-    /// under their sha256. Integrity where they are none, or have another digest; Usage where no digest of that
-    /// algorithm can be made here.
+    /// under their sha256. Integrity where they are none, lack what a writer has to say though readers do without, or
+    /// have another digest; Usage where no digest of that algorithm can be made here.
     pub fn given(bytes: Vec<u8>, expected: Option<&Digest>) -> Result<Self> {
+        let made = Self::taken(bytes, expected)?;
+        match made.unwritten() {
+            Some(why) => Err(Error::new(Kind::Integrity, "could not take the manifest").because(why)),
+            None => Ok(made),
+        }
+    }
+
+    /// What it lacks that a writer has to say (MANIFEST-6, INDEX-1, INDEX-7).
+    fn unwritten(&self) -> Option<String> {
+        let missing = self.facts.notes.iter().find_map(|note| match note {
+            Fault::NoList(member) => Some(format!("it has no list of {member}")),
+            Fault::MediaType(_) | Fault::Member(_) => None,
+        });
+        let half = |child: &&Descriptor| child.platform.as_ref().is_some_and(|platform| !is_whole(platform));
+        let half = || {
+            self.facts
+                .children()
+                .find(half)
+                .map(|child| format!("the platform of {} lacks os or architecture", child.digest))
+        };
+        missing.or_else(half)
+    }
+
+    /// The same without that: what somebody else left out may stay so.
+    fn taken(bytes: Vec<u8>, expected: Option<&Digest>) -> Result<Self> {
         let what = || Error::new(Kind::Integrity, "could not take the manifest");
         if bytes.len() as u64 > MAX_MANIFEST {
             let why = format!("it has {} bytes, the limit is {MAX_MANIFEST}", bytes.len());
@@ -207,7 +232,7 @@ impl Made {
         };
         let facts = Facts::read("", &digest, &bytes).map_err(|why| what().because(why))?;
         match facts.faults.first() {
-            Some(Fault::MediaType(why) | Fault::Member(why)) => Err(what().because(why.clone())),
+            Some(fault) => Err(what().because(fault.to_string())),
             None if facts.form == Form::DockerSchema1 => {
                 Err(what().because("it is of Docker's first schema, which layouts cannot hold"))
             }
@@ -324,12 +349,13 @@ fn named(descriptor: &Descriptor, pair: Pair) -> Entry {
 }
 
 /// The descriptor of a manifest as a child of an index: with its platform where it is an image's, which is what the
-/// descriptor it was found by says, else its config (DESCRIPTOR-12), and its type where it has one.
+/// descriptor it was found by says, else its config (DESCRIPTOR-12), if that is a whole one, and its type where it has one.
 pub fn child(source: &dyn Source, found: &Descriptor, facts: &Facts) -> Result<Descriptor> {
     let platform = match &found.platform {
         Some(platform) => Some((**platform).clone()),
         None => config_platform(source, facts)?,
     };
+    let platform = platform.filter(is_whole);
     // An attestation is one by these, whichever index it is in.
     let kept = found.annotations.iter().filter(|(key, _)| [ATTESTED, ATTESTATION].contains(key));
     let annotations = kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
@@ -343,6 +369,11 @@ pub fn child(source: &dyn Source, found: &Descriptor, facts: &Facts) -> Result<D
     Ok(descriptor(facts.form.media_type(), &blob, &annotations, &more))
 }
 
+/// Whether a platform has what every platform has to have (INDEX-7).
+fn is_whole(platform: &Platform) -> bool {
+    !platform.os.is_empty() && !platform.architecture.is_empty()
+}
+
 /// The member of a descriptor that says its type, where that is more than that it is an image or an index.
 fn typed(facts: &Facts) -> String {
     let says = facts.declared_type || facts.kind == ManifestKind::Artifact;
@@ -354,7 +385,7 @@ fn typed(facts: &Facts) -> String {
 pub fn with_children(index: Vec<u8>, children: Vec<Descriptor>) -> Result<Made> {
     let index = IndexFile::parse(index)?;
     let edits: Vec<Edit> = children.into_iter().map(|child| Edit::Add { entry: Box::new(child) }).collect();
-    Made::given(apply(&index, &edits)?, None)
+    Made::taken(apply(&index, &edits)?, None)
 }
 
 /// An index without the children of these digests. NotFound where it has none of a digest.
@@ -370,5 +401,5 @@ pub fn without_children(index: Vec<u8>, digests: &[Digest]) -> Result<Made> {
             return Err(Error::new(Kind::NotFound, format!("could not remove {digest}: the index does not list it")));
         }
     }
-    Made::given(apply(&index, &edits)?, None)
+    Made::taken(apply(&index, &edits)?, None)
 }

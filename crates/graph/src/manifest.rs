@@ -34,13 +34,14 @@ struct Gist {
     subject: Option<Digest>,
     artifact_type: Option<Box<str>>,
     declared: bool,
+    by_itself: bool,
 }
 
 impl Manifest {
     /// Reads a manifest as [`Facts::read`] does.
     pub fn read(media_type: &str, digest: &Digest, bytes: Vec<u8>) -> Result<Self, FactsError> {
         let text = json::text(&bytes).map_err(FactsError::Json)?;
-        match gist(text) {
+        match gist(text, Form::of(media_type)) {
             Some(gist) => Ok(Self { text: Arc::new(owned(bytes)), digest: digest.clone(), gist }),
             None => {
                 let text = Arc::new(owned(bytes));
@@ -63,6 +64,7 @@ impl Manifest {
             subject: facts.subject.as_ref().map(|subject| subject.digest.clone()),
             artifact_type: facts.artifact_type.as_deref().map(Box::from),
             declared: facts.declared_type,
+            by_itself: facts.by_itself,
         };
         Self { digest: facts.digest.clone(), gist, text }
     }
@@ -75,6 +77,28 @@ impl Manifest {
     /// What it was read as.
     pub fn form(&self) -> Form {
         self.gist.form
+    }
+
+    /// How a descriptor says that it is of another shape than it is, if it does: readers would disagree on what it is.
+    pub(crate) fn misnamed_by(&self, descriptor: &Descriptor) -> Option<String> {
+        let said = Form::of(&descriptor.media_type).filter(|said| said.shape() != self.form().shape())?;
+        Some(format!("it is {}, its descriptor says {}", self.form().media_type(), said.media_type()))
+    }
+
+    /// Whether its bytes alone say so: see [`Facts::by_itself`].
+    pub fn is_by_itself(&self) -> bool {
+        self.gist.by_itself
+    }
+
+    /// Whether `said` is another form that a document of its shape may have.
+    pub(crate) fn may_be_another(&self, said: Form) -> bool {
+        said != self.form() && said.shape() == self.form().shape()
+    }
+
+    /// The same, read as that form.
+    pub(crate) fn read_as(&self, said: Form) -> Self {
+        let facts = Facts::read_any(said.media_type(), &self.digest, &self.text).expect("it was read before");
+        Self::of(&facts, self.text.clone())
     }
 
     /// Its real length.
@@ -138,8 +162,10 @@ impl fmt::Debug for Manifest {
 
 /// The gist of a manifest with config and layers that is as nearly all are, in one pass. `None` of
 /// everything else, that which [`Facts::read`] would not take in any case.
-fn gist(text: &str) -> Option<Gist> {
-    let Members { form, config, artifact_type, subject } = json::parse(text).ok()?;
+fn gist(text: &str, said: Option<Form>) -> Option<Gist> {
+    let Members { form: own, config, artifact_type, subject } = json::parse(text).ok()?;
+    // What the descriptor says is believed where the shape is right (MANIFEST-14).
+    let form = said.filter(|said| said.shape() == own.shape()).unwrap_or(own);
     let artifact_type = artifact_type.filter(|artifact_type| !artifact_type.is_empty());
     let image = [OCI_CONFIG, DOCKER_CONFIG].contains(&&*config.media_type) && artifact_type.is_none();
     let kind = if image { ManifestKind::Image } else { ManifestKind::Artifact };
@@ -147,7 +173,7 @@ fn gist(text: &str) -> Option<Gist> {
     let subject = subject.filter(|_| form == Form::OciManifest);
     let declared = artifact_type.is_some();
     let artifact_type = Some(Box::from(&*artifact_type.unwrap_or(config.media_type)));
-    Some(Gist { form, kind, subject, artifact_type, declared })
+    Some(Gist { form, kind, subject, artifact_type, declared, by_itself: form == own })
 }
 
 /// The members of a plain manifest.
@@ -196,7 +222,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             std::mem::replace(&mut annotations, true) || !plain
                         }
                         // Another shape, or two at once.
-                        "manifests" | "fsLayers" => true,
+                        "manifests" | "fsLayers" | "blobs" | "refers" => true,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             false
@@ -254,15 +280,29 @@ impl<'de> Deserialize<'de> for About {
                 f.write_str("a subject")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut digest = None;
+                let (mut digest, mut size, mut media_type) = (None, false, false);
                 while let Some(Name(name)) = map.next_key()? {
-                    if &*name == "digest" && digest.is_none() {
-                        let Name(text) = map.next_value()?;
-                        digest = Some(text.parse().map_err(A::Error::custom)?);
-                    } else if &*name == "digest" {
-                        return Err(A::Error::custom("it has two digests"));
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                    let again = match &*name {
+                        "digest" => {
+                            let Name(text) = map.next_value()?;
+                            digest.replace(text.parse().map_err(A::Error::custom)?).is_some()
+                        }
+                        "size" => {
+                            // Absent, or one that is none, is for the closer look too.
+                            let _: i64 = map.next_value::<u64>()?.try_into().map_err(A::Error::custom)?;
+                            std::mem::replace(&mut size, true)
+                        }
+                        "mediaType" => {
+                            map.next_value::<IgnoredAny>()?;
+                            std::mem::replace(&mut media_type, true)
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            false
+                        }
+                    };
+                    if again {
+                        return Err(A::Error::custom("it takes a closer look"));
                     }
                 }
                 digest.map(About).ok_or_else(|| A::Error::custom("it has no digest"))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
-use crate::facts::{self, Facts, Form, ManifestKind, Part};
+use crate::facts::{self, Facts, ManifestKind, Part};
 use crate::graph::{Dialect, Graph, Node, Standing, Unread, embedded};
 use crate::manifest::Manifest;
 use crate::resolve::Target;
@@ -215,7 +215,7 @@ impl<'g> Pen<'g> {
         places.sort_by_key(|place| role(*place));
         for place in places {
             if let Ok(descriptor) = &entries[place].descriptor {
-                let is_manifest = Form::of(&descriptor.media_type).is_some();
+                let is_manifest = graph.is_manifest(descriptor);
                 let place = self.figure(descriptor, is_manifest, role(place));
                 self.next.push_back(place);
             }
@@ -287,7 +287,7 @@ impl<'g> Pen<'g> {
         let digest = self.picture.figures[place].digest.clone();
         if let Some(facts) = graph.facts(&digest) {
             let mut drawn = BTreeSet::new();
-            let parts = facts.parts.iter().filter(|part| self.blobs || part.is_manifest());
+            let parts = facts.parts.iter().filter(|part| self.blobs || graph.is_manifest_part(part));
             for part in parts.collect::<Vec<_>>() {
                 let to = self.part(part);
                 if drawn.insert((to, part.role)) {
@@ -310,7 +310,7 @@ impl<'g> Pen<'g> {
             facts::Role::Blob => Role::Blob,
             facts::Role::Child => Role::Child,
         };
-        let place = self.figure(&part.descriptor, part.is_manifest(), role);
+        let place = self.figure(&part.descriptor, self.graph.is_manifest_part(part), role);
         // An entry of index.json rarely says it, an index that has the same manifest does.
         let platform = &mut self.picture.figures[place].platform;
         if platform.is_none() {

@@ -13,7 +13,7 @@ use crate::graph::{About, Broken, Graph, List, Node, Standing, about, cosign, mo
 use crate::import::Import;
 use crate::list;
 use crate::platform::Selector;
-use crate::resolve::Target;
+use crate::resolve::{Target, platforms_in};
 use crate::whose;
 
 /// What to carry.
@@ -61,6 +61,8 @@ pub struct Plan {
     pub missing: Vec<Digest>,
     /// Children of indexes that are not there and were not left out by a platform, in digest order.
     pub absent_children: Vec<Digest>,
+    /// Manifests of Docker's first schema, in digest order: their layers, of which they say no sizes, stay behind.
+    pub unfollowed: Vec<Digest>,
     /// Content that is there and wrong, as far as it can be told without reading blobs: 4; or that cannot be read: 1.
     pub broken: BTreeMap<Digest, Broken>,
 }
@@ -103,6 +105,8 @@ pub fn export(graph: &Graph, source: &dyn Source, request: &Request) -> Result<P
         false => choice.roots.iter().map(|root| root.descriptor.clone()).collect(),
         true => graph.roots().into_iter().filter_map(|place| own(graph, place)).cloned().collect(),
     };
+    let is_first = |digest: &&Digest| graph.manifest(digest).is_some_and(|it| it.form() == Form::DockerSchema1);
+    plan.unfollowed = carried.manifests.keys().filter(is_first).cloned().collect();
     plan.roots.retain(|root| carried.has(&root.digest) || carried.missing.contains(&root.digest));
     [plan.manifests, plan.configs, plan.blobs] = carried.groups();
     // What one descriptor lacks, another may have had in its `data`.
@@ -166,7 +170,7 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
     if !choice.all {
         for root in &choice.roots {
             if !closure.root(&root.descriptor)? {
-                return Err(nothing_for(&root.descriptor, reach.platforms));
+                return Err(nothing_for(source, &root.descriptor, reach.platforms));
             }
         }
     } else if reach.platforms.is_empty() {
@@ -182,7 +186,7 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
             }
         }
     } else {
-        all_of_platforms(graph, choice, reach, &mut closure)?;
+        all_of_platforms(graph, source, choice, reach, &mut closure)?;
     }
     let lists = match reach.referrers {
         true => lists_along(graph, source, choice, &mut closure),
@@ -191,13 +195,23 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
     Ok((closure.carried, lists))
 }
 
-fn nothing_for(root: &Descriptor, platforms: &[Selector]) -> Error {
+fn nothing_for(source: &dyn Source, root: &Descriptor, platforms: &[Selector]) -> Error {
     let asked: Vec<String> = platforms.iter().map(ToString::to_string).collect();
-    Error::new(Kind::NotFound, format!("could not find {} in {}", asked.join(" or "), root.digest))
+    let error = Error::new(Kind::NotFound, format!("could not find {} in {}", asked.join(" or "), root.digest));
+    match platforms_in(source, root) {
+        Ok(there) => error.hint(there),
+        Err(_) => error,
+    }
 }
 
 /// Every entry, of some platforms only.
-fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &mut Closure<'_>) -> Result<()> {
+fn all_of_platforms(
+    graph: &Graph,
+    source: &dyn Source,
+    choice: &Choice,
+    reach: Reach<'_>,
+    closure: &mut Closure<'_>,
+) -> Result<()> {
     let standing = |root: &Root| graph.standing(root.places[0]);
     let children = children(graph);
     for root in choice.roots.iter().filter(|root| standing(root) == Standing::Root) {
@@ -205,7 +219,7 @@ fn all_of_platforms(graph: &Graph, choice: &Choice, reach: Reach<'_>, closure: &
         let listed_child = children.contains(&root.descriptor.digest)
             && root.places.iter().all(|place| !graph.index().entries()[*place].tagged());
         if !listed_child && !closure.root(&root.descriptor)? {
-            return Err(nothing_for(&root.descriptor, reach.platforms));
+            return Err(nothing_for(source, &root.descriptor, reach.platforms));
         }
     }
     // What refers to something that is not here at all goes along; what refers to something left out does not.

@@ -18,15 +18,21 @@ pub struct Selector {
     pub os_version: Option<String>,
 }
 
+/// How a platform is written.
+pub(crate) const FORM: &str = "os[/architecture[/variant]][:os.version]";
+
 impl FromStr for Selector {
     type Err = Error;
 
     /// Usage where the text is no platform.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || {
-            Error::new(Kind::Usage, format!("could not read {text:?} as a platform"))
-                .hint("platforms are written os[/architecture[/variant]][:os.version], as linux/arm64")
+            let form = format!("one is written {FORM}, as linux/arm64, each with a flag of its own");
+            Error::new(Kind::Usage, format!("could not read {text:?} as a platform: {form}"))
         };
+        if text.contains(',') {
+            return Err(wrong());
+        }
         let (platform, os_version) = match text.split_once(':') {
             Some((platform, version)) => (platform, Some(version)),
             None => (text, None),

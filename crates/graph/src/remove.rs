@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::edit::Edit;
-use ocistow_layout::index::{Entry, entry_text};
+use ocistow_layout::index::{Entry, INDEX_TYPE, entry_text};
 use ocistow_layout::name::{Pair, Steps, look_up};
 use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source};
 
 use crate::facts::{Facts, Shape};
-use crate::graph::{Dialect, Graph, List, Node, Standing, cosign};
+use crate::graph::{About, Dialect, Graph, List, Node, Standing, cosign};
 use crate::list;
 use crate::plan::made_entry;
 use crate::resolve::{Asked, shortest};
+use crate::support::Support;
 use crate::sweep::{says_itself, unreadable, wholes_first};
 
 /// How many holders an error names.
@@ -45,7 +46,7 @@ pub fn remove(graph: &Graph, source: &dyn Source, asked: &[Asked], referrers: bo
     }
     let mut kept = choice.kept();
     let mut going = choice.going(&kept);
-    while referrers && choice.add_referrers(&going) {
+    while referrers && choice.add_referrers(&going, &kept) {
         kept = choice.kept();
         going = choice.going(&kept);
     }
@@ -155,6 +156,18 @@ struct Kept {
     lists: HashSet<Digest>,
 }
 
+/// What is left of lists of referrers once some of what they list has gone.
+enum Rest {
+    /// All of it, or nobody can tell.
+    Whole,
+    /// Nothing, as before.
+    Empty,
+    /// Nothing any more.
+    Nothing,
+    /// A list of this digest and length.
+    Shorter(Digest, u64),
+}
+
 impl<'g> Choice<'g> {
     fn of(graph: &'g Graph) -> Result<Self> {
         let mut places: HashMap<&Digest, Vec<usize>> = HashMap::new();
@@ -239,14 +252,33 @@ impl<'g> Choice<'g> {
         self.wanted.iter().filter(|digest| !kept.reached.contains(*digest)).cloned().collect()
     }
 
-    /// Adds what refers to nothing but what goes. Whether that was anything.
-    fn add_referrers(&mut self, going: &BTreeSet<Digest>) -> bool {
+    /// Adds what refers to nothing but what goes, and so on, as far as it can be told without looking at everything
+    /// again. Whether that was anything.
+    fn add_referrers(&mut self, going: &BTreeSet<Digest>, kept: &Kept) -> bool {
         let before = self.wanted.len();
-        for edge in going.iter().flat_map(|digest| self.graph.referrers(digest)) {
-            let referrer = &edge.referrer;
-            let all = self.subjects[referrer].iter().all(|subject| going.contains(*subject));
-            if all && self.wanted.insert(referrer.clone()) {
-                self.gone.extend(self.places.get(referrer).into_iter().flatten());
+        let stay = (0..self.graph.index().entries().len()).filter(|place| !self.gone.contains(place));
+        let mut support =
+            Support::of(self.graph, kept.reached.clone(), &kept.lists, stay.map(|place| &self.own(place).digest));
+        // How many subjects of each referrer stay.
+        let mut staying: HashMap<&Digest, usize> = HashMap::new();
+        let mut going: Vec<Digest> = going.iter().cloned().collect();
+        while let Some(subject) = going.pop() {
+            for edge in self.graph.referrers(&subject) {
+                let referrer = &edge.referrer;
+                let staying = staying.entry(referrer).or_insert_with(|| self.subjects[referrer].len());
+                *staying -= 1;
+                if *staying > 0 || !self.wanted.insert(referrer.clone()) {
+                    continue;
+                }
+                let wanted = |digest: &Digest| self.wanted.contains(digest);
+                let mut lost = Vec::from_iter((!support.reaches(referrer)).then(|| referrer.clone()));
+                for place in self.places.get(referrer).into_iter().flatten() {
+                    if self.gone.insert(*place) {
+                        support.lose_entry(referrer, &wanted, &mut lost);
+                    }
+                }
+                support.settle(referrer.clone(), &wanted, &mut lost);
+                going.extend(lost.into_iter().filter(wanted));
             }
         }
         self.wanted.len() > before
@@ -271,12 +303,14 @@ impl<'g> Choice<'g> {
 
     /// What refers to something else too only loses the tags that tie it to what goes.
     fn drop_tags(&mut self, going: &BTreeSet<Digest>) {
-        for edge in going.iter().flat_map(|digest| self.graph.referrers(digest)) {
-            let ties = |place: &&usize| {
-                let pair = &self.graph.index().entries()[**place].pair;
-                cosign(pair).is_some_and(|(subject, _)| going.contains(&subject))
-            };
-            self.gone.extend(self.places.get(&edge.referrer).into_iter().flatten().filter(ties));
+        let ties = |place: &&usize| {
+            let pair = &self.graph.index().entries()[**place].pair;
+            cosign(pair).is_some_and(|(subject, _)| going.contains(&subject))
+        };
+        let edges = going.iter().flat_map(|digest| self.graph.referrers(digest));
+        let referrers: BTreeSet<&Digest> = edges.map(|edge| &edge.referrer).collect();
+        for referrer in referrers {
+            self.gone.extend(self.places.get(referrer).into_iter().flatten().filter(ties));
         }
     }
 
@@ -315,6 +349,35 @@ impl<'g> Choice<'g> {
         edits
     }
 
+    /// What is left of these lists, which become one, once what goes is taken out of them.
+    fn rest(&self, lists: &[&Digest], going: &BTreeSet<Digest>, made: &mut BTreeMap<Digest, Vec<u8>>) -> Rest {
+        let facts: Vec<Facts> = lists.iter().filter_map(|list| self.graph.facts(list)).collect();
+        // What is no list, or is not there, lists nothing that could be taken out of it.
+        if facts.len() < lists.len() || facts.iter().any(|facts| facts.form.shape() != Shape::Index) {
+            return Rest::Whole;
+        }
+        let (mut changes, mut met) = (false, HashSet::new());
+        let mut members: Vec<&Descriptor> = Vec::new();
+        for member in facts.iter().flat_map(Facts::children) {
+            match going.contains(&member.digest) {
+                true => changes = true,
+                false if met.insert(&member.digest) => members.push(member),
+                false => {}
+            }
+        }
+        match (changes, members.is_empty()) {
+            (false, false) => Rest::Whole,
+            (false, true) => Rest::Empty,
+            (true, true) => Rest::Nothing,
+            (true, false) => {
+                let bytes = list::made(members.iter().map(|member| member.text()));
+                let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+                made.insert(digest.clone(), bytes);
+                Rest::Shorter(digest, size)
+            }
+        }
+    }
+
     fn removal(&self, left: BTreeSet<Digest>, going: &BTreeSet<Digest>, referrers: bool) -> Result<Removal> {
         let index = self.graph.index();
         let mut removal = Removal::default();
@@ -333,44 +396,38 @@ impl<'g> Choice<'g> {
             }
         }
         let mut superseded: BTreeMap<usize, &Digest> = BTreeMap::new();
+        // One list may stand under many names: it is read once, and made anew once.
+        let mut rests: HashMap<Vec<&Digest>, Rest> = HashMap::new();
+        let known_by = |subject: &Digest| [About::Tag(subject.fallback_tag()), About::Subject(subject.clone())];
+        let of_nobody: BTreeSet<About> = going.iter().filter(|_| referrers).flat_map(known_by).collect();
         for lists in self.lists() {
-            let facts: Vec<Facts> = lists.iter().filter_map(|list| self.graph.facts(&list.digest)).collect();
-            // What is no list, or is not there, lists nothing that could be taken out of it.
-            if facts.len() < lists.len() || facts.iter().any(|facts| facts.form.shape() != Shape::Index) {
-                continue;
-            }
-            let (mut changes, mut met) = (false, HashSet::new());
-            let mut members: Vec<&Descriptor> = Vec::new();
-            for member in facts.iter().flat_map(Facts::children) {
-                match going.contains(&member.digest) {
-                    true => changes = true,
-                    false if met.insert(&member.digest) => members.push(member),
-                    false => {}
+            let digests: Vec<&Digest> = lists.iter().map(|list| &list.digest).collect();
+            let rest = rests.entry(digests).or_insert_with_key(|lists| self.rest(lists, going, &mut removal.made));
+            let pair = pair(lists[0].place);
+            match rest {
+                Rest::Whole => continue,
+                Rest::Empty if !of_nobody.contains(&lists[0].about) => continue,
+                Rest::Empty | Rest::Nothing => {
+                    let edit = |list: &&List| Edit::Remove { digest: list.digest.clone(), pair: pair.clone() };
+                    removal.edits.extend(lists.iter().map(edit));
                 }
-            }
-            let of_nobody = || going.iter().any(|subject| lists[0].about.is(subject));
-            if !(changes || referrers && members.is_empty() && of_nobody()) {
-                continue;
+                Rest::Shorter(digest, size) => {
+                    let entry = Box::new(list::entry_of(self.own(lists[0].place), digest, *size));
+                    match pair.is_empty() {
+                        true => {
+                            let digest = lists[0].digest.clone();
+                            removal.edits.extend([Edit::Remove { digest, pair }, Edit::Add { entry }]);
+                        }
+                        false => removal.edits.push(Edit::Set { entry, pair, expect: None }),
+                    }
+                }
             }
             superseded.extend(lists.iter().map(|list| (list.place, &list.digest)));
-            let pair = pair(lists[0].place);
-            if members.is_empty() {
-                let edit = |digest: &Digest| Edit::Remove { digest: digest.clone(), pair: pair.clone() };
-                removal.edits.extend(lists.iter().map(|list| edit(&list.digest)));
-                continue;
-            }
-            let bytes = list::made(members.iter().map(|member| member.text()));
-            let entry = Box::new(list::entry(self.own(lists[0].place), &bytes));
-            stays.push(entry.digest.clone());
-            stays.extend(members.iter().map(|member| member.digest.clone()));
-            removal.made.insert(entry.digest.clone(), bytes);
-            match pair.is_empty() {
-                true => {
-                    let digest = lists[0].digest.clone();
-                    removal.edits.extend([Edit::Remove { digest, pair }, Edit::Add { entry }]);
-                }
-                false => removal.edits.push(Edit::Set { entry, pair, expect: None }),
-            }
+        }
+        for (list, bytes) in &removal.made {
+            let members = Facts::read_list(INDEX_TYPE, list, bytes).expect("it was made here");
+            stays.push(list.clone());
+            stays.extend(members.into_children().map(|member| member.digest));
         }
         // A list that another takes the place of goes, unless it is more than that.
         let entries = (0..index.entries().len())

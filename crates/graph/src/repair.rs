@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::{Access, Blob, Descriptor, Digest, Error, Kind, Result, Source, Watch, checked};
 
-use crate::facts::{Facts, Form};
+use crate::facts::{Facts, Form, says_nothing};
 use crate::fsck::Examination;
 use crate::graph::{self, Graph, MAX_LIST, Node, embedded};
 use crate::held::Held;
@@ -128,7 +128,7 @@ pub fn plan(
         remains: BTreeMap::new(),
     };
     for descriptor in graph.index().entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
-        walk.meet(descriptor, Held::entry(descriptor));
+        walk.meet(descriptor, Held::Entry);
     }
     walk.run()?;
     // What nothing leads to needs nothing either.
@@ -209,7 +209,9 @@ impl Walk<'_> {
     fn meet(&mut self, descriptor: &Descriptor, held: Held) {
         let digest = &descriptor.digest;
         let met = self.graph.node(digest);
-        let opaque = matches!(held, Held::Part | Held::Nondistributable) || Form::of(&descriptor.media_type).is_none();
+        let media_type = &descriptor.media_type;
+        let opaque = matches!(held, Held::Part | Held::Nondistributable)
+            || Form::of(media_type).is_none() && !says_nothing(media_type);
         let manifest = !opaque || met.is_some();
         // What one manifest has for a layer may be a manifest to another.
         if self.seen.contains(digest) && !(manifest && self.parts.remove(digest)) {

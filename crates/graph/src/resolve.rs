@@ -7,11 +7,11 @@ use ocistow_layout::name::{self, Pair, Steps};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
 use crate::closure::{config_platform, is_attestation};
-use crate::facts::{Form, ManifestKind, Shape};
-use crate::graph::{self, Graph, Load};
+use crate::facts::{Form, ManifestKind, Shape, says_nothing};
+use crate::graph::{self, Graph, Load, Node};
 use crate::kept::Keeper;
 use crate::near::Reach;
-use crate::platform::Selector;
+use crate::platform::{FORM, Selector};
 
 /// How many candidates an error names before it says how many more there are.
 const MOST_NAMED: usize = 20;
@@ -64,7 +64,7 @@ pub fn find(source: &dyn Source, asked: &Asked, keeper: &Keeper<'_>, load: Load,
     }
     let index = source.index()?;
     match in_index(&index, source.location(), asked)? {
-        Some(target) => Ok(target),
+        Some(target) => Ok(guessed(source, target)),
         None => {
             let graph = Graph::near(source, std::slice::from_ref(asked), Reach::Itself, keeper, load, watch)?;
             in_graph(&graph, source, asked)
@@ -75,9 +75,16 @@ pub fn find(source: &dyn Source, asked: &Asked, keeper: &Keeper<'_>, load: Load,
 /// The same from a graph that was read already.
 pub fn resolve_in(graph: &Graph, source: &dyn Source, asked: &Asked) -> Result<Target> {
     match in_index(graph.index(), source.location(), asked)? {
-        Some(target) => Ok(target),
+        Some(target) => Ok(guessed(source, target)),
         None => in_graph(graph, source, asked),
     }
+}
+
+/// The same, with a look into what it is where its descriptor does not say so (MANIFEST-17).
+fn guessed(source: &dyn Source, target: Target) -> Target {
+    let is_manifest = || matches!(graph::read(source, &target.descriptor).0, Node::Present(_));
+    let manifest = target.manifest || says_nothing(&target.descriptor.media_type) && is_manifest();
+    Target { manifest, ..target }
 }
 
 /// What index.json alone can tell; `None` where the graph is needed.
@@ -193,48 +200,10 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
     let mut root = root.clone();
     let mut met = HashSet::new();
     loop {
-        let mut candidates: Vec<(Descriptor, Option<Platform>)> = Vec::new();
-        let mut nested = HashSet::new();
-        // Own stack, in index order: the last child first.
-        let mut stack = vec![root.clone()];
-        while let Some(descriptor) = stack.pop() {
-            let at_root = descriptor.digest == root.digest;
-            if descriptor.platform.is_some() && !at_root {
-                candidates.push((descriptor.clone(), descriptor.platform.as_deref().cloned()));
-                continue;
-            }
-            if Form::of(&descriptor.media_type).is_none() || !nested.insert(descriptor.digest.clone()) {
-                continue;
-            }
-            let (node, _) = graph::read(source, &descriptor);
-            let facts = match node.facts(&descriptor.digest) {
-                Ok(facts) => facts,
-                // Nor can anybody tell what one is that cannot be read.
-                Err(why) if at_root || why.kind() == Kind::Failed => return Err(why),
-                // A child that is not there and says no platform cannot be meant.
-                Err(_) => continue,
-            };
-            match facts.kind {
-                ManifestKind::Index => {
-                    let children: Vec<Descriptor> = facts.into_children().filter(|it| !is_attestation(it)).collect();
-                    stack.extend(children.into_iter().rev());
-                }
-                _ => {
-                    let platform = match &descriptor.platform {
-                        Some(platform) => Some((**platform).clone()),
-                        None => config_platform(source, &facts)?,
-                    };
-                    candidates.push((descriptor, platform));
-                }
-            }
-        }
+        let mut candidates = on_platforms(source, &root)?;
         let Some(at) = selector.choose(candidates.iter().map(|(_, platform)| platform.as_ref())) else {
-            let what = format!("could not find {selector} in {}", root.digest);
-            let there: BTreeSet<String> =
-                candidates.iter().filter_map(|(_, p)| Some(p.as_ref()?.to_string())).collect();
-            let there: Vec<String> = there.into_iter().take(MOST_NAMED).collect();
-            let error = Error::new(Kind::NotFound, what);
-            return Err(if there.is_empty() { error } else { error.hint(format!("there are {}", there.join(", "))) });
+            let error = Error::new(Kind::NotFound, format!("could not find {selector} in {}", root.digest));
+            return Err(error.hint(there_are(&candidates)));
         };
         let (chosen, _) = candidates.swap_remove(at);
         let is_index = Form::of(&chosen.media_type).is_some_and(|form| form.shape() == Shape::Index);
@@ -248,6 +217,62 @@ pub fn of_platform(source: &dyn Source, root: &Descriptor, selector: &Selector) 
         }
         root = chosen;
     }
+}
+
+/// What of several platforms there is in a root, and how one is asked for; as the hint for one that is not there.
+pub(crate) fn platforms_in(source: &dyn Source, root: &Descriptor) -> Result<String> {
+    Ok(there_are(&on_platforms(source, root)?))
+}
+
+fn there_are(candidates: &[(Descriptor, Option<Platform>)]) -> String {
+    let there: BTreeSet<String> = candidates.iter().filter_map(|(_, p)| Some(p.as_ref()?.to_string())).collect();
+    let there: Vec<String> = there.into_iter().take(MOST_NAMED).collect();
+    match there.is_empty() {
+        true => "nothing in it says a platform".to_owned(),
+        false => format!("there are {}; a platform is written {FORM}", there.join(", ")),
+    }
+}
+
+/// Everything in a root that may be meant by a platform, in index order, also inside nested indexes, and the platform
+/// each says.
+fn on_platforms(source: &dyn Source, root: &Descriptor) -> Result<Vec<(Descriptor, Option<Platform>)>> {
+    let mut candidates = Vec::new();
+    let mut nested = HashSet::new();
+    // Own stack, in index order: the last child first.
+    let mut stack = vec![root.clone()];
+    while let Some(descriptor) = stack.pop() {
+        let at_root = descriptor.digest == root.digest;
+        if descriptor.platform.is_some() && !at_root {
+            candidates.push((descriptor.clone(), descriptor.platform.as_deref().cloned()));
+            continue;
+        }
+        let said = Form::of(&descriptor.media_type).is_some();
+        if !said && !says_nothing(&descriptor.media_type) || !nested.insert(descriptor.digest.clone()) {
+            continue;
+        }
+        let (node, _) = graph::read(source, &descriptor);
+        let facts = match node.facts(&descriptor.digest) {
+            Ok(facts) => facts,
+            // Nor can anybody tell what one is that cannot be read.
+            Err(why) if said && at_root || why.kind() == Kind::Failed => return Err(why),
+            // A child that is not there and says no platform cannot be meant.
+            Err(_) => continue,
+        };
+        match facts.kind {
+            ManifestKind::Index => {
+                let children: Vec<Descriptor> = facts.into_children().filter(|it| !is_attestation(it)).collect();
+                stack.extend(children.into_iter().rev());
+            }
+            _ => {
+                let platform = match &descriptor.platform {
+                    Some(platform) => Some((**platform).clone()),
+                    None => config_platform(source, &facts)?,
+                };
+                candidates.push((descriptor, platform));
+            }
+        }
+    }
+    Ok(candidates)
 }
 
 fn target(descriptor: &Descriptor, places: Vec<usize>) -> Target {

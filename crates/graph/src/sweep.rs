@@ -15,7 +15,7 @@ use ocistow_layout::name::Pair;
 use ocistow_layout::threads::start;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Source, Watch};
 
-use crate::facts::{Form, Part};
+use crate::facts::{Form, Part, Role, says_nothing};
 use crate::graph::{self, About, Broken, Dialect, Edge, Graph, Node, Standing, unlisted};
 use crate::manifest::Manifest;
 
@@ -172,7 +172,7 @@ impl<'g> Mark<'g> {
             };
             if stays {
                 self.take(&descriptor.digest);
-                self.look_into(descriptor)?;
+                self.look_into(descriptor, true)?;
             }
         }
         for list in graph.lists().iter().filter(|_| prune) {
@@ -228,14 +228,20 @@ impl<'g> Mark<'g> {
             }
         }
         self.take(digest);
-        self.look_into(&part.descriptor)
+        self.look_into(&part.descriptor, part.role == Role::Child)
     }
 
-    /// A document that calls itself a manifest, of a form that is not known here: whatever it mentions stays.
-    fn look_into(&mut self, descriptor: &Descriptor) -> Result<()> {
+    /// A document that is called a manifest, of a form that is not known here, or that stands where manifests do and does
+    /// not read as one: whatever it mentions stays.
+    fn look_into(&mut self, descriptor: &Descriptor, among_manifests: bool) -> Result<()> {
         let media_type = &descriptor.media_type;
-        let unknown = Form::of(media_type).is_none();
-        if unknown && ["manifest", "index"].iter().any(|word| media_type.contains(word)) {
+        let called = ["manifest", "index"].iter().any(|word| media_type.contains(word));
+        // Of what nobody calls a manifest, nothing that long is one.
+        let unsaid = among_manifests
+            && says_nothing(media_type)
+            && self.known(&descriptor.digest).is_none()
+            && !matches!(self.source.size(&descriptor.digest), Ok(Some(size)) if size > MAX_MANIFEST);
+        if Form::of(media_type).is_none() && (called || unsaid) {
             self.take_mentioned(&descriptor.digest)?;
         }
         Ok(())

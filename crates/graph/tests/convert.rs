@@ -88,6 +88,19 @@ fn a_docker_image_becomes_an_oci_image_with_the_same_content() {
     assert_eq!(entry["annotations"], json!({"kept": "yes", "org.opencontainers.image.ref.name": "it"}));
 }
 
+/// MANIFEST-17: a child of a type that says nothing is what it is, and is called that afterwards.
+#[test]
+fn a_child_that_nobody_calls_an_image_is_converted_as_one() {
+    let list = String::from_utf8_lossy(fixtures::DOCKER_LIST.bytes).replacen(DOCKER, "", 1);
+    let mut memory = only(list.as_bytes(), fixtures::DOCKER_LIST.media_type);
+    memory.add(fixtures::DOCKER_S2.bytes);
+    let new = converted(&mut memory, &name("it"), Family::Oci, false, None);
+    let child = &document(&memory, &new)["manifests"][0];
+    assert_eq!(child["mediaType"], OCI);
+    let digest = child["digest"].as_str().unwrap().parse().unwrap();
+    assert_eq!(document(&memory, &digest)["mediaType"], OCI);
+}
+
 #[test]
 fn what_is_of_that_form_already_stays_as_it_is() {
     for fixture in [fixtures::IMG_AMD64, fixtures::INDEX, fixtures::IMG_EXTRA_FIELDS, fixtures::IMG_NO_MEDIATYPE] {

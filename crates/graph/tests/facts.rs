@@ -5,6 +5,7 @@
 use ocistow_graph::facts::{FactsError, Fault, MAX_DESCRIPTORS};
 use ocistow_graph::{Facts, Form, Manifest, ManifestKind, Role};
 use ocistow_layout::Digest;
+use ocistow_layout::descriptor::DescriptorError;
 use ocistow_testkit::fixtures::*;
 
 fn read(fixture: Fixture) -> Facts {
@@ -60,6 +61,62 @@ fn every_spelling_of_a_subject_is_read() {
     assert_eq!(read(OCI_ARTIFACT_RC1).of_role(Role::Blob).count(), 1);
 }
 
+/// DESCRIPTOR-3, DESCRIPTOR-15: the size of a child is judged as any other.
+#[test]
+fn sizes_are_sizes_wherever_they_stand() {
+    for (fixture, right) in [(INDEX, "\"size\":400"), (IMG_AMD64, "\"size\":151"), (IMG_AMD64, "\"size\":32")] {
+        let text = std::str::from_utf8(fixture.bytes).unwrap();
+        for wrong in ["-1", "1.5", "\"12\"", "9223372036854775808"] {
+            let text = text.replacen(right, &format!("\"size\":{wrong}"), 1);
+            let why = refused(fixture.media_type, &text);
+            assert!(matches!(why, FactsError::Part(_, DescriptorError::Wrong("size"))), "{text}: {why}");
+        }
+    }
+}
+
+/// NOTATION-1, NOTATION-4, COSIGN-10, DOCKER-COMPAT-11.
+#[test]
+fn signatures_and_plugins_are_artifacts() {
+    let signature = read(NOTATION_SIG);
+    assert_eq!(
+        (signature.told_type(), signature.kind),
+        (Some("application/vnd.cncf.notary.signature"), ManifestKind::Artifact)
+    );
+    let layers: Vec<&str> = signature.of_role(Role::Layer).map(|layer| &*layer.media_type).collect();
+    assert_eq!(layers, ["application/jose+json"]);
+    assert_eq!(signature.subject.unwrap().digest, IMG_AMD64.digest());
+    let thumbprints = signature.annotations.get("io.cncf.notary.x509chain.thumbprint#S256").unwrap();
+    assert_eq!(thumbprints, format!("[\"{}\"]", "0".repeat(64)));
+    let experimental = "application/vnd.dev.cosign.artifact.sig.v1+json";
+    let text = String::from_utf8_lossy(REF_ARTIFACT.bytes).replacen("application/vnd.example.sbom.v1", experimental, 1);
+    let facts = Facts::read(MANIFEST, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+    assert_eq!((facts.told_type(), facts.subject.clone().unwrap().digest), (Some(experimental), IMG_AMD64.digest()));
+    let plugin = "application/vnd.docker.plugin.v1+json";
+    let text =
+        String::from_utf8_lossy(DOCKER_S2.bytes).replacen("application/vnd.docker.container.image.v1+json", plugin, 1);
+    let facts = Facts::read(DOCKER_S2.media_type, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+    assert_eq!((facts.kind, facts.told_type()), (ManifestKind::Artifact, Some(plugin)));
+}
+
+/// DESCRIPTOR-3, COSIGN-7: a subject without a size is read; one whose size is none is broken as any descriptor's.
+#[test]
+fn the_size_of_a_subject_is_a_size_or_not_there() {
+    let text = std::str::from_utf8(REF_ARTIFACT.bytes).unwrap();
+    let with = |size: &str| text.replacen("\"size\":400", &format!("\"size\":{size}"), 1);
+    for size in ["-1", "1.5", "\"1\"", "9223372036854775808", "[]"] {
+        let text = with(size);
+        let why = refused(MANIFEST, &text);
+        assert!(matches!(why, FactsError::Part("subject", DescriptorError::Wrong("size"))), "{size}: {why}");
+        let manifest = Manifest::read(MANIFEST, &Digest::of(text.as_bytes()), text.into_bytes());
+        assert_eq!(manifest.unwrap_err().to_string(), why.to_string());
+    }
+    for (size, read) in [("null", None), ("0", Some(0)), ("9223372036854775807", Some(i64::MAX as u64))] {
+        let text = with(size);
+        let facts = Facts::read(MANIFEST, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+        assert_eq!(facts.subject.unwrap().size, read);
+    }
+}
+
 /// DOCKER-COMPAT-2.
 #[test]
 fn a_subject_in_a_docker_manifest_is_ignored() {
@@ -86,20 +143,31 @@ fn ambiguous_documents_are_refused() {
     }
 }
 
-/// MANIFEST-17.
+/// MANIFEST-17: of every manifest among the fixtures, with its own type and without.
 #[test]
 fn the_form_is_guessed_where_nothing_says_it() {
-    let guess = |fixture: Fixture| {
+    let manifests = ALL.into_iter().filter(|fixture| Form::of(fixture.media_type).is_some() && *fixture != AMBIGUOUS);
+    let mut guessed = 0;
+    for fixture in manifests {
+        let itself = Facts::read("", &fixture.digest(), fixture.bytes).unwrap();
+        // Only its type tells a list of Docker's from OCI's, and ORAS's artifact from the withdrawn one.
+        let expected = match Form::of(fixture.media_type).unwrap() {
+            Form::DockerList => Form::OciIndex,
+            Form::OrasArtifact => Form::OciArtifact,
+            form => form,
+        };
+        assert_eq!(itself.form, Form::of(fixture.media_type).unwrap(), "{}", fixture.name);
         let text = std::str::from_utf8(fixture.bytes).unwrap();
-        let own = format!("\"mediaType\": \"{}\",", fixture.media_type);
-        let text = text.replacen(&own, "", 1).replacen(&own.replace(": ", ":"), "", 1);
-        assert!(!text.contains(fixture.media_type) || fixture == INDEX_NESTED, "{text}");
-        Facts::read("", &Digest::of(text.as_bytes()), text.as_bytes()).unwrap().form
-    };
-    assert_eq!(guess(IMG_NO_MEDIATYPE), Form::OciManifest);
-    assert_eq!(guess(IMG_AMD64), Form::OciManifest);
-    assert_eq!(guess(INDEX), Form::OciIndex);
-    assert_eq!(guess(DOCKER_S2), Form::DockerManifest);
+        let own = [
+            format!("\"mediaType\": \"{}\",", fixture.media_type),
+            format!("\"mediaType\":\"{}\",", fixture.media_type),
+        ];
+        let text = own.iter().fold(text.to_owned(), |text, own| text.replacen(own, "", 1));
+        let facts = Facts::read("", &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+        assert_eq!((facts.form, facts.parts), (expected, itself.parts), "{}: {text}", fixture.name);
+        guessed += 1;
+    }
+    assert!(guessed > 20, "{guessed}");
     let schema1 = r#"{"schemaVersion":1,"name":"a","tag":"b","fsLayers":[]}"#;
     let facts = Facts::read("", &Digest::of(schema1.as_bytes()), schema1.as_bytes()).unwrap();
     assert_eq!((facts.form, facts.kind), (Form::DockerSchema1, ManifestKind::Other));
@@ -114,15 +182,28 @@ fn a_media_type_of_another_shape_is_a_fault() {
     assert!(matches!(facts.faults[..], [Fault::MediaType(_)]));
 }
 
-/// 4.7, MANIFEST-3, MANIFEST-6.
+/// 4.7, MANIFEST-3, MANIFEST-6, INDEX-1.
 #[test]
 fn null_lists_are_empty_and_a_missing_config_is_refused() {
     let null = r#"{"schemaVersion":2,"manifests":null}"#;
     let facts = Facts::read(INDEX_TYPE, &Digest::of(null.as_bytes()), null.as_bytes()).unwrap();
-    assert_eq!((facts.kind, facts.parts.len(), facts.notes.len()), (ManifestKind::Index, 0, 1));
-    assert_eq!(read(IMG_NO_LAYERS).of_role(Role::Layer).count(), 0);
-    assert!(matches!(refused(MANIFEST, r#"{"schemaVersion":2,"layers":[]}"#), FactsError::Absent("config")));
-    assert!(matches!(refused(MANIFEST, r#"{"schemaVersion":2}"#), FactsError::Absent("config")));
+    assert_eq!(
+        (facts.kind, facts.parts.len(), facts.notes),
+        (ManifestKind::Index, 0, vec![Fault::NoList("manifests")])
+    );
+    let empty = read(IMG_NO_LAYERS);
+    assert_eq!((empty.of_role(Role::Layer).count(), empty.faults, empty.notes), (0, vec![], vec![]));
+    for instead in ["\"layers\":null", "\"x\":[]"] {
+        let text = String::from_utf8_lossy(IMG_NO_LAYERS.bytes).replacen("\"layers\":[]", instead, 1);
+        let facts = Facts::read(MANIFEST, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+        assert_eq!((facts.of_role(Role::Layer).count(), facts.notes), (0, vec![Fault::NoList("layers")]), "{text}");
+    }
+    for config in ["", r#","config":null"#] {
+        for layers in ["", r#","layers":[]"#] {
+            let text = format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}"{config}{layers}}}"#);
+            assert!(matches!(refused(MANIFEST, &text), FactsError::Absent("config")), "{text}");
+        }
+    }
     assert!(matches!(refused("", "{}"), FactsError::Shapeless));
 }
 
@@ -140,9 +221,70 @@ fn hostile_json_is_refused() {
     let many = format!("{{\"manifests\":[{}]}}", vec![one; MAX_DESCRIPTORS + 1].join(","));
     assert!(matches!(refused(INDEX_TYPE, &many), FactsError::TooMany(_)));
     assert!(Facts::read_list(INDEX_TYPE, &Digest::of(many.as_bytes()), many.as_bytes()).is_ok());
-    let twice = r#"{"schemaVersion":2,"schemaVersion":2,"manifests":[]}"#;
-    let facts = Facts::read(INDEX_TYPE, &Digest::of(twice.as_bytes()), twice.as_bytes()).unwrap();
-    assert!(matches!(facts.faults[..], [Fault::Member(_)]));
+}
+
+/// MANIFEST-18: of two lists, readers see one or the other. Whatever else stands twice hides none of them.
+#[test]
+fn what_leads_on_stands_once() {
+    let text = std::str::from_utf8(REF_ARTIFACT.bytes).unwrap();
+    let more = |member: &str| format!("{},{member}}}", text.strip_suffix('}').unwrap());
+    let descriptor = read(REF_ARTIFACT).config().unwrap().text().to_owned();
+    for (member, value) in [("config", &*descriptor), ("layers", "[]"), ("layers", "null"), ("subject", &descriptor)] {
+        for beside in ["", r#","a":1,"a":1"#, r#","annotations":{},"annotations":{}"#, r#","z":{},"z":{}"#] {
+            let text = more(&format!("\"{member}\":{value}{beside}"));
+            let why = refused(MANIFEST, &text);
+            assert!(matches!(why, FactsError::Twice(twice) if twice == member), "{text}: {why}");
+        }
+        assert!(matches!(
+            refused(MANIFEST, &more(&format!("\"\\u00{:x}{}\":{value}", member.as_bytes()[0], &member[1..]))),
+            FactsError::Twice(_)
+        ));
+    }
+    for text in [
+        r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+        r#"{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[],"blobs":null}"#,
+        r#"{"schemaVersion":1,"fsLayers":[],"fsLayers":[]}"#,
+    ] {
+        assert!(matches!(refused("", text), FactsError::Twice(_)), "{text}");
+    }
+    for member in ["digest", "size", "mediaType", "annotations", "platform", "data", "artifactType"] {
+        let twice = descriptor.replacen('{', &format!("{{\"{member}\":null,\"{member}\":null,"), 1);
+        let why = refused(MANIFEST, &text.replacen(&descriptor, &twice, 1));
+        assert!(matches!(why, FactsError::Part("config", DescriptorError::Twice(twice)) if twice == member), "{why}");
+    }
+    for member in [r#""digest":"""#, r#""size":0"#, r#""mediaType":"a/b""#] {
+        let why = refused(MANIFEST, &text.replacen("\"subject\":{", &format!("\"subject\":{{{member},"), 1));
+        assert!(matches!(why, FactsError::Part("subject", DescriptorError::Twice(_))), "{why}");
+    }
+}
+
+/// MANIFEST-18: what stands twice and changes nothing that is needed is a fault; the blob is carried untouched. Of
+/// unknown members nobody minds.
+#[test]
+fn what_only_tells_and_stands_twice_is_a_fault() {
+    for member in ["\"schemaVersion\":2", "\"artifactType\":\"a/b\"", "\"annotations\":{}"] {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[],"b":1,"b":2,{member},{member}}}"#);
+        let facts = Facts::read(INDEX_TYPE, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap();
+        assert!(matches!(facts.faults[..], [Fault::Member(_)]), "{text}");
+    }
+    let unknown = r#"{"schemaVersion":2,"manifests":[],"b":1,"b":2,"annotations":{"k":"1","k":"2"}}"#;
+    let facts = Facts::read(INDEX_TYPE, &Digest::of(unknown.as_bytes()), unknown.as_bytes()).unwrap();
+    assert_eq!((facts.faults.len(), facts.annotations.get("k")), (0, Some("2")));
+}
+
+/// MANIFEST-18: JSON is text, also where nobody looks.
+#[test]
+fn half_a_surrogate_pair_is_a_fault() {
+    let with = |text: &str| {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[],"x":["{text}"]}}"#);
+        Facts::read(INDEX_TYPE, &Digest::of(text.as_bytes()), text.as_bytes()).unwrap().faults
+    };
+    for whole in [r"\ud83d\ude00", r"\\ud800", r"\\\ud83d\uDE00", r"\u0041\n\u00e9", "é"] {
+        assert_eq!(with(whole), [], "{whole}");
+    }
+    for half in [r"\ud83d", r"\ude00", r"\ud83d\ud83d\ude00", r"\ud83dx\ude00", r"\\\ud800"] {
+        assert!(matches!(with(half)[..], [Fault::Member(_)]), "{half}");
+    }
 }
 
 proptest::proptest! {

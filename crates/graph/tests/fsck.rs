@@ -143,6 +143,98 @@ fn marker_index_and_layout_are_judged() {
 }
 
 /// DIGEST-5, INDEX-4: a cycle needs a digest nobody can check.
+/// MANIFEST-2, MANIFEST-14, INDEX-2.
+#[test]
+fn what_is_called_otherwise_is_warned_of_where_the_shape_is_right() {
+    let (oci, docker) = (IMG_AMD64.media_type, DOCKER_S2.media_type);
+    let found = |own: &str, entries: &[&str], children: &[&str]| kinds(&odd::called(own, entries, children).0);
+    assert_eq!(found(oci, &[oci], &[oci]), []);
+    assert_eq!(found(docker, &[docker], &[docker]), []);
+    for (own, called) in [(docker, oci), (oci, docker), ("application/x.unheard-of", oci)] {
+        assert_eq!(found(own, &[called], &[]), [(MediaTypeMismatch, WARNING)], "{own} called {called}");
+        assert_eq!(found(own, &[], &[called]), [(MediaTypeMismatch, WARNING)], "{own} called {called}");
+    }
+    assert_eq!(found(oci, &[oci, docker], &[]), [(MediaTypeMismatch, WARNING)]);
+    for nothing in ["", "application/json"] {
+        assert_eq!(found(oci, &[nothing], &[]), [(MediaTypeMismatch, WARNING)]);
+        assert_eq!(found(oci, &[], &[nothing]), [(MediaTypeMismatch, WARNING)]);
+    }
+    assert_eq!(found(INDEX.media_type, &[oci], &[]), [(MediaTypeMismatch, ERROR)]);
+    let (layout, digest) = odd::called(docker, &[oci], &[]);
+    let report = check(&layout, PLAIN);
+    let text = format!("it calls itself {docker}, and is read as {oci}");
+    assert_eq!((report.problems[0].digest.as_ref(), &*report.problems[0].message), (Some(&digest), &*text));
+    // F:INDEX calling itself a list of Docker's.
+    let list = String::from_utf8_lossy(INDEX.bytes).replacen(INDEX.media_type, DOCKER_LIST.media_type, 1);
+    let mut layout = odd::strict();
+    add(&mut layout, INDEX.media_type, &list);
+    assert_eq!(kinds(&layout), [(MediaTypeMismatch, WARNING)]);
+}
+
+/// DESCRIPTOR-4: the right bytes under a descriptor of another length are one finding, and not the other.
+#[test]
+fn a_wrong_size_of_right_bytes_is_told_alone() {
+    for (digest, size) in [(IMG_AMD64.digest(), 400), (CONFIG_AMD64.digest(), 151), (LAYER_GZ.digest(), 32)] {
+        for wrong in [size - 1, size + 1] {
+            let mut layout = Memory::default();
+            for blob in [CONFIG_AMD64, LAYER_GZ] {
+                layout.add(blob.bytes);
+            }
+            let said = |text: &str| text.replacen(&format!("\"size\":{size}"), &format!("\"size\":{wrong}"), 1);
+            let text = said(std::str::from_utf8(IMG_AMD64.bytes).unwrap());
+            let entry = Descriptor::new(IMG_AMD64.media_type, layout.add(text.as_bytes()), text.len() as u64);
+            let entry = if digest == IMG_AMD64.digest() { said(entry.text()) } else { entry.text().to_owned() };
+            layout.index = format!("{{\"schemaVersion\":2,\"manifests\":[{entry}]}}").into_bytes();
+            let problems = check(&layout, PLAIN).problems;
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!((problems[0].kind, problems[0].digest.as_ref()), (SizeMismatch, Some(&digest)));
+        }
+    }
+}
+
+/// DESCRIPTOR-8, DESCRIPTOR-15: data is padded base64 of exactly the content.
+#[test]
+fn data_that_is_not_the_content_is_found() {
+    let with = |data: &str, content: Fixture| {
+        let text = String::from_utf8_lossy(IMG_DATA_FIELD.bytes).into_owned();
+        let before = text.find("\"data\":\"").unwrap() + 8;
+        let end = before + text[before..].find('"').unwrap();
+        let text = format!("{}{data}{}", &text[..before], &text[end..]);
+        let text = text.replace(&EMPTY_JSON.digest().to_string(), &content.digest().to_string());
+        let mut layout = odd::strict();
+        layout.add(content.bytes);
+        add(&mut layout, IMG_DATA_FIELD.media_type, &text);
+        kinds(&layout)
+    };
+    assert_eq!(with("e30=", EMPTY_JSON), []);
+    for wrong in ["e30", "e31=", "e30=\\n", "e30==", " e30=", "", "e3 0=", "!"] {
+        assert_eq!(with(wrong, EMPTY_JSON), [(DataMismatch, ERROR)], "{wrong}");
+    }
+    assert!(with("e30=", EMPTY_BLOB).contains(&(DataMismatch, ERROR)));
+}
+
+/// DESCRIPTOR-13: families of types and algorithms of digests mix.
+#[test]
+fn an_oci_index_may_list_a_docker_image_by_another_algorithm() {
+    let sha512 = format!("sha512:{:0128}", 0).parse::<Digest>().unwrap().same_of(DOCKER_S2.bytes).unwrap();
+    let mut layout = odd::docker();
+    layout.blobs.insert(sha512.clone(), DOCKER_S2.bytes.to_vec());
+    let child = Descriptor::new(DOCKER_S2.media_type, sha512, DOCKER_S2.bytes.len() as u64);
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#, INDEX.media_type, child.text());
+    add(&mut layout, INDEX.media_type, &text);
+    assert_eq!(kinds(&layout), []);
+    assert_eq!(check(&layout, PLAIN).checked.manifests, 4);
+}
+
+/// MANIFEST-11: warned of; such are about.
+#[test]
+fn an_artifact_that_does_not_say_what_it_is_is_warned_of() {
+    let text = String::from_utf8_lossy(REF_ARTIFACT.bytes);
+    let mut layout = odd::strict();
+    add(&mut layout, REF_ARTIFACT.media_type, &text.replacen("\"artifactType\"", "\"x\"", 1));
+    assert_eq!(kinds(&layout), [(BadManifest, WARNING)]);
+}
+
 #[test]
 fn a_cycle_is_found_and_left() {
     let mut layout = Memory::default();

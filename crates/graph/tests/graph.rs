@@ -48,6 +48,79 @@ fn a_referrer_of_a_missing_subject_waits_for_it() {
     assert!(graph.node(&missing[0].subject).is_none());
 }
 
+/// MANIFEST-14, MANIFEST-2: the descriptor is believed before the text where the shape is right. Where descriptors
+/// disagree, in whatever order they are met, the one is that lets a subject be seen (DOCKER-COMPAT-2).
+#[test]
+fn descriptors_say_what_a_manifest_is() {
+    const OCI: &str = IMG_AMD64.media_type;
+    const DOCKER: &str = DOCKER_S2.media_type;
+    type Called = (&'static str, &'static [&'static str], &'static [&'static str], bool);
+    let cases: [Called; 12] = [
+        (DOCKER, &[OCI], &[], true),
+        (DOCKER, &[], &[OCI], true),
+        (DOCKER, &[DOCKER], &[DOCKER], false),
+        (DOCKER, &[DOCKER, OCI], &[], true),
+        (DOCKER, &[OCI, DOCKER], &[], true),
+        (DOCKER, &[], &[DOCKER, OCI, DOCKER], true),
+        (DOCKER, &[DOCKER], &[OCI], true),
+        (OCI, &[DOCKER], &[], false),
+        (OCI, &[DOCKER], &[OCI], true),
+        (OCI, &[], &[DOCKER], false),
+        // Another shape belies itself.
+        (OCI, &[INDEX.media_type], &[], true),
+        ("application/x.unheard-of", &[DOCKER], &[INDEX.media_type], false),
+    ];
+    for (own, entries, children, refers) in cases {
+        let (layout, digest) = odd::called(own, entries, children);
+        for graph in [load(&layout), load(&OnePass(layout))] {
+            let found = referrers(&graph, &IMG_AMD64.digest()).iter().any(|(referrer, _)| *referrer == digest);
+            assert_eq!(found, refers, "{own} called {entries:?} and {children:?}");
+        }
+    }
+}
+
+/// MANIFEST-17, DOCKER-COMPAT-9: what stands where manifests do, and is of a type that says nothing, is what it reads as.
+#[test]
+fn content_says_what_it_is_where_its_descriptor_does_not() {
+    for nothing in ["", "application/json"] {
+        for (entries, children) in [([nothing].as_slice(), [].as_slice()), (&[], &[nothing])] {
+            let (layout, digest) = odd::called(IMG_AMD64.media_type, entries, children);
+            let blobs = layout.blobs.len();
+            let graph = load(&layout);
+            assert_eq!(graph.nodes(), load(&OnePass(layout.clone())).nodes());
+            assert_eq!(graph.kind(&digest), Some(ManifestKind::Artifact), "{entries:?} {children:?}");
+            assert_eq!(referrers(&graph, &IMG_AMD64.digest()).len(), 1);
+            // All it needs goes along.
+            let plan = plan::export(&graph, &layout, &Request { referrers: true, ..Request::default() }).unwrap();
+            assert_eq!(plan.order().count(), blobs);
+        }
+        // Neither what stands elsewhere, nor what is none, is a manifest.
+        let mut layout = odd::strict();
+        let json = Descriptor::new(nothing, EMPTY_JSON.digest(), 2);
+        let part = Descriptor::new(nothing, IMG_ARM64.digest(), IMG_ARM64.bytes.len() as u64);
+        let text = format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, json.text(), part.text());
+        let image = Descriptor::new(IMG_AMD64.media_type, layout.add(text.as_bytes()), text.len() as u64);
+        layout.index = format!(r#"{{"manifests":[{},{}]}}"#, json.text(), image.text()).into_bytes();
+        for graph in [load(&layout), load(&OnePass(layout.clone()))] {
+            assert_eq!(graph.kind(&json.digest), Some(ManifestKind::Other));
+            assert_eq!(graph.nodes().into_keys().collect::<Vec<_>>(), [&image.digest]);
+        }
+    }
+}
+
+/// REFERRERS-4: a referrer is known by its subject's digest alone.
+#[test]
+fn a_subject_of_another_size_and_type_is_the_same() {
+    let text = String::from_utf8_lossy(REF_ARTIFACT.bytes).replacen("\"size\":400", "\"size\":7", 1);
+    let at = text.find("\"subject\"").unwrap();
+    let text = format!("{}{}", &text[..at], text[at..].replacen(IMG_AMD64.media_type, "text/plain", 1));
+    let mut layout = odd::strict();
+    let referrer = layout.add(text.as_bytes());
+    let entry = Descriptor::new(REF_ARTIFACT.media_type, referrer.clone(), text.len() as u64);
+    layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entry.text()).into_bytes();
+    assert_eq!(referrers(&load(&layout), &IMG_AMD64.digest()), [(referrer, Dialect::Entry)]);
+}
+
 /// C-STALE, REFERRERS-15.
 #[test]
 fn a_stale_list_makes_no_referrers() {

@@ -466,7 +466,7 @@ fn one_that_lies_names_nothing() {
     // The stamp stands behind the magic; the checksum is made anew.
     let mut lie = fs::read(other.path.join(".ocistow/graph/head")).unwrap();
     let own = fs::read(place.path.join(".ocistow/graph/head")).unwrap();
-    let stamp = b"ocistow index 1\n".len()..b"ocistow index 1\n".len() + 56;
+    let stamp = b"ocistow index 2\n".len()..b"ocistow index 2\n".len() + 56;
     lie[stamp.clone()].copy_from_slice(&own[stamp]);
     let body = lie.len() - 8;
     let sum = Digest::of(&lie[..body]);
@@ -621,6 +621,70 @@ fn layouts_of_all_sorts_of_oddness_are_read_as_without() {
             let near = place.near(&*source, &Asked::Digest((*digest).clone()), ALL);
             assert_eq!(tree(&near, digest), tree(&whole, digest), "{}", place.path.display());
         }
+    }
+}
+
+/// MANIFEST-14: what a manifest is depends on all who point to it, those included that come later.
+#[test]
+fn what_descriptors_disagree_on_is_told_as_without() {
+    use ocistow_testkit::{
+        fixtures::{DOCKER_S2, IMG_AMD64, INDEX},
+        odd,
+    };
+    let (oci, docker, index) = (IMG_AMD64.media_type, DOCKER_S2.media_type, INDEX.media_type);
+    let types: [&[&str]; 5] = [&[], &[oci], &[docker], &[index, docker, oci], &[""]];
+    for own in [oci, docker] {
+        for (entries, children) in types.iter().flat_map(|one| types.iter().map(move |other| (*one, *other))) {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+            let (layout, digest) = odd::called(own, entries, children);
+            to_dir(&layout, path.clone()).unwrap();
+            let place = Place { _dir: dir, path, cache };
+            let same = |when: &str| {
+                let source = place.open();
+                let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
+                for asked in [IMG_AMD64.digest(), digest.clone()] {
+                    let near = place.near(&*source, &Asked::Digest(asked.clone()), ALL);
+                    let called = format!("{own} called {entries:?} and {children:?}, {when}");
+                    assert_eq!(tree(&near, &asked), tree(&whole, &asked), "{called}");
+                }
+            };
+            same("at first");
+            for (media_type, name) in [(docker, "d"), (oci, "o")] {
+                let size = layout.blobs[&digest].len() as u64;
+                let pair = Pair { image: None, reference: Some(name.into()) };
+                let entry = Box::new(Descriptor::new(media_type, digest.clone(), size));
+                place.change(&[], &[Edit::Set { entry, pair, expect: None }]);
+                same(name);
+            }
+        }
+    }
+}
+
+/// MANIFEST-14: the same of a child that was absent and arrives.
+#[test]
+fn a_child_that_arrives_is_what_its_index_calls_it() {
+    use ocistow_testkit::{
+        fixtures::{DOCKER_S2, IMG_AMD64},
+        odd,
+    };
+    let (oci, docker) = (IMG_AMD64.media_type, DOCKER_S2.media_type);
+    for (own, called) in [(oci, oci), (oci, docker), (docker, oci), (docker, docker)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+        let (mut layout, digest) = odd::called(own, &[], &[called]);
+        let bytes = layout.blobs.remove(&digest).unwrap();
+        to_dir(&layout, path.clone()).unwrap();
+        let place = Place { _dir: dir, path, cache };
+        let subject = IMG_AMD64.digest();
+        assert_eq!(place.near(&*place.open(), &Asked::Digest(subject.clone()), ALL).referrers(&subject), []);
+        place.change(&[&bytes], &[]);
+        let source = place.open();
+        let whole = Graph::load(&*source, LOAD, &Unwatched).unwrap();
+        let near = place.near(&*source, &Asked::Digest(subject.clone()), ALL);
+        assert_eq!(tree(&near, &subject), tree(&whole, &subject), "{own} called {called}");
+        assert_eq!(whole.referrers(&subject).len(), usize::from(called == oci));
+        assert_eq!(near.is_whole(), own != called, "{own} called {called}");
     }
 }
 

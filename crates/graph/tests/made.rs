@@ -208,6 +208,32 @@ fn children_of_an_index_have_platform_and_type() {
     assert_eq!(made("app", world.descriptor("app")), plain("app") + "}");
 }
 
+/// INDEX-7, DESCRIPTOR-12: half a platform is none, wherever it was found.
+#[test]
+fn a_platform_without_one_of_its_halves_is_not_written() {
+    let image = Form::OciManifest.media_type();
+    for (config, written) in [
+        (r#"{"os":"linux"}"#, false),
+        (r#"{"architecture":"amd64"}"#, false),
+        (r#"{"architecture":"","os":"linux"}"#, false),
+        (r#"{"architecture":"amd64","os":"linux"}"#, true),
+    ] {
+        let mut memory = Memory::default();
+        let digest = memory.add(config.as_bytes());
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{image}","config":{{"mediaType":"{OCI_CONFIG}","digest":"{digest}","size":{}}},"layers":[]}}"#,
+            config.len()
+        );
+        let digest = memory.add(manifest.as_bytes());
+        let facts = Facts::read(image, &digest, manifest.as_bytes()).unwrap();
+        let plain = Descriptor::new(image, digest, manifest.len() as u64);
+        let says = format!("{},\"platform\":{config}}}", plain.text().trim_end_matches('}'));
+        for found in [plain, Descriptor::parse(&says).unwrap()] {
+            assert_eq!(child(&memory, &found, &facts).unwrap().platform.is_some(), written, "{config}");
+        }
+    }
+}
+
 /// `oras push --artifact-platform` says the platform of an artifact as images do.
 #[test]
 fn an_artifact_with_the_config_of_an_image_has_its_platform() {
@@ -268,6 +294,26 @@ fn what_is_given_is_kept_or_refused() {
     assert_eq!(Made::given(DOCKER_S2.bytes.to_vec(), Some(&sha512)).unwrap_err().kind(), Kind::Integrity);
     let unknown: Digest = "sha384:abc".parse().unwrap();
     assert_eq!(Made::given(DOCKER_S2.bytes.to_vec(), Some(&unknown)).unwrap_err().kind(), Kind::Usage);
+    // MANIFEST-6, INDEX-1, INDEX-7: read, never written.
+    let image = |list: &str| String::from_utf8_lossy(fixtures::IMG_NO_LAYERS.bytes).replacen("\"layers\":[]", list, 1);
+    let index = |list: &str| format!(r#"{{"schemaVersion":2,"mediaType":"{}"{list}}}"#, INDEX.media_type);
+    let child = |platform: &str| {
+        let text = IMG_AMD64.descriptor().text().to_owned();
+        index(&format!(",\"manifests\":[{},\"platform\":{platform}}}]", text.trim_end_matches('}')))
+    };
+    let unknown = r#"{"architecture":"unknown","os":"unknown"}"#;
+    for text in [image("\"layers\":[]"), index(",\"manifests\":[]"), child(unknown)] {
+        assert_eq!(Made::given(text.clone().into_bytes(), None).unwrap().bytes, text.as_bytes());
+    }
+    let half = [r#"{"os":"linux"}"#, r#"{"architecture":"amd64"}"#, r#"{"architecture":"","os":"linux"}"#, "{}"];
+    let lacking = [image("\"layers\":null"), image("\"x\":1"), index(",\"manifests\":null"), index("")];
+    for text in lacking.into_iter().chain(half.map(child)) {
+        let facts = Facts::read(INDEX.media_type, &Digest::of(text.as_bytes()), text.as_bytes());
+        assert!(facts.is_ok_and(|facts| facts.faults.is_empty()), "{text}");
+        assert_eq!(Made::given(text.clone().into_bytes(), None).unwrap_err().kind(), Kind::Integrity, "{text}");
+    }
+    // What somebody else's index has besides is no reason not to change it.
+    assert!(with_children(child("{}").into_bytes(), Vec::new()).is_ok());
     // MANIFEST-1, MANIFEST-15, MANIFEST-20
     let ambiguous = AMBIGUOUS.bytes.to_vec();
     let behind = [IMG_AMD64.bytes, b"{}"].concat();

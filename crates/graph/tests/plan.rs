@@ -6,15 +6,17 @@ use std::collections::BTreeSet;
 
 use ocistow_graph::bundle::carries_mismatch;
 use ocistow_graph::docker::docker_manifest;
+use ocistow_graph::fsck;
 use ocistow_graph::graph::CONTAINERD_SUBJECT;
 use ocistow_graph::resolve::{Asked, resolve};
 use ocistow_graph::{Graph, Load, Plan, Request, plan};
 use ocistow_layout::index::CARRIES;
 use ocistow_layout::memory::Memory;
-use ocistow_layout::{Digest, IndexFile, Kind, Result, Source, Unwatched, checked};
+use ocistow_layout::{Descriptor, Digest, IndexFile, Kind, Result, Source, Unwatched, checked};
 use ocistow_testkit::fixtures::*;
 use ocistow_testkit::{Drawing, draw, odd, world_of};
 
+const CHECKED: fsck::Options = fsck::Options { threads: 1, archive: false, complete: true, allow_missing: false };
 const PLAIN: Load = Load { threads: 1, scan_blobs: false };
 
 fn request() -> Request {
@@ -78,6 +80,103 @@ const WORLD: &str = "
     cosign amd.sig
     image lone:2.0 = base
 ";
+
+/// The media types of 2.1 that are no manifests', and some of nobody.
+const OPAQUE: [&str; 40] = [
+    "application/vnd.oci.descriptor.v1+json",
+    "application/vnd.oci.layout.header.v1+json",
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.oci.empty.v1+json",
+    "application/vnd.oci.scratch.v1+json",
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.plugin.v1+json",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    "application/vnd.cncf.oras.artifact.descriptor.v1+json",
+    "application/vnd.unknown.config.v1+json",
+    "application/vnd.erofs.layer.v1",
+    "application/vnd.buildkit.cacheconfig.v0",
+    "application/vnd.in-toto+json",
+    "application/vnd.docker.attestation.manifest.v1+json",
+    "application/vnd.cncf.notary.signature",
+    "application/vnd.cncf.notary.payload.v1+json",
+    "application/jose+json",
+    "application/cose",
+    "application/vnd.dev.cosign.simplesigning.v1+json",
+    "application/vnd.dsse.envelope.v1+json",
+    "text/spdx",
+    "text/spdx+json",
+    "application/vnd.cyclonedx+xml",
+    "application/vnd.syft+json",
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "application/vnd.dev.sigstore.bundle+json;version=0.3",
+    "application/vnd.cncf.helm.config.v1+json",
+    "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+    "application/vnd.cncf.helm.chart.provenance.v1.prov",
+    "application/tar+gzip",
+    "application/vnd.helm.plugin.v1+json",
+    "application/wasm",
+    "no type at all",
+    "é",
+];
+
+/// MANIFEST-4, MANIFEST-5, LAYERS-20, INDEX-5: whatever type a config, a layer, an artifact, a child or an entry has, it
+/// is content, which is carried, found in order and never looked into.
+#[test]
+fn content_of_any_type_is_carried_as_it_is() {
+    for media_type in OPAQUE {
+        let mut layout = Memory::default();
+        let mut content = |bytes: &[u8]| {
+            let digest = layout.add(bytes);
+            format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}}}"#, bytes.len())
+        };
+        // Bytes that are neither text nor a config.
+        let [config, layer, child, entry] =
+            [b"\xff{config", b"\x00{layer!", b"\x7f[child!", b"\x80[entry!"].map(|it| content(it));
+        let image = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","artifactType":"{media_type}","config":{config},"layers":[{layer}]}}"#,
+            IMG_AMD64.media_type
+        );
+        let image = Descriptor::new(IMG_AMD64.media_type, layout.add(image.as_bytes()), image.len() as u64);
+        let index = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{},{child}]}}"#,
+            INDEX.media_type,
+            image.text()
+        );
+        let index = Descriptor::new(INDEX.media_type, layout.add(index.as_bytes()), index.len() as u64);
+        layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{},{entry}]}}"#, index.text()).into_bytes();
+        let plan = export(&layout, &request()).unwrap();
+        plan.verdict(false, true).unwrap();
+        assert_eq!(carry(&layout, &plan).blobs, layout.blobs, "{media_type}");
+        let found = fsck::examine(&layout, CHECKED, &Unwatched).unwrap().report();
+        assert_eq!(found.problems, [], "{media_type}");
+    }
+}
+
+/// LAYOUT-12: the name of an entry is a name in index.json alone.
+#[test]
+fn what_is_called_by_a_nested_index_has_no_name() {
+    let mut layout = odd::strict();
+    let child = IMG_AMD64.descriptor().text().trim_end_matches('}').to_owned();
+    let child = format!(r#"{child},"annotations":{{"org.opencontainers.image.ref.name":"evil"}}}}"#);
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{child}]}}"#, INDEX.media_type);
+    let index = Descriptor::new(INDEX.media_type, layout.add(text.as_bytes()), text.len() as u64);
+    layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, index.text()).into_bytes();
+    let named = resolve(&layout, &Asked::Name("evil".into(), None), PLAIN, &Unwatched);
+    assert_eq!(named.unwrap_err().kind(), Kind::NotFound);
+    let graph = Graph::load(&layout, PLAIN, &Unwatched).unwrap();
+    assert!(graph.tags_of(&IMG_AMD64.digest()).is_empty());
+    // Nor does the bundle of the child alone get it.
+    let target = resolve(&layout, &Asked::Digest(IMG_AMD64.digest()), PLAIN, &Unwatched).unwrap();
+    let plan = export(&layout, &Request { targets: vec![target], ..request() }).unwrap();
+    assert!(plan.entries.iter().all(|entry| entry.pair.is_empty()));
+    assert!(!String::from_utf8(plan.bundle_index()).unwrap().contains("evil"));
+}
 
 #[test]
 fn a_reference_takes_its_parts_and_its_referrers_along() {
@@ -250,6 +349,47 @@ fn missing_content_absent_children_and_damage_are_told_apart() {
     assert_eq!(kind(sparse, false, true), Err(Kind::Incomplete));
     let foreign = "layer f 10 : application/vnd.oci.image.layer.nondistributable.v1.tar+gzip\nimage a:1 = f\nabsent f";
     assert_eq!(kind(foreign, false, true), Ok(()));
+}
+
+/// MANIFEST-15
+#[test]
+fn a_manifest_of_another_shape_than_is_said_of_it_is_wrong() {
+    let world = draw("image app = base\nindex all:1 = app\nimage other:2 = top");
+    let index = String::from_utf8(world.memory.index.clone()).unwrap();
+    let (image_type, index_type) = ("oci.image.manifest.v1", "oci.image.index.v1");
+    let entry_lies = Memory { index: index.replace(index_type, image_type).into_bytes(), ..world.memory.clone() };
+    let whole = export(&world.memory, &request()).unwrap();
+    assert_eq!(whole.verdict(false, false).map_err(|why| why.kind()), Ok(()));
+    let plan = export(&entry_lies, &request()).unwrap();
+    assert!(plan.broken.contains_key(&world.digest("all")), "{:?}", plan.broken);
+    assert_eq!(plan.verdict(true, false).unwrap_err().kind(), Kind::Integrity);
+    // What a manifest calls itself, and what the index that holds it calls it.
+    let claim = format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.{index_type}+json","config":"#);
+    let config = whole.configs.first().unwrap();
+    let config = format!(
+        r#"{{"mediaType":"application/vnd.{image_type}+json","digest":"{}","size":{}}}"#,
+        config.digest, config.size
+    );
+    let itself = format!(r#"{claim}{config},"layers":[]}}"#).into_bytes();
+    let child = |media_type: &str, bytes: &[u8]| {
+        format!(
+            r#"{{"mediaType":"application/vnd.{media_type}+json","digest":"{}","size":{}}}"#,
+            Digest::of(bytes),
+            bytes.len()
+        )
+    };
+    let app = world.memory.blobs[&world.digest("app")].clone();
+    for held in [child(image_type, &itself), child(index_type, &app)] {
+        let holder = format!(r#"{{"schemaVersion":2,"manifests":[{held}]}}"#).into_bytes();
+        let mut layout = world.memory.clone();
+        layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, child(index_type, &holder)).into_bytes();
+        for bytes in [&itself, &holder] {
+            layout.blobs.insert(Digest::of(bytes), bytes.clone());
+        }
+        let plan = export(&layout, &request()).unwrap();
+        assert_eq!(plan.verdict(true, false).unwrap_err().kind(), Kind::Integrity, "{held}");
+        assert_eq!(plan.broken.len(), 1, "{:?}", plan.broken);
+    }
 }
 
 #[test]
@@ -432,6 +572,43 @@ fn a_platform_is_found_in_nested_indexes_and_diamonds() {
     let platforms = vec!["linux/arm64".parse().unwrap()];
     let plan = export(&world.memory, &Request { platforms, ..of(&world, &["1.0"]) }).unwrap();
     assert_eq!(words(&world, &plan), "a app arm arm.config b base c deep none");
+}
+
+/// What has no platform goes along with what was asked for, and is no answer by itself where there are others.
+#[test]
+fn what_has_no_platform_is_carried_always_and_stands_for_none() {
+    let world = draw(
+        "image amd = base [linux/amd64]
+         image arm = base [linux/arm64]
+         artifact doc : application/x.doc
+         index mixed:mixed = arm, doc
+         index deep:deep = amd, mixed
+         index far = amd
+         index apart:apart = far, doc
+         index bare:bare = doc
+         index barer:barer = bare
+         index empty:empty =
+         index round:round = barer, bare, doc, arm",
+    );
+    const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let carried = |root: &str, platform: &str| {
+        let platforms = vec![platform.parse().unwrap()];
+        match export(&world.memory, &Request { platforms, ..of(&world, &[root]) }) {
+            Ok(plan) => Ok(words(&world, &plan).replace(&format!(" {EMPTY}"), "")),
+            Err(why) => Err(why.kind()),
+        }
+    };
+    for root in ["mixed", "deep", "apart", "empty", "round"] {
+        assert_eq!(carried(root, "windows"), Err(Kind::NotFound), "{root}");
+    }
+    assert_eq!(carried("bare", "windows").unwrap(), "bare doc doc.file");
+    assert_eq!(carried("barer", "windows").unwrap(), "bare barer doc doc.file");
+    // In an index none of whose platforms is asked for, beside one of which one is.
+    assert_eq!(carried("deep", "linux/amd64").unwrap(), "amd amd.config base deep doc doc.file mixed");
+    assert_eq!(carried("mixed", "linux/arm64").unwrap(), "arm arm.config base doc doc.file mixed");
+    // Of everything: a root without an answer is none there either.
+    let platforms = vec!["linux/amd64".parse().unwrap()];
+    assert_eq!(export(&world.memory, &Request { platforms, ..request() }).unwrap_err().kind(), Kind::NotFound);
 }
 
 /// Over however many steps: what refers to something left out stays, what refers to nothing here goes along.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 use ocistow_graph::Selector;
-use ocistow_layout::{Kind, Platform};
+use ocistow_layout::{Descriptor, Digest, Kind, Platform};
 
 fn platform(text: &str) -> Platform {
     let (text, version) = text.split_once(':').map_or((text, None), |(text, version)| (text, Some(version)));
@@ -42,6 +42,23 @@ fn platforms_match_by_the_rules_of_the_contract() {
         for (asked, is) in pairs {
             assert_eq!(asked.parse::<Selector>().unwrap().matches(&platform(is)), expected, "{asked} {is}");
         }
+    }
+}
+
+/// INDEX-9: a version matters to who asks for one; features are kept, and matter to nobody.
+#[test]
+fn what_windows_says_besides_is_kept_and_matters_only_when_asked() {
+    let text = r#"{"architecture":"amd64","os":"windows","os.version":"10.0.17763.5","os.features":["win32k"],"features":["sse4"]}"#;
+    let digest = Digest::of(b"");
+    let text = format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":0,"platform":{text}}}"#);
+    let child = Descriptor::parse(&text).unwrap();
+    assert_eq!(child.text(), text);
+    let windows = *child.platform.unwrap();
+    assert_eq!(windows.os_features, ["win32k"]);
+    for (asked, matches) in
+        [("windows/amd64", true), ("windows/amd64:10.0.17763.5", true), ("windows/amd64:10.0.20348.1", false)]
+    {
+        assert_eq!(asked.parse::<Selector>().unwrap().matches(&windows), matches, "{asked}");
     }
 }
 

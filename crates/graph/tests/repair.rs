@@ -8,7 +8,7 @@ use ocistow_graph::fsck::{Examination, Options, ProblemKind, Report, examine};
 use ocistow_graph::repair::{self, Remains, Repair, Tried};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Blob, Digest, Kind, Source, Unwatched, checked};
-use ocistow_testkit::{Drawing, OnePass, Unreadable, draw};
+use ocistow_testkit::{Drawing, OnePass, Unreadable, draw, fixtures, odd};
 
 const PLAIN: Options = Options { threads: 2, archive: false, complete: false, allow_missing: false };
 const COMPLETE: Options = Options { complete: true, ..PLAIN };
@@ -122,6 +122,24 @@ fn a_manifest_that_comes_back_shows_what_else_is_missing() {
     // A child that lies there was not led to before; what it needs is.
     let layout = hurt(&world, &["top"], &["app"]);
     assert_eq!(taken(&world, &planned(&layout, &[&world.memory], PLAIN, &Tried::default())), ["app top"]);
+}
+
+/// MANIFEST-17: what nobody calls a manifest brings what it needs where it turns out to be one.
+#[test]
+fn what_comes_back_is_what_it_reads_as() {
+    for nothing in ["", "application/json"] {
+        for (entries, children) in [([nothing].as_slice(), [].as_slice()), (&[], &[nothing])] {
+            let (whole, digest) = odd::called(fixtures::IMG_AMD64.media_type, entries, children);
+            let mut layout = whole.clone();
+            layout.blobs.remove(&digest);
+            layout.blobs.remove(&fixtures::EMPTY_JSON.digest());
+            for good in [&whole as &dyn Source, &OnePass(whole.clone())] {
+                let (after, report, remains) = mended(&layout, &[good], COMPLETE);
+                assert!(after == whole && remains.is_empty(), "{entries:?} {children:?}");
+                assert_eq!(report, examined(&whole, COMPLETE).report());
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use ocistow_graph::{Graph, Load};
 use ocistow_layout::edit::apply;
 use ocistow_layout::holdings::{Lying, Spared};
 use ocistow_layout::memory::Memory;
-use ocistow_layout::{Blob, Digest, IndexFile, Kind, Result, Unwatched};
-use ocistow_testkit::{Drawing, draw, odd};
+use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Result, Unwatched};
+use ocistow_testkit::{Drawing, draw, fixtures, odd};
 
 const PLAIN: Load = Load { threads: 2, scan_blobs: false };
 
@@ -311,6 +311,51 @@ fn a_part_of_an_orphan_that_cannot_be_read_stops_everything() {
     assert_eq!(swept_with(&world.memory, &[], false).unwrap_err().kind(), Kind::Integrity);
 }
 
+/// MANIFEST-18: nobody can tell which of two lists is meant, so what either needs stays.
+#[test]
+fn a_manifest_with_two_lists_stops_everything() {
+    let text = String::from_utf8(fixtures::IMG_AMD64.bytes.to_vec()).unwrap();
+    for more in
+        [r#","layers":[]}"#, r#","layers":[],"a":1,"a":1}"#, r#","config":{},"annotations":{},"annotations":{}}"#]
+    {
+        let mut layout = odd::strict();
+        let text = format!("{}{more}", text.strip_suffix('}').unwrap());
+        let digest = layout.add(text.as_bytes());
+        let entry = Descriptor::new(fixtures::IMG_AMD64.media_type, digest, text.len() as u64);
+        layout.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entry.text()).into_bytes();
+        assert_eq!(swept_with(&layout, &[], false).unwrap_err().kind(), Kind::Integrity, "{text}");
+    }
+}
+
+/// MANIFEST-17, DOCKER-COMPAT-9: what is of a type that says nothing may be a manifest, and is read as what it is; where it
+/// is none that can be followed, what it mentions stays.
+#[test]
+fn what_may_be_a_manifest_keeps_what_it_needs() {
+    let schema1 = format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{}"}}]}}"#, Digest::of(b"mine"));
+    let doubled = format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{}"}}],"layers":[]}}"#, Digest::of(b"mine"));
+    let image = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"a/b","digest":"{}","size":4}},"layers":[]}}"#,
+        Digest::of(b"mine")
+    );
+    for text in [schema1, doubled, image] {
+        for nothing in ["", "application/json"] {
+            let mut layout = odd::strict();
+            layout.add(*b"mine");
+            let child = Descriptor::new(nothing, layout.add(text.as_bytes()), text.len() as u64);
+            let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, child.text());
+            let held = layout.add(index.as_bytes());
+            let held = Descriptor::new(fixtures::INDEX.media_type, held, index.len() as u64);
+            for entry in [&child, &held] {
+                layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entry.text()).into_bytes();
+                let removed = swept_with(&layout, &[], false).unwrap().removed;
+                let lost = |digest: &Digest| removed.iter().any(|blob| blob.digest == *digest);
+                assert!(!lost(&Digest::of(b"mine")) && !lost(&child.digest), "{nothing:?} {text}");
+                assert!(lost(&fixtures::LAYER_GZ.digest()));
+            }
+        }
+    }
+}
+
 /// 4.8
 #[test]
 fn an_entry_that_is_no_descriptor_stops_everything() {
@@ -320,7 +365,7 @@ fn an_entry_that_is_no_descriptor_stops_everything() {
     assert_eq!(swept_with(&world, &[], false).unwrap_err().kind(), Kind::Integrity);
 }
 
-/// INDEX-7
+/// INDEX-12
 #[test]
 fn what_is_absent_is_passed_over_and_a_whole_entry_that_is_absent_is_told() {
     let world = draw(
@@ -399,9 +444,15 @@ fn a_long_document_of_an_unknown_form_stops_it() {
     layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#).into_bytes();
     let refused = swept_with(&layout, &[], false).unwrap_err();
     assert_eq!(refused.kind(), Kind::Integrity, "{}", refused.chain());
+    // Of what calls itself nothing, nothing that long is a manifest.
+    for nothing in ["", "application/json"] {
+        let entry = format!(r#"{{"mediaType":"{nothing}","digest":"{digest}","size":{size}}}"#);
+        layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#).into_bytes();
+        assert_eq!(removed(&world, &swept_with(&layout, &[], false).unwrap()), "crumb some", "{nothing:?}");
+    }
 }
 
-/// MANIFEST-9
+/// DESCRIPTOR-9, LAYERS-12
 #[test]
 fn content_that_is_in_a_descriptor_leads_on_and_foreign_layers_are_parts() {
     let world = draw(

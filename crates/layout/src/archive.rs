@@ -12,6 +12,7 @@ mod judge;
 pub(crate) mod offsets;
 mod ordered;
 pub mod pass;
+mod streamed;
 mod table;
 mod tape;
 mod target;
@@ -25,8 +26,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, Scope};
 
 use rustix::fs::OFlags;
@@ -36,7 +37,8 @@ use crate::digest::Digest;
 pub use crate::directory::MAX_MARKER;
 use crate::error::{Error, Kind, Result};
 use crate::index::{IndexFile, MAX_INDEX};
-use crate::sieve;
+use crate::json::{self, Array, Object};
+use crate::sieve::{self, MAX_FRAME};
 use crate::source::{Access, Blob, Content, Found, Marker, Source, Unwatched, Watch};
 use crate::stamp::Imprint;
 use crate::threads::start;
@@ -47,10 +49,12 @@ pub use docker::DockerArchive;
 pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
 pub use pass::{Passed, pass};
-pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, Spot, Table};
+pub use streamed::Streamed;
+pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, MAX_OTHERS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
+pub use walk::MAX_NAMES_FREELY;
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 
@@ -108,7 +112,7 @@ impl Archive {
                 .hint("a stream is read with `import -`"));
         }
         let mut start = [0; header::BLOCK as usize];
-        let got = header::fill(&mut Place::new(&file, status.len()), &mut start);
+        let got = checked::fill(&mut Place::new(&file, status.len()), &mut start);
         let form = sniff(&start[..got.map_err(|why| Error::io("read", path, why))?]);
         form.readable(&location)?;
         match form {
@@ -124,7 +128,7 @@ impl Archive {
         let (walked, parsed) = thread::scope(|scope| {
             let (file, location) = (&file, &location);
             let walking = start(scope, move || {
-                walk(location, &mut Place::new(file, len), watch, &mut |name, spot, _| {
+                walk(location, &mut Place::new(file, len), &|| u64::MAX, watch, &mut |name, spot, _| {
                     if *name == Name::Index && (LONG_INDEX..=MAX_INDEX).contains(&spot.size) {
                         // Who listens goes on to listen until this thread is done.
                         let _ = found.send(spot);
@@ -162,7 +166,7 @@ impl Archive {
         let (unpacked, taken) = unpacked.map_err(|why| Error::io("read", &location, why))?;
         let taken = || taken.load(Ordering::Relaxed);
         let mut tape = Stream::buffered(unpacked);
-        let walked = walk(&location, &mut tape, watch, &mut |name, spot, mut body| {
+        let walked = walk(&location, &mut tape, &taken, watch, &mut |name, spot, mut body| {
             let unread = |why| tell(&location, header::Flaw::unread(spot.at, why));
             match name {
                 Name::Marker if spot.size <= MAX_MARKER => {
@@ -199,8 +203,36 @@ impl Archive {
             table: Table::default(),
         };
         archive.settle(walked, watch)?;
+        // What these two are links to went by under another name.
+        if let (None, Some(spot)) = (&archive.index, archive.table.index)
+            && spot.size <= MAX_INDEX
+        {
+            let (mut linked, taken) = archive.again(spot)?;
+            let read = sieve::index(&mut linked, spot.size, &|| taken.load(Ordering::Relaxed));
+            let read = read.map_err(|why| pass::tell_of_index(&archive.location, spot.at, why));
+            drop(linked);
+            archive.index = Some(read?);
+        }
+        if let (None, Some(spot)) = (&marker, archive.table.marker)
+            && spot.size <= MAX_MARKER
+        {
+            let mut bytes = Vec::new();
+            let read = archive.again(spot)?.0.read_to_end(&mut bytes);
+            read.map_err(|why| tell(&archive.location, header::Flaw::unread(spot.at, why)))?;
+            marker = Some(bytes);
+        }
         archive.marker = marker.map_or_else(|| unmarked(&archive.table), |bytes| Marker::judge(&bytes));
         Ok(archive)
+    }
+
+    /// What lies at `spot` of a compressed archive, which is unpacked once more as far as that, and how much was taken of
+    /// the file so far.
+    fn again(&self, spot: Spot) -> Result<(impl Read + '_, Arc<AtomicU64>)> {
+        let unpacked = self.form.unpack_counted(At { file: &self.file, at: 0 });
+        let (unpacked, taken) = unpacked.map_err(|why| Error::io("read", &self.location, why))?;
+        let mut tape = Stream::buffered(unpacked);
+        self.forward(&mut tape, spot.at)?;
+        Ok((tape.take(spot.size), taken))
     }
 
     /// Takes over what a walk found, once every name that stands twice was seen to have one content.
@@ -231,9 +263,19 @@ impl Archive {
         if self.table.index.is_none() { Err(no_layout(&self.location, &self.table)) } else { Ok(()) }
     }
 
-    /// Whether it is a docker archive without a layout: then [`DockerArchive`] reads it.
-    pub fn holds_docker(&self) -> bool {
-        holds_docker(&self.table)
+    /// Whether it is a docker archive without a layout, or with one that lists nothing: then [`DockerArchive`] reads it.
+    pub fn holds_docker(&self) -> Result<bool> {
+        match (&self.index, self.table.index) {
+            (_, Some(spot)) if !self.table.docker || spot.size > MAX_FRAME as u64 => Ok(false),
+            (Some(bytes), Some(_)) => Ok(lists_nothing(bytes)),
+            (None, Some(spot)) => Ok(lists_nothing(&self.bytes(spot)?)),
+            (_, None) => Ok(holds_docker(&self.table)),
+        }
+    }
+
+    /// Whether Docker's manifest.json is in it, whatever else is.
+    pub fn lists_for_docker(&self) -> bool {
+        self.table.docker
     }
 
     /// The unpacked stream.
@@ -311,6 +353,7 @@ impl Source for Archive {
     fn names(&self, f: &mut dyn FnMut(Digest)) -> Result<()> {
         self.table.blobs().for_each(|(digest, _)| f(digest.clone()));
         self.table.aliases().for_each(|(digest, _)| f(digest.clone()));
+        self.table.elsewhere().for_each(|(digest, _)| f(digest.clone()));
         Ok(())
     }
 
@@ -322,9 +365,7 @@ impl Source for Archive {
         if self.form == Form::PlainTar {
             return Ok(Some(self.extent(spot)));
         }
-        let mut tape = Stream::buffered(self.unpacked()?);
-        self.forward(&mut tape, spot.at)?;
-        Ok(Some(Content::Stream(Box::new(tape.take(spot.size)), spot.size)))
+        Ok(Some(Content::Stream(Box::new(self.again(spot)?.0), spot.size)))
     }
 
     fn visit(&self, want: &BTreeSet<Digest>, f: &mut dyn FnMut(Blob, Content<'_>) -> Result<()>) -> Result<()> {
@@ -494,10 +535,20 @@ fn unmarked(table: &Table) -> Marker {
     }
 }
 
+/// Whether an index.json lists nothing at all: Docker's manifest.json beside it may list more (ARCHIVE-16, 4.10).
+fn lists_nothing(index: &[u8]) -> bool {
+    let Ok(text) = json::text(index) else { return false };
+    let no = |text: &str| matches!(text, "" | "null") || json::parse::<Array>(text).is_ok_and(|list| list.0.is_empty());
+    let object = || json::parse::<Object>(text).ok();
+    no(text.trim()) || object().is_some_and(|object| object.get("manifests").is_none_or(|list| no(list.get())))
+}
+
 /// Whether there is Docker's manifest.json and nothing called index.json (ARCHIVE-2).
 fn holds_docker(table: &Table) -> bool {
     table.docker && table.index.is_none() && table.unfit(&Name::Index).is_none()
 }
+
+const DOCKER_IN_A_STREAM: &str = "it is a docker-archive, and those are read from a file, not from a stream";
 
 /// Why there is no index.json.
 fn no_layout(location: &str, table: &Table) -> Error {
@@ -521,7 +572,7 @@ fn no_layout(location: &str, table: &Table) -> Error {
             .hint("load it into a docker or podman that is not too old, and save it again");
     }
     if table.docker {
-        return none("").hint("it is a docker-archive, and those are read from a file, not from a stream");
+        return none("").hint(DOCKER_IN_A_STREAM);
     }
     none("")
 }

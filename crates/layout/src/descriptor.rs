@@ -109,6 +109,8 @@ pub enum DescriptorError {
     Absent(&'static str),
     /// A member is not of its type.
     Wrong(&'static str),
+    /// A member that is understood stands twice: readers would see different content (MANIFEST-18).
+    Twice(&'static str),
     /// The digest is none.
     Digest(DigestError),
 }
@@ -119,6 +121,7 @@ impl fmt::Display for DescriptorError {
             Self::Json(why) => write!(f, "the descriptor is {why}"),
             Self::Absent(member) => write!(f, "the descriptor has no {member}"),
             Self::Wrong(member) => write!(f, "the descriptor's {member} is not valid"),
+            Self::Twice(member) => write!(f, "the descriptor has the member {member:?} twice"),
             Self::Digest(why) => write!(f, "the descriptor's digest: {why}"),
         }
     }
@@ -138,15 +141,17 @@ impl Descriptor {
     /// Where `span` is no stretch of text in the document.
     pub fn parse_in(document: &Arc<String>, span: Range<usize>) -> Result<Self, DescriptorError> {
         let members: Members = json::parse(&document[span.clone()]).map_err(DescriptorError::Json)?;
+        members.once()?;
         let (media_type, digest, size) = required(members.media_type, members.digest, members.size)?;
         Ok(Self {
             media_type: media_type.into_owned(),
             digest,
             size,
-            artifact_type: members.artifact_type.string("artifactType")?,
-            annotations: Annotations::read(members.annotations).ok_or(DescriptorError::Wrong("annotations"))?,
-            platform: platform(members.platform)?.map(Box::new),
-            data: members.data.text("data")?.map(Box::from),
+            artifact_type: members.artifact_type.unwrap_or_default().string("artifactType")?,
+            annotations: Annotations::read(members.annotations.flatten())
+                .ok_or(DescriptorError::Wrong("annotations"))?,
+            platform: platform(members.platform.flatten())?.map(Box::new),
+            data: members.data.unwrap_or_default().text("data")?.map(Box::from),
             text: Text { document: document.clone(), span },
         })
     }
@@ -210,34 +215,40 @@ impl<'de> Deserialize<'de> for Glance<'de> {
 }
 
 impl<'a> Members<'a> {
+    fn once(&self) -> Result<(), DescriptorError> {
+        self.twice.map_or(Ok(()), |member| Err(DescriptorError::Twice(member)))
+    }
+
     fn glance(self) -> Result<Glance<'a>, DescriptorError> {
+        self.once()?;
         let (media_type, digest, _) = required(self.media_type, self.digest, self.size)?;
-        self.artifact_type.text("artifactType")?;
-        let has_data = self.data.text("data")?.is_some();
-        platform(self.platform)?;
-        match self.annotations.map(RawValue::get) {
+        self.artifact_type.unwrap_or_default().text("artifactType")?;
+        let has_data = self.data.unwrap_or_default().text("data")?.is_some();
+        platform(self.platform.flatten())?;
+        let annotations = self.annotations.flatten();
+        match annotations.map(RawValue::get) {
             // An object whose names have no escapes needs no second look.
             None => {}
             Some(text) if text.starts_with('{') && !text.as_bytes().contains(&b'\\') => {}
             Some(_) => {
-                Annotations::read(self.annotations).ok_or(DescriptorError::Wrong("annotations"))?;
+                Annotations::read(annotations).ok_or(DescriptorError::Wrong("annotations"))?;
             }
         }
-        Ok(Glance { media_type, digest, has_data, annotations: self.annotations })
+        Ok(Glance { media_type, digest, has_data, annotations })
     }
 }
 
 /// What every descriptor has to have.
 fn required<'a>(
-    media_type: Value<'a>,
-    digest: Value<'a>,
-    size: Value<'a>,
+    media_type: Option<Value<'a>>,
+    digest: Option<Value<'a>>,
+    size: Option<Value<'a>>,
 ) -> Result<(Cow<'a, str>, Digest, u64), DescriptorError> {
-    let media_type = media_type.text("mediaType")?.ok_or(DescriptorError::Absent("mediaType"))?;
-    let digest = digest.text("digest")?.ok_or(DescriptorError::Absent("digest"))?;
+    let media_type = media_type.unwrap_or_default().text("mediaType")?.ok_or(DescriptorError::Absent("mediaType"))?;
+    let digest = digest.unwrap_or_default().text("digest")?.ok_or(DescriptorError::Absent("digest"))?;
     let digest = digest.parse().map_err(DescriptorError::Digest)?;
     // Signed 64-bit and never negative (DESCRIPTOR-3).
-    let size = match size {
+    let size = match size.unwrap_or_default() {
         Value::Absent => return Err(DescriptorError::Absent("size")),
         Value::Number(size) if i64::try_from(size).is_ok() => size,
         _ => return Err(DescriptorError::Wrong("size")),
@@ -245,17 +256,19 @@ fn required<'a>(
     Ok((media_type, digest, size))
 }
 
-/// The members of a descriptor, the last of each name; `null` counts as absent. Read in one pass: layouts
-/// have many descriptors.
+/// The members of a descriptor that are there; `null` counts as absent later on. Read in one pass: layouts have many
+/// descriptors.
 #[derive(Default)]
 struct Members<'a> {
-    media_type: Value<'a>,
-    digest: Value<'a>,
-    size: Value<'a>,
-    artifact_type: Value<'a>,
-    data: Value<'a>,
-    annotations: Option<&'a RawValue>,
-    platform: Option<&'a RawValue>,
+    /// One that stands twice.
+    twice: Option<&'static str>,
+    media_type: Option<Value<'a>>,
+    digest: Option<Value<'a>>,
+    size: Option<Value<'a>>,
+    artifact_type: Option<Value<'a>>,
+    data: Option<Value<'a>>,
+    annotations: Option<Option<&'a RawValue>>,
+    platform: Option<Option<&'a RawValue>>,
 }
 
 /// The value of a member that should be a string or a number.
@@ -336,18 +349,20 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 let mut members = Members::default();
                 let known = |raw: &'de RawValue| (raw.get() != "null").then_some(raw);
                 while let Some(Name(name)) = map.next_key()? {
-                    match &*name {
-                        "mediaType" => members.media_type = map.next_value()?,
-                        "digest" => members.digest = map.next_value()?,
-                        "size" => members.size = map.next_value()?,
-                        "artifactType" => members.artifact_type = map.next_value()?,
-                        "data" => members.data = map.next_value()?,
-                        "annotations" => members.annotations = known(map.next_value()?),
-                        "platform" => members.platform = known(map.next_value()?),
+                    let again = match &*name {
+                        "mediaType" => members.media_type.replace(map.next_value()?).map(|_| "mediaType"),
+                        "digest" => members.digest.replace(map.next_value()?).map(|_| "digest"),
+                        "size" => members.size.replace(map.next_value()?).map(|_| "size"),
+                        "artifactType" => members.artifact_type.replace(map.next_value()?).map(|_| "artifactType"),
+                        "data" => members.data.replace(map.next_value()?).map(|_| "data"),
+                        "annotations" => members.annotations.replace(known(map.next_value()?)).map(|_| "annotations"),
+                        "platform" => members.platform.replace(known(map.next_value()?)).map(|_| "platform"),
                         _ => {
                             map.next_value::<IgnoredAny>()?;
+                            None
                         }
-                    }
+                    };
+                    members.twice = members.twice.or(again);
                 }
                 Ok(members)
             }

@@ -3,7 +3,9 @@
 //! An [`Edit`] says what is meant, not where it stands, so that it can be made again on an index.json
 //! that somebody else changed in the meantime.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod places;
+
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use crate::descriptor::Descriptor;
@@ -11,8 +13,9 @@ use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::{CARRIES, Entry, INDEX_TYPE, IndexFile, LACKS, entry_text};
 use crate::json::{self, Object};
-use crate::name::{Pair, Steps, look_up_in};
+use crate::name::Pair;
 use crate::pieces;
+use places::Places;
 
 /// One change to index.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,10 +196,7 @@ struct Draft<'i> {
     changed: BTreeMap<usize, Drafted>,
     /// Those to come; their places are behind those of the file.
     added: Vec<Drafted>,
-    /// Where entries are whose names edits set, those that went or lost it included.
-    named: HashMap<Pair, Vec<usize>>,
-    /// Where entries are whose digests edits add or remove, those that went or lost it included.
-    places: HashMap<Digest, Vec<usize>>,
+    places: Places,
 }
 
 /// One entry that is new or changed.
@@ -208,43 +208,12 @@ struct Drafted {
 }
 
 impl<'i> Draft<'i> {
-    fn of(index: &'i IndexFile, edits: &[Edit]) -> Self {
-        let (mut named, mut places) = (HashMap::new(), HashMap::new());
-        for edit in edits {
-            match edit {
-                Edit::Set { pair, .. } => drop(named.insert(pair.key(), Vec::new())),
-                Edit::Add { entry } => drop(places.insert(entry.digest.clone(), Vec::new())),
-                Edit::Remove { digest, .. } => drop(places.insert(digest.clone(), Vec::new())),
-                Edit::Beside { .. } | Edit::Name { .. } | Edit::Unname { .. } => {}
-            }
-        }
-        let mut draft = Self { index, changed: BTreeMap::new(), added: Vec::new(), named, places };
-        for (at, entry) in index.entries().iter().enumerate() {
-            draft.enter(at, entry);
-        }
-        draft
-    }
-
     /// The draft in which all edits are made.
     fn made(index: &'i IndexFile, edits: &[Edit]) -> Result<Self> {
-        let mut draft = Self::of(index, edits);
+        let places = Places::of(index, edits);
+        let mut draft = Self { index, changed: BTreeMap::new(), added: Vec::new(), places };
         edits.iter().try_for_each(|edit| draft.make(edit))?;
         Ok(draft)
-    }
-
-    /// Remembers the place of an entry that edits name.
-    fn enter(&mut self, at: usize, entry: &Entry) {
-        if !self.named.is_empty()
-            && !entry.pair.is_empty()
-            && let Some(places) = self.named.get_mut(&entry.pair.key())
-        {
-            places.push(at);
-        }
-        if let Ok(descriptor) = &entry.descriptor
-            && let Some(places) = self.places.get_mut(&descriptor.digest)
-        {
-            places.push(at);
-        }
     }
 
     fn count(&self) -> usize {
@@ -281,8 +250,18 @@ impl<'i> Draft<'i> {
 
     fn add(&mut self, descriptor: &Descriptor, pair: &Pair) {
         let entry = Entry { span: 0..0, descriptor: Ok(descriptor.clone()), pair: pair.clone() };
-        self.enter(self.count(), &entry);
+        self.places.enter(self.count(), &entry);
         self.added.push(Drafted { entry, text: Some(entry_text(descriptor, pair)), gone: false });
+    }
+
+    /// Changes what is at a place, and what is known of where things are.
+    fn change(&mut self, at: usize, change: impl FnOnce(&mut Drafted)) {
+        let Some(was) = self.entry(at).cloned() else { return };
+        self.places.leave(at, &was);
+        change(self.drafted(at));
+        if let Some(is) = self.entry(at).cloned() {
+            self.places.enter(at, &is);
+        }
     }
 
     /// Puts another descriptor in a place; the name there stays.
@@ -296,23 +275,20 @@ impl<'i> Draft<'i> {
         if said {
             return;
         }
-        if let Some(places) = self.places.get_mut(&descriptor.digest) {
-            places.push(at);
-        }
-        let drafted = self.drafted(at);
-        drafted.entry.descriptor = Ok(descriptor.clone());
-        drafted.text = Some(text);
+        self.change(at, |drafted| {
+            drafted.entry.descriptor = Ok(descriptor.clone());
+            drafted.text = Some(text);
+        });
     }
 
     fn remove(&mut self, at: usize) {
-        self.drafted(at).gone = true;
+        self.change(at, |drafted| drafted.gone = true);
     }
 
     /// The places of the entries a reference names by the first two steps. Usage where they have
     /// different digests.
     fn named(&self, reference: &str) -> Result<Vec<usize>> {
-        let there = (0..self.count()).filter_map(|at| Some((at, &self.entry(at)?.pair)));
-        let places = look_up_in(there, reference, Steps::Exact);
+        let places = self.places.named(reference);
         let mut digests = Vec::new();
         for &at in &places {
             if let Some(entry) = self.entry(at) {
@@ -338,9 +314,7 @@ impl<'i> Draft<'i> {
     fn make(&mut self, edit: &Edit) -> Result<()> {
         match edit {
             Edit::Set { entry, pair, expect } => {
-                let known = self.named.get(&pair.key()).into_iter().flatten().copied();
-                let here = |&at: &usize| self.entry(at).is_some_and(Entry::tagged);
-                let places: Vec<usize> = known.filter(here).collect();
+                let places = self.places.of_pair(pair);
                 if let Some(expected) = expect {
                     let as_expected = match expected {
                         None => places.is_empty(),
@@ -369,8 +343,7 @@ impl<'i> Draft<'i> {
                 places.into_iter().for_each(|at| self.replace(at, entry));
             }
             Edit::Add { entry } => {
-                let mut places = self.places.get(&entry.digest).into_iter().flatten();
-                if !places.any(|at| self.digest(*at) == Some(&entry.digest)) {
+                if self.places.count(&entry.digest) == 0 {
                     self.add(entry, &Pair::default());
                 }
             }
@@ -381,23 +354,17 @@ impl<'i> Draft<'i> {
                     return Err(Error::new(Kind::NotFound, what));
                 };
                 rest.iter().for_each(|&at| self.remove(at));
-                let digest = self.digest(first);
-                let last = digest.is_some() && (0..self.count()).filter(|at| self.digest(*at) == digest).count() == 1;
+                let last = self.digest(first).is_some_and(|digest| self.places.count(digest) == 1);
                 match self.entry(first).map(|entry| entry.descriptor.clone()) {
-                    Some(Ok(descriptor)) if *keep && last => {
-                        let drafted = self.drafted(first);
+                    Some(Ok(descriptor)) if *keep && last => self.change(first, |drafted| {
                         drafted.entry.pair = Pair::default();
                         drafted.text = Some(entry_text(&descriptor, &Pair::default()));
-                    }
+                    }),
                     _ => self.remove(first),
                 }
             }
             Edit::Remove { digest, pair } => {
-                for at in self.places.get(digest).cloned().unwrap_or_default() {
-                    if self.digest(at) == Some(digest) && self.entry(at).is_some_and(|entry| entry.pair == *pair) {
-                        self.remove(at);
-                    }
-                }
+                self.places.of_digest(digest, pair).into_iter().for_each(|at| self.remove(at));
             }
         }
         Ok(())
@@ -480,36 +447,28 @@ fn array(index: &IndexFile, list: Range<usize>, splice: &Splice) -> String {
         _ => ",",
     };
     let mut array = String::from("[");
-    let mut gap: Option<&str> = None;
+    let mut empty = true;
     for (at, entry) in entries.iter().enumerate() {
-        let own = &text[entry.span.clone()];
         let kept = match splice.at.get(&at) {
             Some(None) => continue,
             Some(Some(new)) => new,
-            None => own,
+            None => &text[entry.span.clone()],
         };
-        let before = if at == 0 { head } else { &text[entries[at - 1].span.end..entry.span.start] };
         // The first that is left stands where the first stood; others keep the gap they had.
-        array.push_str(if gap.is_none() {
-            head
-        } else if before.contains(',') {
-            before
-        } else {
-            usual
-        });
+        array.push_str(if empty { head } else { &text[entries[at - 1].span.end..entry.span.start] });
         array.push_str(kept);
-        gap = Some(before);
+        empty = false;
     }
     for new in &splice.added {
-        array.push_str(match gap {
-            None if entries.is_empty() => "",
-            None => head,
-            Some(_) => usual,
+        array.push_str(match empty {
+            true if entries.is_empty() => "",
+            true => head,
+            false => usual,
         });
         array.push_str(new);
-        gap = Some(usual);
+        empty = false;
     }
-    if gap.is_some() {
+    if !empty {
         array.push_str(tail);
     }
     array.push(']');

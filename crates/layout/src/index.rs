@@ -79,11 +79,11 @@ impl IndexFile {
         sieve::short(text).map_err(|why| bad(why.into()))?;
         let mut notes = Vec::new();
         let object: Object = json::parse(text).map_err(|why| bad(why.to_string()))?;
-        if object.0.iter().filter(|(name, _)| name == "manifests").count() > 1 {
-            // Which of them counts, no two readers agree on (MANIFEST-18).
-            return Err(bad("it has manifests twice".into()));
-        }
-        if let Some(name) = object.duplicate() {
+        for name in object.doubled() {
+            // Of two lists, readers see one or the other: what the first one needs is no litter (MANIFEST-18).
+            if name == "manifests" {
+                return Err(bad("it has the member \"manifests\" twice".into()));
+            }
             notes.push(format!("index.json has the member {name:?} twice"));
         }
         match object.get("schemaVersion").map(|raw| raw.get()) {

@@ -24,11 +24,13 @@ impl<'a> Object<'a> {
         (value.get() != "null").then_some(*value)
     }
 
-    /// The first name that stands twice.
-    pub fn duplicate(&self) -> Option<&str> {
+    /// All names that stand more than once, in order: whatever stands beside it, none hides another.
+    pub fn doubled(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
-        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+        let mut doubled: Vec<&str> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        doubled.dedup();
+        doubled
     }
 }
 
@@ -172,6 +174,23 @@ fn behind_string(mut bytes: &[u8]) -> &[u8] {
 /// Parses a whole text: trailing bytes other than white space are an error.
 pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, JsonError> {
     serde_json::from_str(text).map_err(|why| JsonError::Syntax(why.to_string()))
+}
+
+/// Whether all escapes in `text`, which is JSON, stand for text: no half of a surrogate pair stands alone.
+pub fn is_unicode(text: &str) -> bool {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at..];
+        let len = match unit(escape) {
+            None => 2,
+            Some(0xD800..=0xDBFF) if matches!(escape.get(6..).and_then(unit), Some(0xDC00..=0xDFFF)) => 12,
+            Some(0xD800..=0xDFFF) => return false,
+            Some(_) => 6,
+        };
+        rest = escape.get(len..).unwrap_or_default();
+    }
+    true
 }
 
 /// Where `part`, a slice of `whole`, lies in it.

@@ -81,12 +81,26 @@ pub use source::{
 /// ([`DockerArchive`](archive::DockerArchive)). NotFound where there is none. Opening a compressed archive reads
 /// all of it, watched.
 pub fn open(path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
+    open_preferring(Prefer::Layout, path, watch)
+}
+
+/// Which of the two is read of an archive that holds a layout and Docker's manifest.json (ARCHIVE-2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefer {
+    /// The layout.
+    Layout,
+    /// What manifest.json lists.
+    Docker,
+}
+
+/// The same as [`open`], for whoever prefers one of the two.
+pub fn open_preferring(prefer: Prefer, path: &Path, watch: &dyn Watch) -> Result<Box<dyn Source>> {
     let meta = std::fs::metadata(path).map_err(|why| Error::io("open", path, why))?;
     if meta.is_dir() {
         return Ok(Box::new(directory::Directory::open(path)?));
     }
     let archive = archive::Archive::watched(path, watch)?;
-    if archive.holds_docker() {
+    if prefer == Prefer::Docker && archive.lists_for_docker() || archive.holds_docker()? {
         return Ok(Box::new(archive::DockerArchive::of(archive, watch)?));
     }
     archive.holds_layout()?;

@@ -184,17 +184,8 @@ pub enum Steps {
 /// full names that end in `:reference` (4.1). Empty where there is none. The entries may have
 /// different digests: whether that is an error is the caller's to say.
 pub fn look_up(index: &IndexFile, reference: &str, steps: Steps) -> Vec<usize> {
-    look_up_in(index.entries().iter().map(|entry| &entry.pair).enumerate(), reference, steps)
-}
-
-/// The same among any entries, each with its place and its name.
-pub(crate) fn look_up_in<'p>(
-    entries: impl Iterator<Item = (usize, &'p Pair)> + Clone,
-    reference: &str,
-    steps: Steps,
-) -> Vec<usize> {
     let places = |hit: &dyn Fn(&Pair) -> bool| -> Vec<usize> {
-        entries.clone().filter(|(_, pair)| hit(pair)).map(|(at, _)| at).collect()
+        index.entries().iter().enumerate().filter(|(_, entry)| hit(&entry.pair)).map(|(at, _)| at).collect()
     };
     let found = places(&|pair| pair.reference.as_deref() == Some(reference));
     if !found.is_empty() {

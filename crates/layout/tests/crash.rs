@@ -196,7 +196,9 @@ fn what_another_writer_did_not_sync_is_on_the_disk_once_this_one_says_so() {
     for index_too in [false, true] {
         let dir = room();
         let (base, lost) = (dir.path().join("real"), dir.path().join("lost"));
-        [&base, &lost].map(|made| fs::create_dir(made).unwrap());
+        for made in [&base, &lost] {
+            fs::create_dir(made).unwrap();
+        }
         set_up(&base, Some(&old));
         let app = base.join("app");
         let medium = Recording::new(&base);

@@ -601,7 +601,6 @@ fn more_files_than_are_synced_one_by_one_are_published_too() {
     assert_eq!(count, 200);
 }
 
-/// LAYOUT-5, LAYOUT-18, 4.9.
 /// A directory of blobs is moved to where none is; what was staged besides is not published with it.
 #[test]
 fn blobs_of_a_new_layout_are_given_their_names_all_at_once() {
@@ -664,6 +663,7 @@ fn who_makes_a_layout_while_ours_is_made_keeps_his() {
     }
 }
 
+/// LAYOUT-5, LAYOUT-18, 4.9
 #[test]
 fn what_other_tools_leave_is_no_stray_file() {
     let (_dir, path, _) = drawn("image app:1 = base");

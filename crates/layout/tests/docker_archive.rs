@@ -6,6 +6,7 @@ use std::io::Write;
 
 use ocistow_layout::descriptor::{IMAGE_NAME, REF_NAME};
 use ocistow_layout::json::{self, Array, Object};
+use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Access, Blob, Descriptor, Digest, Found, Kind, Marker, Result, Source, Unwatched, checked};
 use ocistow_testkit::fixtures::{
     CONFIG_AMD64, CONFIG_ARM64, DOCKER_MANIFEST_JSON, DOCKER_MANIFEST_JSON_NEW, DOCKER_REPOSITORIES, Fixture, LAYER_GZ,
@@ -304,13 +305,87 @@ fn paths_are_taken_literally_once_cleaned() {
 /// ARCHIVE-2
 #[test]
 fn a_layout_in_the_archive_wins() {
-    let index = br#"{"schemaVersion":2,"manifests":[]}"#;
-    let source = classic().file("index.json", index).file("oci-layout", ocistow_layout::source::OCI_LAYOUT);
+    let entry = format!(r#"{{"mediaType":"a/b","digest":"{}","size":1}}"#, Digest::of(b"x"));
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+    let source = classic().file("index.json", index.as_bytes()).file("oci-layout", ocistow_layout::source::OCI_LAYOUT);
     let source = source.open().unwrap();
-    assert_eq!((source.index().unwrap().bytes(), source.generated()), (&index[..], false));
+    assert_eq!((source.index().unwrap().bytes(), source.generated()), (index.as_bytes(), false));
     assert_eq!(Tar::default().file("a", b"").refused(), Kind::NotFound);
     let directory = classic().member(b'5', "index.json/", "", b"");
     assert_eq!(directory.refused(), Kind::Integrity);
+}
+
+/// ARCHIVE-12
+#[test]
+fn a_layer_that_only_its_maker_may_hand_out_is_known_for_that() {
+    let (own, foreign) = (&b"own"[..], &b"foreign"[..]);
+    let compressed = Digest::of(b"compressed");
+    let source = |media_type: &str| {
+        format!(
+            r#""Layers":["o","f"],"LayerSources":{{"{}":{{"mediaType":"{media_type}","size":77,"digest":"{compressed}","urls":["https://a/\u0022b"]}}}}"#,
+            Digest::of(foreign)
+        )
+    };
+    let docker = source("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+    let with = |image: &str| one(&config(&[own, foreign]), image).file("o", own);
+    let told = |tar: Tar| {
+        let source = tar.open().unwrap();
+        let (_, layers) = parts(&*source, &entries(&*source)[0]);
+        verified(&*source, &layers[0]).unwrap();
+        let text = layers[1].text().to_owned();
+        (source.size(&layers[1].digest).unwrap(), text)
+    };
+    let urls = r#""urls":["https://a/\"b"]"#;
+    let kind = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    let absent = format!(r#"{{"mediaType":"{kind}+gzip","digest":"{compressed}","size":77,{urls}}}"#);
+    assert_eq!(told(with(&docker)), (None, absent), "it is where its maker says");
+    let there = format!(r#"{{"mediaType":"{kind}","digest":"{}","size":7,{urls}}}"#, Digest::of(foreign));
+    assert_eq!(told(with(&docker).file("f", foreign)), (Some(7), there), "it is here, unpacked");
+    let plain = source("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    assert!(told(with(&plain).file("f", foreign)).1.contains("\"application/vnd.oci.image.layer.v1.tar\""));
+    assert_eq!(with(&plain).refused(), Kind::Incomplete, "anybody might have put it here");
+    for wrong in ["[]", "{\"x\":{}}", "1", &format!("{{\"{compressed}\":{{}}}}")] {
+        let image = format!(r#""Layers":["o","f"],"LayerSources":{wrong}"#);
+        assert_eq!(with(&image).file("f", foreign).refused(), Kind::Integrity, "{wrong}");
+    }
+    assert!(with(r#""Layers":["o","f"],"LayerSources":null"#).file("f", foreign).open().is_ok());
+}
+
+/// ARCHIVE-16, 4.10
+#[test]
+fn a_layout_that_lists_nothing_leaves_it_to_manifest_json() {
+    let expected = classic().open().unwrap().index().unwrap().bytes().to_vec();
+    let marker = ocistow_layout::source::OCI_LAYOUT;
+    let empty = r#"{"schemaVersion":2,"manifests":[],"annotations":{"a":"b"}}"#;
+    for index in
+        ["", " \n", "null", "[]", "{}", r#"{"schemaVersion":2,"manifests":null}"#, empty, r#"{"manifests":[ ]}"#]
+    {
+        let tar = classic().file("index.json", index.as_bytes()).file("oci-layout", marker).end();
+        for bytes in [gzip(&tar), tar] {
+            let source = opened(&bytes).unwrap();
+            assert_eq!((source.index().unwrap().bytes(), source.generated()), (&expected[..], true), "{index}");
+        }
+        let passed = ocistow_layout::archive::pass(
+            "-",
+            &*classic().file("index.json", index.as_bytes()).end(),
+            &ocistow_layout::Unwatched,
+            &mut |_, _| Ok(()),
+        );
+        let passed = passed.unwrap();
+        assert!(passed.holds_docker(), "{index}");
+        let dir = tempfile::tempdir().unwrap();
+        let transaction = Transaction::begin(&dir.path().join("in"), Default::default()).unwrap();
+        let why = passed.staged(&transaction).map(drop).unwrap_err();
+        assert_eq!(why.kind(), Kind::NotFound, "{index}");
+        assert!(why.advice().is_some_and(|hint| hint.contains("docker-archive")), "{index}");
+        let alone = Tar::default().file("index.json", index.as_bytes()).file("oci-layout", marker);
+        assert!(!alone.open().is_ok_and(|source| source.generated()), "there is no manifest.json");
+    }
+    for index in ["{", "0", "\"\"", "[1]", r#"{"manifests":{}}"#, r#"{"manifests":[1]}"#] {
+        let source = classic().file("index.json", index.as_bytes()).file("oci-layout", marker).open();
+        let generated = source.map(|source| source.generated());
+        assert_eq!(generated.ok(), Some(false), "what cannot be read is said: {index}");
+    }
 }
 
 /// ARCHIVE-8, 4.14

@@ -209,7 +209,7 @@ fn what_is_no_index_is_refused() {
     assert!(IndexFile::parse(vec![0xFF, 0xFE]).is_err());
 }
 
-/// B.1, DESCRIPTOR-1, DESCRIPTOR-3: an entry that is no descriptor is kept, and named by its place.
+/// B.1, DESCRIPTOR-1, DESCRIPTOR-3, MANIFEST-18: an entry that is no descriptor is kept, and named by its place.
 #[test]
 fn hostile_entries_are_kept_and_named() {
     for bad in [
@@ -219,6 +219,8 @@ fn hostile_entries_are_kept_and_named() {
         &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{A}\",\"size\":1.5}}"),
         &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{A}\",\"size\":9223372036854775808}}"),
         &format!("{{\"digest\":\"{A}\",\"size\":1}}"),
+        &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{B}\",\"size\":1,\"digest\":\"{A}\"}}"),
+        &format!("{{\"mediaType\":\"a/b\",\"digest\":\"{A}\",\"size\":1,\"annotations\":{{}},\"annotations\":{{}}}}"),
         "3",
         "null",
     ] {
@@ -228,6 +230,23 @@ fn hostile_entries_are_kept_and_named() {
         assert!(why.to_string().contains("entry 1"), "{why}");
         let after = apply(&layout, &[name("v2", B)]).unwrap();
         assert!(String::from_utf8(after).unwrap().contains(bad), "{bad} is kept");
+    }
+}
+
+/// DESCRIPTOR-1: each that is required is missed by its name, in the entry that lacks it.
+#[test]
+fn what_an_entry_lacks_is_named() {
+    let members = [("mediaType", "\"a/b\"".to_owned()), ("digest", format!("\"{A}\"")), ("size", "1".to_owned())];
+    for (lacking, _) in &members {
+        for null in [false, true] {
+            let pairs = members.iter().filter(|(name, _)| null || name != lacking).map(|(name, value)| {
+                let value = if name == lacking { "null" } else { value };
+                format!("\"{name}\":{value}")
+            });
+            let entry = format!("{{{}}}", pairs.collect::<Vec<_>>().join(","));
+            let why = index(&top(&[e(A, &r("v1")), entry])).descriptors().expect_err(lacking).chain();
+            assert!(why.contains("entry 1") && why.ends_with(&format!("the descriptor has no {lacking}")), "{why}");
+        }
     }
 }
 

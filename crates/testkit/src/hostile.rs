@@ -2,7 +2,7 @@
 //! take. What can be asked for in them is tagged `v1`.
 
 use ocistow_layout::Descriptor;
-use ocistow_layout::descriptor::REF_NAME;
+use ocistow_layout::descriptor::{IMAGE_NAME, REF_NAME};
 use ocistow_layout::json::quote;
 use ocistow_layout::memory::Memory;
 
@@ -246,6 +246,32 @@ pub fn one_list(count: usize, members: usize) -> Memory {
     let list = trap.index(0, &members);
     for n in 0..count {
         trap.entry(&list, &format!("sha256-{n:064x}"));
+    }
+    trap.set()
+}
+
+/// The same list, in an untagged entry for each subject, as olareg's annotation names it.
+pub fn one_list_for_olareg(count: usize, members: usize) -> Memory {
+    let mut trap = Trap::default();
+    let image = trap.image(0, "");
+    trap.entry(&image, "v1");
+    let members: Vec<String> = (1..=members).map(|n| trap.image(n, "").text().to_owned()).collect();
+    let list = trap.index(0, &members);
+    for n in 0..count {
+        let subject = format!("sha256:{n:064x}");
+        let entry = with(&list, &annotated(&[("org.olareg.referrer.subject", &subject)]));
+        trap.entries.push(entry);
+    }
+    trap.set()
+}
+
+/// `count` entries that are one image, each under a full name of its own, and under `v1`.
+pub fn names(count: usize) -> Memory {
+    let mut trap = Trap::default();
+    let image = trap.image(0, "");
+    trap.entry(&image, "v1");
+    for n in 0..count {
+        trap.entries.push(with(&image, &annotated(&[(IMAGE_NAME, &format!("example.com/app:{n}"))])));
     }
     trap.set()
 }

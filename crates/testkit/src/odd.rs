@@ -4,6 +4,7 @@
 use ocistow_layout::descriptor::{IMAGE_NAME, REF_NAME};
 use ocistow_layout::json::quote;
 use ocistow_layout::memory::Memory;
+use ocistow_layout::{Descriptor, Digest};
 
 use crate::fixtures::*;
 
@@ -161,6 +162,32 @@ pub fn ambiguous() -> Memory {
 pub fn docker() -> Memory {
     let blobs = [DOCKER_LIST, DOCKER_S2, CONFIG_AMD64, LAYER_GZ];
     layout(index(&[(DOCKER_LIST, &[(REF_NAME, "v1")])]), blobs)
+}
+
+/// MANIFEST-14: C-STRICT with F:REF-ARTIFACT calling itself `own`, and one descriptor of it for each of the other types:
+/// `entries` of index.json, tagged `0`, `1` and so on, and `children` of an index `i` each. Returns the layout and the
+/// referrer's digest.
+pub fn called(own: &str, entries: &[&str], children: &[&str]) -> (Memory, Digest) {
+    let mut memory = layout("", IMAGE.into_iter().chain([EMPTY_JSON]));
+    let text = String::from_utf8_lossy(REF_ARTIFACT.bytes).replacen(REF_ARTIFACT.media_type, own, 1);
+    let digest = memory.add(text.as_bytes());
+    let descriptor = |media_type: &str, more: &str| {
+        format!("{{\"mediaType\":{},\"digest\":\"{digest}\",\"size\":{}{more}}}", quote(media_type), text.len())
+    };
+    let name = |name: &str| format!(",\"annotations\":{{{}:{}}}", quote(REF_NAME), quote(name));
+    let mut all = vec![INDEX.descriptor().text().replacen('}', &format!("{}}}", name("v1")), 1)];
+    for (at, media_type) in entries.iter().enumerate() {
+        all.push(descriptor(media_type, &name(&at.to_string())));
+    }
+    for (at, media_type) in children.iter().enumerate() {
+        let child = descriptor(media_type, "");
+        let index = format!("{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{child}]}}", INDEX.media_type);
+        let text =
+            Descriptor::new(INDEX.media_type, memory.add(index.as_bytes()), index.len() as u64).text().to_owned();
+        all.push(text.replacen('}', &format!("{}}}", name(&format!("i{at}"))), 1));
+    }
+    memory.index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", all.join(",")).into_bytes();
+    (memory, digest)
 }
 
 /// C-LEGACY: three referrers of F:IMG-AMD64 in manifests nobody writes any more; their blob is reachable.

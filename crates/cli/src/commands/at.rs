@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::resolve::{Asked, Target, find, of_platform, resolve_in};
 use ocistow_graph::{Facts, Graph, Load, Reach, Selector};
+use ocistow_layout::archive::Compression;
 use ocistow_layout::checked::wrong_size;
-use ocistow_layout::directory::{is_directory, is_there};
+use ocistow_layout::directory::{Directory, is_directory, is_there};
 use ocistow_layout::lock::{Held, Locks};
 use ocistow_layout::transaction::writable;
-use ocistow_layout::{Descriptor, Error, Kind, Marker, Result, Source, Watch};
+use ocistow_layout::{Descriptor, Error, Kind, Marker, Result, Source, Watch, open_preferring};
 
 use crate::location::{self, Location, OnDisk, Pick};
 use crate::speak::Context;
@@ -38,14 +39,36 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
         (Some(path), _) if path.as_os_str().is_empty() => {
             Err(Error::new(Kind::Usage, "could not use --path").because("the path is empty"))
         }
-        (Some(path), None) => Ok(Location { path: location::literal(path, &OnDisk)?, pick: Pick::default() }),
+        (Some(path), None) => Ok(Location::whole(location::literal(path, &OnDisk)?)),
         (Some(path), Some(argument)) => {
-            Ok(Location { path: location::literal(path, &OnDisk)?, pick: location::parse_pick(argument)? })
+            let whole = Location::whole(location::literal(path, &OnDisk)?);
+            Ok(Location { pick: location::parse_pick(argument)?, ..whole })
         }
         (None, Some(argument)) => location::parse(argument, &OnDisk),
         (None, None) => {
             Err(Error::new(Kind::Usage, "could not tell which layout is meant").because("no LOC was given"))
         }
+    }
+}
+
+/// What is meant in the layout at `path` by a word that names that layout once more: `b` by `store:b`. `None` where it
+/// is a bare reference, or leads elsewhere.
+pub fn in_same(path: &Path, word: &OsStr) -> Option<String> {
+    let Location { path: other, pick, .. } = location::parse(word, &OnDisk).ok()?;
+    if pick.is_empty() || other.canonicalize().ok()? != path.canonicalize().ok()? {
+        return None;
+    }
+    let digest = pick.digest.map(|digest| format!("@{digest}"));
+    Some(format!("{}{}", pick.reference.unwrap_or_default(), digest.unwrap_or_default()))
+}
+
+/// What was not found, with the reason where that is a further reference with the layout in front of it once more.
+pub fn leave_away(error: Error, path: &Path, references: &[OsString]) -> Error {
+    match references.iter().find_map(|word| in_same(path, word)) {
+        Some(bare) if error.kind() == Kind::NotFound => {
+            error.hint(format!("further references are of the same layout, which is left away: write {bare}"))
+        }
+        _ => error,
     }
 }
 
@@ -59,11 +82,12 @@ pub fn asked(pick: &Pick) -> Asked {
     }
 }
 
-/// Opens the layout at `path` for looking. NotFound where there is none; a layout that is not quite one is
+/// Opens the layout at a location for looking. NotFound where there is none; a layout that is not quite one is
 /// read with a warning.
-pub fn open(context: &Context<'_>, path: &Path) -> Result<Box<dyn Source>> {
+pub fn open(context: &Context<'_>, location: &Location) -> Result<Box<dyn Source>> {
     let progress = context.progress("reading", None);
-    let source = ocistow_layout::open(path, &progress).map_err(|error| hinted(error, path))?;
+    let source = open_preferring(location.prefer, &location.path, &progress);
+    let source = source.map_err(|error| hinted(error, &location.path))?;
     drop(progress);
     judge(context, source.location(), &source.marker());
     Ok(source)
@@ -105,7 +129,18 @@ pub fn open_directory(context: &Context<'_>, path: &Path) -> Result<Box<dyn Sour
             .because("it is a file, and only layouts in directories are written to")
             .hint("import takes an archive into a layout"));
     }
-    open(context, path)
+    open(context, &Location::whole(path.to_owned()))
+}
+
+/// The layout at `path` as a command that takes directories only would write to it, `None` where it would make one.
+/// Usage where that would get the name of an archive, and as [`writable`] has it.
+pub fn to_write(path: &Path) -> Result<Option<Directory>> {
+    if Compression::by_name(path).is_some() && !is_there(path)? {
+        return Err(Error::new(Kind::Usage, format!("could not make {}", path.display()))
+            .because("its name is that of an archive, and only layouts in directories are written to")
+            .hint("name a directory; export makes an archive of one"));
+    }
+    writable(path)
 }
 
 /// A digest that is not valid ends up in the path or the reference: says so.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ocistow_layout::pack::{stage_file, stage_stream};
-use ocistow_layout::transaction::{Transaction, writable};
+use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Blob, Content, Descriptor, Digest, Error, Kind, Result};
 
 use super::at;
@@ -70,7 +70,7 @@ impl Push {
                 .hint("write PATH, or PATH@DIGEST"));
         }
         let path = &location.path;
-        writable(path)?;
+        at::to_write(path)?;
         if self.file != "-" {
             // Before a layout is made for it.
             let meta = Path::new(&self.file).metadata();

@@ -16,7 +16,7 @@ use crate::speak::Context;
 /// Print a blob's bytes, verified while they are written
 ///
 /// A blob that is damaged is found out at its end at the latest: trust what was printed only if the
-/// command ended well.
+/// command ended well. Where nobody reads it to its end, that is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -48,7 +48,7 @@ impl Args {
             let what = format!("could not tell which content of {} is meant", location.path.display());
             return Err(Error::new(Kind::Usage, what).hint("write PATH@DIGEST, or PATH:REF for a manifest"));
         }
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         // A blob that is there needs nobody who refers to it.
         if location.pick.reference.is_none()
             && !of_manifest

@@ -1,10 +1,8 @@
 //! `completions` prints a script for a shell.
 
-use std::io::Write;
-
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
-use ocistow_layout::{Error, Kind, Result};
+use ocistow_layout::Result;
 
 use crate::code::Code;
 use crate::speak::Context;
@@ -27,10 +25,7 @@ impl Args {
         context.only_bytes("completions")?;
         let mut script = Vec::new();
         generate(self.shell, &mut crate::args::Cli::command(), "ocistow", &mut script);
-        context
-            .content()
-            .write_all(&script)
-            .map_err(|why| Error::new(Kind::Failed, "could not write the script").because(why))?;
+        context.content_of(|out| out.write_all(&script))?;
         Ok(Code::Done)
     }
 }

@@ -76,7 +76,12 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = at::read(Some(&self.location), self.path.as_deref())?;
-        self.new.as_deref().map(|new| tag::judge(context, new)).transpose()?;
+        if let Some(new) = &self.new {
+            if self.path.is_none() {
+                tag::bare(&location.path, new)?;
+            }
+            tag::judge(context, new)?;
+        }
         let source = at::open_directory(context, &location.path)?;
         // What it is made of stays there until it is published.
         let progress = context.progress("converting", None);

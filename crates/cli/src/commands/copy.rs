@@ -68,8 +68,9 @@ impl Args {
         let (from, to) = self.read()?;
         to.pick.reference.as_deref().map(|name| tag::judge(context, name)).transpose()?;
         let destination = Destination::at(to.path.clone(), self.manner.compress)?;
-        let mut outgoing = outgoing(context, &from.path, &[at::asked(&from.pick)], &self.along, None)?;
+        let mut outgoing = outgoing(context, &from, &[at::asked(&from.pick)], &self.along, None)?;
         destination.check(&*outgoing.source, self.manner)?;
+        destination.warn(context)?;
         record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
         let root = outgoing.targets.first().expect("a copy has one target").descriptor.digest.clone();
         let mut renames = Vec::new();

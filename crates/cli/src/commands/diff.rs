@@ -135,7 +135,7 @@ impl Args {
 }
 
 fn opened(context: &Context<'_>, location: Location) -> Result<Opened> {
-    Ok(Opened { source: at::open(context, &location.path)?, location })
+    Ok(Opened { source: at::open(context, &location)?, location })
 }
 
 /// The two references, compared under one name: that of the first, else of the second, if they have any.

@@ -80,7 +80,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = self.at.read()?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let levels =
             self.depth.map_or(MOST_LEVELS, |depth| MOST_LEVELS.min(usize::try_from(depth).unwrap_or(MOST_LEVELS)));
         // One more, to see that there is more.

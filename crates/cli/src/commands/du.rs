@@ -136,7 +136,7 @@ impl Args {
                 .because("du takes a location without a reference, and tells of all roots")
                 .hint("plan tells what goes along with one reference"));
         }
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let progress = context.progress("reading manifests", None);
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(Graph::load(&*source, at::load(context, false), &progress)?);

@@ -1,7 +1,6 @@
 //! `export` writes a bundle; what goes into one, shared with `plan`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
 use ocistow_graph::docker::docker_manifest;
@@ -15,7 +14,7 @@ use super::at::{self, At};
 use crate::carried::Carried;
 use crate::code::Code;
 use crate::destination::{Cargo, Destination, Manner, write};
-use crate::location;
+use crate::location::{self, Location};
 use crate::outgoing::{Outgoing, outgoing};
 use crate::speak::Context;
 
@@ -24,7 +23,8 @@ use crate::speak::Context;
 /// Referrers go along, recursively: signatures, SBOMs and everything else that refers to what is carried.
 /// Without a reference every entry is carried. The same input gives the same bytes, on every machine. What
 /// is written is told by its name: .tar, .tar.gz, .tgz and .tar.zst are archives, anything else is a
-/// directory; a layout that is there is merged into.
+/// directory; a layout that is there is merged into. On standard output it is whole only if the command ended well:
+/// where nobody reads it to its end, that is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -85,7 +85,7 @@ fn repository(text: &str) -> std::result::Result<String, String> {
 impl Bundle {
     /// The layout, and what is named in it; nothing named means every entry. Usage where a reference
     /// cannot be read.
-    pub fn read(&self) -> Result<(PathBuf, Vec<Asked>)> {
+    pub fn read(&self) -> Result<(Location, Vec<Asked>)> {
         let location = self.at.read()?;
         let mut named = Vec::new();
         if !location.pick.is_empty() {
@@ -94,7 +94,7 @@ impl Bundle {
         for reference in &self.references {
             named.push(at::asked(&location::parse_pick(reference)?));
         }
-        Ok((location.path, named))
+        Ok((location, named))
     }
 }
 
@@ -110,8 +110,9 @@ pub enum Form {
 impl Bundle {
     /// Decides what goes into the bundle.
     pub fn gather(&self, context: &Context<'_>) -> Result<Outgoing> {
-        let (path, asked) = self.read()?;
-        let mut outgoing = outgoing(context, &path, &asked, &self.along, self.name.as_deref())?;
+        let (location, asked) = self.read()?;
+        let mut outgoing = outgoing(context, &location, &asked, &self.along, self.name.as_deref())
+            .map_err(|why| at::leave_away(why, &location.path, &self.references))?;
         record(&mut outgoing.plan, &outgoing.graph, &*outgoing.source, self.manner.referrers_as.into());
         Ok(outgoing)
     }
@@ -152,6 +153,7 @@ impl Args {
         }
         let outgoing = bundle.gather(context)?;
         to.check(&*outgoing.source, bundle.manner)?;
+        to.warn(context)?;
         if let Err(why) = bundle.along.judge(context, &outgoing.plan) {
             context.answer_failed(&Carried::of(&outgoing, &bundle.along, None, "would carry"), &why)?;
             return Err(why);
@@ -199,6 +201,8 @@ pub fn hint_at_docker(context: &Context<'_>, outgoing: &Outgoing) {
 mod tests {
     use clap::Parser;
 
+    use std::path::PathBuf;
+
     use super::*;
     use crate::args::Cli;
     use crate::commands::Command;
@@ -208,18 +212,18 @@ mod tests {
         let read = |line: &str| {
             let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
             let Command::Plan(args) = cli.command else { panic!("it is another command") };
-            args.bundle.read().map_err(|error| error.kind())
+            args.bundle.read().map(|(location, asked)| (location.path, asked)).map_err(|error| error.kind())
         };
         let name = |text: &str| Asked::Name(text.to_owned(), None);
         let digest = format!("sha256:{}", "a".repeat(64));
         let by_digest = Asked::Digest(digest.parse().expect("it is valid"));
-        assert_eq!(read("ocistow plan store"), Ok(("store".into(), vec![])));
+        assert_eq!(read("ocistow plan store"), Ok((PathBuf::from("store"), vec![])));
         assert_eq!(
             read(&format!("ocistow plan store:a b host/c:1 @{digest}")),
-            Ok(("store".into(), vec![name("a"), name("b"), name("host/c:1"), by_digest]))
+            Ok((PathBuf::from("store"), vec![name("a"), name("b"), name("host/c:1"), by_digest]))
         );
-        assert_eq!(read("ocistow plan --path x:y a b"), Ok(("x:y".into(), vec![name("a"), name("b")])));
-        assert_eq!(read("ocistow plan --path x:y"), Ok(("x:y".into(), vec![])));
+        assert_eq!(read("ocistow plan --path x:y a b"), Ok((PathBuf::from("x:y"), vec![name("a"), name("b")])));
+        assert_eq!(read("ocistow plan --path x:y"), Ok((PathBuf::from("x:y"), vec![])));
         assert_eq!(read("ocistow plan -"), Err(Kind::Usage));
     }
 }

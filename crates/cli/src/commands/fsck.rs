@@ -6,11 +6,12 @@ use std::path::Path;
 
 use ocistow_graph::fsck::{Checked, Options, Problem, Report, Severity, Unread, examine};
 use ocistow_layout::directory::is_directory;
-use ocistow_layout::{Digest, Error, Kind, Result};
+use ocistow_layout::{Digest, Error, Kind, Result, open_preferring};
 use serde::Serialize;
 
 use super::at::{self, At};
 use crate::code::Code;
+use crate::location::Location;
 use crate::look::Look;
 use crate::mending::mend;
 use crate::shown::{bytes, many, shown};
@@ -57,7 +58,7 @@ impl Args {
                 .hint(format!("write ocistow fsck {}", location.path.display())));
         }
         let examined = match self.repair_from.is_empty() {
-            true => self.check(context, &location.path).map(|report| (report, Vec::new())),
+            true => self.check(context, &location).map(|report| (report, Vec::new())),
             false => mend(context, &location.path, &self.repair_from, self.options(context, &location.path)?),
         };
         let (report, repaired) = match examined {
@@ -82,11 +83,12 @@ impl Args {
     }
 
     /// Looks at everything, and changes nothing.
-    fn check(&self, context: &Context<'_>, path: &Path) -> Result<Report> {
+    fn check(&self, context: &Context<'_>, location: &Location) -> Result<Report> {
+        let path = &location.path;
         let progress = context.progress("checking", None);
         let _held = at::hold(context, path, &progress)?;
         // What is odd about its marker is among the findings.
-        let source = ocistow_layout::open(path, &progress)?;
+        let source = open_preferring(location.prefer, path, &progress)?;
         Ok(examine(&*source, self.options(context, path)?, &progress)?.report())
     }
 

@@ -63,7 +63,7 @@ impl Args {
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let paper = Paper::read(self.output.as_deref(), self.force)?;
         let location = self.at.read()?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let (graph, start) = self.read(context, &*source, &location)?;
         // The process ends before thousands of manifests would be given back one by one.
         let graph = ManuallyDrop::new(graph);

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::{Graph, Moved, Plan, import};
+use ocistow_layout::archive::Compression;
 use ocistow_layout::directory::Directory;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::index::EMPTY_INDEX;
@@ -13,7 +14,7 @@ use ocistow_layout::transaction::{Transaction, writable};
 use ocistow_layout::{Blob, Content, Descriptor, Digest, Done, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::along::Along;
-use super::{export, tag};
+use super::{at, export, tag};
 use crate::again::Again;
 use crate::arrival::{Arrival, From, Wanted};
 use crate::code::Code;
@@ -92,7 +93,7 @@ impl Args {
                     return Err(Error::new(Kind::Usage, "could not read standard input twice"));
                 }
                 Some("-") => From::Input,
-                _ => From::Path(location::parse_path(bundle, &OnDisk)?),
+                _ => From::Path(location::parse_whole(bundle, &OnDisk)?),
             });
         }
         Ok((from, layout))
@@ -113,7 +114,10 @@ impl Args {
             let early = self.dry_run || from.in_place()?;
             looked.push(if early { Some(Arrival::look(context, from, wanted)?) } else { None });
         }
-        let target = writable(&layout)?;
+        let target = at::to_write(&layout).map_err(|why| match Compression::by_name(&layout) {
+            Some(_) if why.kind() == Kind::Usage => why.hint("the layout comes behind all bundles: FILE… LAYOUT"),
+            _ => why,
+        })?;
         if self.dry_run {
             let mut arrivals: Vec<Arrival> = looked.into_iter().flatten().collect();
             return self.tell(context, &layout, target.as_ref(), &mut arrivals);
@@ -344,6 +348,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use crate::commands::Command;
+    use crate::location::Location;
 
     fn read(line: &str) -> std::result::Result<(Vec<From>, PathBuf), Kind> {
         let cli = Cli::try_parse_from(line.split_whitespace()).expect("the words make sense");
@@ -353,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_last_argument_is_the_layout_unless_a_path_is_given() {
-        let path = |text: &str| From::Path(PathBuf::from(text));
+        let path = |text: &str| From::Path(Location::whole(PathBuf::from(text)));
         assert_eq!(read("ocistow import a.tar b.tar store"), Ok((vec![path("a.tar"), path("b.tar")], "store".into())));
         assert_eq!(read("ocistow import - store"), Ok((vec![From::Input], "store".into())));
         assert_eq!(read("ocistow import a.tar --path x:y"), Ok((vec![path("a.tar")], "x:y".into())));

@@ -1,12 +1,12 @@
 //! `index` makes indexes, and changes what they list.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ocistow_graph::graph::read;
 use ocistow_graph::made::{Index, child, with_children, without_children};
 use ocistow_graph::resolve::resolve_in;
-use ocistow_graph::{Graph, Made, ManifestKind};
+use ocistow_graph::{Graph, Made, ManifestKind, Target};
 use ocistow_layout::name::{Steps, look_up};
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Result, Source};
@@ -234,9 +234,16 @@ fn index(source: &dyn Source, graph: &Graph, tag: &str) -> Result<(Digest, Vec<u
     }
 }
 
+/// What a further reference means. NotFound where it means nothing.
+fn meant(source: &dyn Source, graph: &Graph, reference: &OsString) -> Result<Target> {
+    let asked = at::asked(&location::parse_pick(reference)?);
+    resolve_in(graph, source, &asked)
+        .map_err(|why| at::leave_away(why, Path::new(source.location()), std::slice::from_ref(reference)))
+}
+
 /// The children of an index that is meant, as it lists them. Usage where it is none.
 fn merged(source: &dyn Source, graph: &Graph, reference: &OsString) -> Result<Vec<Descriptor>> {
-    let target = resolve_in(graph, source, &at::asked(&location::parse_pick(reference)?))?;
+    let target = meant(source, graph, reference)?;
     let digest = &target.descriptor.digest;
     let node = read(source, &target.descriptor).0;
     let facts = node.facts(digest)?;
@@ -253,8 +260,7 @@ fn merged(source: &dyn Source, graph: &Graph, reference: &OsString) -> Result<Ve
 fn listed(source: &dyn Source, graph: &Graph, references: &[OsString]) -> Result<Vec<Descriptor>> {
     let mut children = Vec::new();
     for reference in references {
-        let asked = at::asked(&location::parse_pick(reference)?);
-        let target = resolve_in(graph, source, &asked)?;
+        let target = meant(source, graph, reference)?;
         let found = match target.manifest {
             true => target.descriptor,
             false => tag::lying(source, &target.descriptor.digest, "list")?,

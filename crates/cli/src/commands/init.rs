@@ -8,6 +8,7 @@ use ocistow_layout::Result;
 use ocistow_layout::transaction::init;
 use serde::Serialize;
 
+use super::at;
 use crate::code::Code;
 use crate::location::{self, OnDisk};
 use crate::look::Look;
@@ -46,6 +47,7 @@ impl Args {
             (Some(path), _) => path.clone(),
             (None, target) => location::parse_path(target.as_deref().unwrap_or_default(), &OnDisk)?,
         };
+        at::to_write(&path)?;
         let progress = context.progress("waiting", None);
         init(&path, context.writing(&progress))?;
         drop(progress);

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::str::FromStr;
 
-use ocistow_graph::ManifestKind;
 use ocistow_graph::listing::{self, listing};
-use ocistow_graph::resolve::shortest;
-use ocistow_layout::{Error, Kind, Result};
+use ocistow_graph::resolve::{of_platform, shortest};
+use ocistow_graph::{Form, ManifestKind, Selector};
+use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 use serde::Serialize;
 
 use super::at::{self, At};
@@ -25,6 +26,7 @@ use crate::speak::{Answer, Context};
 EXAMPLES:
   ocistow ls ./store
   ocistow ls app.tar --all
+  ocistow ls ./store --filter platform=linux/arm64
   ocistow ls ./store --filter kind=image --filter org.opencontainers.image.version=1.0")]
 pub struct Args {
     #[command(flatten)]
@@ -34,15 +36,85 @@ pub struct Args {
     all: bool,
     /// Only entries of which this is true: KEY is tag, name, kind, digest, mediaType, artifactType, platform
     /// or an annotation; repeat for more
-    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = key_value)]
-    filters: Vec<(String, String)>,
+    ///
+    /// kind is image, index, artifact or other. A platform is os[/arch[/variant]][:os.version]: what has none in its
+    /// entry is judged by its config, an index by what it lists.
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    filters: Vec<Filter>,
 }
 
-/// Splits `KEY=VALUE`.
-fn key_value(text: &str) -> std::result::Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("it is not KEY=VALUE".to_owned()),
+/// What has to be true of an entry that is listed.
+#[derive(Debug, Clone)]
+enum Filter {
+    Kind(ManifestKind),
+    Platform(Selector),
+    /// Anything else has this text under this key.
+    Text(String, String),
+}
+
+/// Keys that are no annotations, and whose values may be any text.
+const KEYS: [&str; 5] = ["tag", "name", "digest", "mediaType", "artifactType"];
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("it is not KEY=VALUE")?;
+        let kinds = [ManifestKind::Image, ManifestKind::Index, ManifestKind::Artifact, ManifestKind::Other];
+        match key {
+            "kind" => match kinds.into_iter().find(|kind| kind.to_string() == value) {
+                Some(kind) => Ok(Self::Kind(kind)),
+                None => Err("a kind is image, index, artifact or other".to_owned()),
+            },
+            "platform" => value.parse().map(Self::Platform).map_err(|why: Error| why.chain()),
+            _ => Ok(Self::Text(key.to_owned(), value.to_owned())),
+        }
+    }
+}
+
+impl Filter {
+    /// Refuses a key that is no annotation either, as far as anybody can tell: those have a dot, or somebody has them.
+    fn judge(&self, rows: &[Row]) -> Result<()> {
+        let Self::Text(key, _) = self else { return Ok(()) };
+        let had = || rows.iter().any(|row| row.node.annotations.contains_key(key));
+        if KEYS.contains(&key.as_str()) || key.contains('.') || had() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Usage, format!("could not use the filter {key:?}"))
+            .because("there is no such key, and nothing listed has an annotation of that name")
+            .hint(format!("there are {}, kind, platform, and annotations", KEYS.join(", "))))
+    }
+
+    /// Whether it is true of an entry. Failed where what it takes to know that could not be read.
+    fn passes(&self, row: &Row, source: &dyn Source, entry: &Descriptor) -> Result<bool> {
+        let (key, value) = match self {
+            Self::Kind(kind) => return Ok(row.kind == Some(*kind)),
+            Self::Platform(selector) => return is_for(source, entry, row.kind, selector),
+            Self::Text(key, value) => (key.as_str(), value),
+        };
+        let digest = row.node.digest.to_string();
+        let is = match key {
+            "tag" => row.tag.as_ref(),
+            "name" => row.name.as_ref(),
+            "digest" => Some(&digest),
+            "mediaType" => Some(&row.node.media_type),
+            "artifactType" => row.node.artifact_type.as_ref(),
+            annotation => row.node.annotations.get(annotation),
+        };
+        Ok(is == Some(value))
+    }
+}
+
+/// Whether an entry is for a platform, or lists what is.
+fn is_for(source: &dyn Source, entry: &Descriptor, kind: Option<ManifestKind>, selector: &Selector) -> Result<bool> {
+    if let Some(platform) = entry.platform.as_ref().filter(|_| kind != Some(ManifestKind::Index)) {
+        return Ok(selector.matches(platform));
+    }
+    match of_platform(source, entry, selector) {
+        Ok(_) => Ok(true),
+        Err(why) if why.kind() == Kind::Failed => Err(why),
+        // What is absent or broken is for nothing that anybody could tell.
+        Err(_) => Ok(false),
     }
 }
 
@@ -65,22 +137,6 @@ struct Row {
     shortest: String,
 }
 
-impl Row {
-    fn passes(&self, (key, value): &(String, String)) -> bool {
-        let is = match key.as_str() {
-            "tag" => self.tag.clone(),
-            "name" => self.name.clone(),
-            "kind" => self.kind.map(|kind| kind.to_string()),
-            "digest" => Some(self.node.digest.to_string()),
-            "mediaType" => Some(self.node.media_type.clone()),
-            "artifactType" => self.node.artifact_type.clone(),
-            "platform" => self.node.platform.as_ref().map(ToString::to_string),
-            annotation => self.node.annotations.get(annotation).cloned(),
-        };
-        is.as_ref() == Some(value)
-    }
-}
-
 impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
@@ -90,13 +146,19 @@ impl Args {
                 .because("ls takes a location without a reference")
                 .hint("show tells everything about one entry"));
         }
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let progress = context.progress("reading manifests", None);
         let (keeper, load) = (context.keeper(&location.path), at::load(context, false));
         let found = listing(&*source, self.all, &keeper, load, &progress)?;
         drop(progress);
-        let mut listing = Listing::of(&found, &location.path)?;
-        listing.manifests.retain(|row| self.filters.iter().all(|filter| row.passes(filter)));
+        let listing = Listing::of(&found, &location.path)?;
+        if listing.manifests.is_empty() && !self.all {
+            let more = source.index()?.entries().len();
+            if more > 0 {
+                context.note(&format!("--all lists {more} more: referrers without a name, fallback and cosign tags"));
+            }
+        }
+        let listing = listing.filtered(&self.filters, &*source, &found)?;
         context.answer_of(&listing, &found.unread)
     }
 }
@@ -121,6 +183,22 @@ impl Listing {
         }
         Ok(Self { location: path.display().to_string(), manifests })
     }
+
+    /// What of it passes all filters.
+    fn filtered(self, filters: &[Filter], source: &dyn Source, found: &listing::Listing) -> Result<Self> {
+        filters.iter().try_for_each(|filter| filter.judge(&self.manifests))?;
+        let mut manifests = Vec::new();
+        'row: for (row, listed) in self.manifests.into_iter().zip(&found.rows) {
+            let entry = found.index.entries()[listed.place].descriptor(listed.place)?;
+            for filter in filters {
+                if !filter.passes(&row, source, entry)? {
+                    continue 'row;
+                }
+            }
+            manifests.push(row);
+        }
+        Ok(Self { manifests, ..self })
+    }
 }
 
 impl Answer for Listing {
@@ -134,6 +212,9 @@ impl Answer for Listing {
                 (_, true, _) => "absent".to_owned(),
                 (None, false, _) => "broken".to_owned(),
                 (Some(ManifestKind::Artifact), _, Some(artifact_type)) => shown(artifact_type).into_owned(),
+                (Some(_), ..) if Form::of(&row.node.media_type) == Some(Form::DockerSchema1) => {
+                    "docker schema 1".into()
+                }
                 (Some(kind), ..) => kind.to_string(),
             };
             let reference = shown(&format!("{}{}", self.location, row.shortest)).into_owned();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ocistow_graph::{Graph, Made, Request, Target, plan};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::pack::read_file;
-use ocistow_layout::transaction::{Transaction, writable};
+use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Blob, Content, Digest, Error, IndexFile, Kind, Result, Source};
 
 use super::along::Along;
@@ -77,8 +77,9 @@ impl Push {
         let tag = location.pick.reference.as_deref();
         tag.map(|tag| tag::judge(context, tag)).transpose()?;
         let path = &location.path;
-        let there = writable(path)?;
+        let there = at::to_write(path)?;
         let made = Made::given(document(context, &self.file)?, location.pick.digest.as_ref())?;
+        made.facts.notes.iter().for_each(|note| context.warn(&note.to_string()));
         let embedded = self.needs(context, &made, there.as_ref().map(|there| there as &dyn Source))?;
         let progress = context.progress("pushing", None);
         let mut transaction = Transaction::begin(path, context.writing(&progress))?;

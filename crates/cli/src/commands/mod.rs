@@ -26,6 +26,7 @@ pub mod index;
 pub mod ingredients;
 pub mod init;
 pub mod ls;
+pub mod man;
 pub mod manifest;
 pub mod plan;
 pub mod pull;
@@ -66,6 +67,7 @@ pub enum Command {
     Rm(rm::Args),
     Gc(gc::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -99,6 +101,7 @@ impl Command {
             Self::Rm(args) => args.run(context),
             Self::Gc(args) => args.run(context),
             Self::Completions(args) => args.run(context),
+            Self::Man(args) => args.run(context),
         }
     }
 

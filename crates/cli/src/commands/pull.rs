@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::graph::read;
-use ocistow_graph::{Facts, ManifestKind, Role, Selector};
+use ocistow_graph::{Facts, Form, ManifestKind, Role, Selector};
 use ocistow_layout::archive::Existing;
 use ocistow_layout::checked::wrong_size;
 use ocistow_layout::output::{Options, Output};
@@ -67,7 +67,7 @@ impl Args {
         let location = self.at.read()?;
         let progress = context.progress("pulling", None);
         let _held = at::hold(context, &location.path, &progress)?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let target = at::target(context, &*source, &location, self.platform.as_ref())?;
         let digest = &target.descriptor.digest;
         let what = || format!("could not pull {digest}");
@@ -81,6 +81,12 @@ impl Args {
             return Err(Error::new(Kind::Usage, what())
                 .because("it is an index")
                 .hint("--platform picks a child of it, PATH@DIGEST any"));
+        }
+        if facts.form == Form::DockerSchema1 {
+            // DOCKER-COMPAT-7.
+            return Err(Error::new(Kind::Failed, what())
+                .because("it is of Docker's first schema, which says nothing of files")
+                .hint("show --raw prints it, cat @DIGEST a layer"));
         }
         let mut parts = parts(&facts)?;
         let all = facts.of_role(Role::Layer).chain(facts.of_role(Role::Blob)).count();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ocistow_graph::made::MOST_WELCOME;
 use ocistow_graph::{Made, ReferrersAs};
 use ocistow_layout::directory::Directory;
-use ocistow_layout::transaction::{Transaction, writable};
+use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 
 use super::at;
@@ -48,7 +48,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let (path, tag) = target(context, &self.location, self.path.as_deref())?;
-        writable(&path)?;
+        at::to_write(&path)?;
         let recipe = self.ingredients.read(context, &path)?;
         make(context, &path, recipe, self.artifact_type.clone(), Aim::Tag(&tag))
     }

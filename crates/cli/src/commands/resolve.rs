@@ -47,7 +47,7 @@ impl Args {
     /// Runs it.
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = self.at.read()?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         let target = at::target(context, &*source, &location, self.platform.as_ref())?;
         let descriptor = &target.descriptor;
         let mut node = Node::of(&location.path, descriptor);

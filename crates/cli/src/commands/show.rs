@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use ocistow_graph::graph::Graph;
-use ocistow_graph::{ManifestKind, Reach, Role, Selector, Target, config_platform};
+use ocistow_graph::{Form, ManifestKind, Reach, Role, Selector, Target, config_platform};
 use ocistow_layout::{Descriptor, Error, Kind, Result, Source};
 use serde::Serialize;
 
@@ -18,6 +18,9 @@ use crate::shown::{bytes, shown};
 use crate::speak::{Answer, Context};
 
 /// Show a manifest: what it is, what it needs, what it refers to
+///
+/// With --raw and --config trust what was printed only if the command ended well. Where nobody reads it to its end, that
+/// is 1, without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -58,6 +61,9 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Subject>,
     referrers: usize,
+    /// Whether it is of Docker's first schema (DOCKER-COMPAT-7).
+    #[serde(skip)]
+    first_schema: bool,
 }
 
 impl Args {
@@ -67,7 +73,7 @@ impl Args {
             context.only_bytes(if self.raw { "show --raw" } else { "show --config" })?;
         }
         let location = self.at.read()?;
-        let source = at::open(context, &location.path)?;
+        let source = at::open(context, &location)?;
         if self.raw || self.config {
             let target = at::target(context, &*source, &location, self.platform.as_ref())?;
             let descriptor = if self.raw { target.descriptor } else { config(&*source, &target)? };
@@ -108,8 +114,20 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
             return Err(missing(source, digest));
         }
         let kind = ManifestKind::Other;
-        let (config, layers, manifests, blobs, subject) = Default::default();
-        return Ok(Shown { node, tags, names, kind, config, layers, manifests, blobs, subject, referrers });
+        let (config, layers, manifests, blobs, subject, first_schema) = Default::default();
+        return Ok(Shown {
+            node,
+            tags,
+            names,
+            kind,
+            config,
+            layers,
+            manifests,
+            blobs,
+            subject,
+            referrers,
+            first_schema,
+        });
     }
     let facts = graph.need(digest)?;
     at::as_long(source, &facts, descriptor)?;
@@ -141,6 +159,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
         blobs: parts(Role::Blob)?,
         subject,
         referrers,
+        first_schema: facts.form == Form::DockerSchema1,
     })
 }
 
@@ -148,7 +167,8 @@ impl Answer for Shown {
     fn text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
         writeln!(out, "{}", look.bold(&shown(&self.node.reference)))?;
         let mut line = |name: &str, value: &str| writeln!(out, "{}{}", look.dim(&format!("{name:<15}")), shown(value));
-        line("kind", &self.kind.to_string())?;
+        let first = if self.first_schema { " (docker schema 1, unsupported)" } else { "" };
+        line("kind", &format!("{}{first}", self.kind))?;
         line("media type", &self.node.media_type)?;
         if let Some(artifact_type) = &self.node.artifact_type {
             line("artifact type", artifact_type)?;

@@ -1,13 +1,13 @@
 //! `tag` gives a manifest more names.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::Facts;
 use ocistow_graph::graph::is_for_referrers;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::lock::Held;
-use ocistow_layout::name::{Pair, is_ref_name, is_tag};
+use ocistow_layout::name::{Pair, is_ref_name, is_repository, is_tag, split_full};
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source, checked};
 
@@ -40,6 +40,9 @@ impl Args {
     pub fn run(&self, context: &Context<'_>) -> Result<Code> {
         let location = at::read(Some(&self.location), self.path.as_deref())?;
         for name in &self.new {
+            if self.path.is_none() {
+                bare(&location.path, name)?;
+            }
             judge(context, name)?;
         }
         let source = at::open_directory(context, &location.path)?;
@@ -70,6 +73,18 @@ pub fn lying(source: &dyn Source, digest: &Digest, act: &str) -> Result<Descript
     let bytes = checked::read(source, digest, checked::MAX_MANIFEST)?.ok_or_else(no_manifest)?;
     let facts = Facts::read("", digest, &bytes).map_err(|_| no_manifest())?;
     Ok(Descriptor::new(facts.form.media_type(), digest.clone(), facts.size))
+}
+
+/// Refuses a name that has the layout at `path` in front of it and would have it for ever. A full name may be what a
+/// layout is called after.
+pub fn bare(path: &Path, name: &str) -> Result<()> {
+    let full = split_full(name).is_some_and(|(repository, _)| is_repository(repository));
+    match at::in_same(path, OsStr::new(name)) {
+        Some(bare) if !full => Err(Error::new(Kind::Usage, format!("could not use {name:?} as a name"))
+            .because(format!("it begins with {}, the layout in which it is given", path.display()))
+            .hint(format!("write {bare}"))),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses names that fit no grammar, and warns of those that not everybody takes (4.18), or takes for something else.

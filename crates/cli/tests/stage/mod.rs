@@ -46,7 +46,7 @@ impl Write for Kept {
 }
 
 /// Runs a command line in the directory `base`, which `@` before a slash stands for; `{old}` is the digest of what is
-/// called so in the target.
+/// called so in the target. A directory `cache` in `base` is the user's cache; else there is none.
 pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, String) {
     let at_base = format!("{}/", base.display());
     let said = Kept::default();
@@ -60,6 +60,7 @@ pub fn run(line: &str, base: &Path, medium: Option<Box<dyn Medium>>) -> (u8, Str
     if let Some(medium) = medium {
         world.medium = medium;
     }
+    world.cache = Some(base.join("cache")).filter(|cache| cache.is_dir());
     let digest = |word: &str| draw(TARGET).digest(word.trim_matches(['{', '}'])).to_string();
     let words = words.iter().map(|word| match word.starts_with('{') {
         true => OsString::from(digest(word)),

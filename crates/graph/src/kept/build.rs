@@ -17,7 +17,7 @@ use ocistow_layout::{Descriptor, Digest, Error, Hasher, Kind, Result, Source, Wa
 use super::row::{self, Child, Gist, Key, MAX_TYPE, Row, Shown, Span};
 use super::segment::Writer;
 use super::{HEAD, Head, Keeper, Kept, MAX_TROUBLED, Merged, Shelf, WORTH_HASHING, write_head, write_segment};
-use crate::facts::{Form, ManifestKind};
+use crate::facts::{Form, ManifestKind, says_nothing};
 use crate::graph::{self, ATTESTED, Broken, CONTAINERD_SUBJECT, Load, MAX_LIST, Node, Walk, Want};
 use crate::manifest::Manifest;
 
@@ -181,7 +181,8 @@ impl Proof {
 /// What came of reading a manifest.
 enum Seen {
     Says(Gist),
-    /// It has the content of a child in it: such a layout is not kept.
+    /// It has the content of a child in it, or neither its bytes alone nor the type of a child say what that is: such a
+    /// layout is not kept.
     Odd,
     Absent,
     Broken,
@@ -200,8 +201,9 @@ impl Seen {
     }
 
     fn manifest(manifest: &Manifest) -> Self {
-        let (mut children, mut odd) = (Vec::new(), false);
+        let (mut children, mut odd) = (Vec::new(), !manifest.is_by_itself());
         manifest.children(&mut |child| {
+            odd |= says_nothing(&child.media_type);
             if let Some(form) = Form::of(&child.media_type) {
                 odd |= child.has_data;
                 let attests = child.annotation(ATTESTED).and_then(|text| text.parse().ok());
@@ -311,12 +313,13 @@ impl Found {
     }
 
     /// Takes in an entry of index.json. `false` where it is of a sort that is not kept: no descriptor, with its content in
-    /// it, or of a layout whose referrers are listed nowhere.
+    /// it, of a type that says nothing, or of a layout whose referrers are listed nowhere.
     pub fn enter(&mut self, text: String, place: Range<u64>) -> bool {
         let whole = 0..text.len();
         let Ok(descriptor) = Descriptor::parse_in(&Arc::new(text), whole) else { return false };
         let Ok(len) = u32::try_from(place.end - place.start) else { return false };
-        if descriptor.data.is_some() || graph::is_cosigns(&descriptor) || self.keys.len() >= (NONE - 2) as usize {
+        let odd = descriptor.data.is_some() || graph::is_cosigns(&descriptor) || says_nothing(&descriptor.media_type);
+        if odd || self.keys.len() >= (NONE - 2) as usize {
             return false;
         }
         let span = Span { at: place.start, len };
@@ -373,10 +376,11 @@ impl Found {
         let mut old = old;
         loop {
             let mut level = std::mem::take(&mut self.wanted);
-            level.retain(|(id, _)| met.insert(*id));
+            let again: Vec<(Id, Form)> = level.extract_if(.., |(id, _)| !met.insert(*id)).collect();
             if level.is_empty() {
-                return Ok(true);
+                return Ok(self.agrees(&again));
             }
+            let called = level.clone();
             if let Some(shelf) = old {
                 // One that is damaged is of no use at all.
                 match self.recall(&level, shelf) {
@@ -392,10 +396,18 @@ impl Found {
             if !self.long.is_empty() {
                 level.sort_by_cached_key(|(id, _)| self.digest(*id));
             }
-            if !self.read_level(&walk, &level)? {
+            if !self.read_level(&walk, &level)? || !self.agrees(&called) || !self.agrees(&again) {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whether these manifests are what descriptors say, as far as the shape is right. Else what they are depends on all
+    /// descriptors that lead to them, and such a layout is not kept.
+    fn agrees(&self, called: &[(Id, Form)]) -> bool {
+        called.iter().all(|(id, said)| {
+            self.said[*id as usize].is_none_or(|real| real.form == *said || real.form.shape() != said.shape())
+        })
     }
 
     /// Reads the manifests of one level from several threads, each a stretch of its own, and takes in what they say.

@@ -1,6 +1,6 @@
 //! Keeping up with changes of our own: what they added becomes a segment of its own, and nothing else is read.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use ocistow_layout::cabinet::{Alone, Cabinet, Taking};
@@ -11,7 +11,7 @@ use ocistow_layout::transaction::{Change, Follow};
 use ocistow_layout::{Digest, Unwatched};
 
 use super::build::{Found, Proof};
-use super::row::{self, Row};
+use super::row::{self, Child, Row};
 use super::{
     HEAD, Head, MAX_HEAD, MAX_SPLICES, MAX_TROUBLED, Merged, Named, STEP, Shelf, Splice, write_head, write_segment,
 };
@@ -78,6 +78,7 @@ fn follow(cabinet: &Cabinet<'_>, alone: &Alone, layout: &Directory, change: &Cha
         return None;
     }
     let mut arrived = HashSet::new();
+    let mut called = Called::default();
     for blob in change.blobs {
         let rows = shelf.rows(&row::of_digest(&blob.digest)).ok()?;
         if rows.iter().any(|row| matches!(row, Row::Gist(_))) {
@@ -87,9 +88,9 @@ fn follow(cabinet: &Cabinet<'_>, alone: &Alone, layout: &Directory, change: &Cha
             // What its entry is there for was not known before.
             return None;
         }
-        if rows.iter().any(|row| matches!(row, Row::Holder(_))) {
+        for form in called.by_holders(&shelf, &blob.digest, &rows)? {
             arrived.insert(blob.digest.clone());
-            found.want(&blob.digest, Form::OciManifest);
+            found.want(&blob.digest, form);
         }
     }
     let walk = Walk::new(layout, 1, &Unwatched, &[]).ok()?;
@@ -151,6 +152,29 @@ fn stacked(
     let oldest = head.segments.iter().map(|segment| segment.generation).min()?;
     head.splices.retain(|splice| splice.generation > oldest);
     Some(head)
+}
+
+/// What indexes call their children, each index looked up once.
+#[derive(Default)]
+struct Called {
+    holders: HashSet<Digest>,
+    forms: HashMap<Digest, BTreeSet<Form>>,
+}
+
+impl Called {
+    /// What those that hold a child call it. `None` where what is kept is damaged.
+    fn by_holders(&mut self, shelf: &Shelf, child: &Digest, rows: &[Row]) -> Option<BTreeSet<Form>> {
+        for row in rows {
+            if let Row::Holder(holder) = row
+                && self.holders.insert(holder.clone())
+            {
+                for Child { digest, form, .. } in shelf.gist(&row::of_digest(holder)).ok()??.children {
+                    self.forms.entry(digest).or_default().insert(form);
+                }
+            }
+        }
+        Some(self.forms.get(child).cloned().unwrap_or_default())
+    }
 }
 
 /// Whether everything that refers to something can still be reached without the entries that went. `None` where what is

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 
 use crate::archive::header::{BLOCK, Flaw, Headers};
-use crate::archive::judge::{Cleaned, Verdict, clean, judge, shown};
+use crate::archive::judge::{Cleaned, Verdict, clean, flag, judge, shown};
 use crate::archive::pass::Hashing;
 use crate::archive::table::{MAX_HOPS, MAX_LINKS, Spot};
 use crate::archive::tape::{Place, Tape};
@@ -30,6 +30,11 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 /// The media type of a layer that is not compressed; others have what they are behind it.
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// The media type of a layer that is not compressed and that only its maker may hand out.
+const FOREIGN_TYPE: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+/// The same in the words of Docker, with which what follows has a dot in front.
+const DOCKERS_FOREIGN_TYPE: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
 /// The images of a docker archive, as a layout.
 ///
@@ -175,6 +180,18 @@ struct Image {
     config: String,
     names: Vec<String>,
     layers: Vec<String>,
+    /// By diff id.
+    foreign: BTreeMap<Digest, Foreign>,
+}
+
+/// A layer that only its maker may hand out: what he hands out, and where (ARCHIVE-12). What is in the archive is the
+/// same, but mostly unpacked.
+struct Foreign {
+    blob: Blob,
+    /// How it is compressed, as media types say that.
+    packed: &'static str,
+    /// As JSON.
+    urls: String,
 }
 
 impl Reading<'_> {
@@ -217,7 +234,7 @@ impl Reading<'_> {
         }
         let mut layers = Vec::with_capacity(image.layers.len());
         for (path, diff_id) in image.layers.iter().zip(&config.diff_ids) {
-            layers.push(self.layer(path, diff_id)?.text().to_owned());
+            layers.push(self.layer(path, diff_id, image.foreign.get(diff_id))?);
         }
         let config_text = Descriptor::new(CONFIG_TYPE, config.blob.digest.clone(), config.blob.size);
         let manifest = format!(
@@ -272,12 +289,23 @@ impl Reading<'_> {
         Ok(config)
     }
 
-    /// Understands the layer at a path: its descriptor.
-    fn layer(&mut self, path: &str, diff_id: &Digest) -> Result<Descriptor> {
-        let spot = self.member(path)?.ok_or_else(|| {
-            let what = format!("layer {} is not in {}", shown(path.as_bytes()), self.location);
-            Error::new(Kind::Incomplete, what).because("manifest.json lists it")
-        })?;
+    /// Understands the layer at a path: the text of its descriptor. One that only its maker may hand out need not be
+    /// there.
+    fn layer(&mut self, path: &str, diff_id: &Digest, foreign: Option<&Foreign>) -> Result<String> {
+        let Some(spot) = self.member(path)? else {
+            let what = || format!("layer {} is not in {}", shown(path.as_bytes()), self.location);
+            let absent = || Error::new(Kind::Incomplete, what()).because("manifest.json lists it");
+            return foreign.map(|foreign| foreign.text(foreign.packed, &foreign.blob)).ok_or_else(absent);
+        };
+        let (packed, blob) = self.content(path, spot, diff_id)?;
+        Ok(match foreign {
+            Some(foreign) => foreign.text(packed, &blob),
+            None => Descriptor::new(&format!("{LAYER_TYPE}{packed}"), blob.digest, blob.size).text().to_owned(),
+        })
+    }
+
+    /// The blob that the layer at `spot` is, and how it is compressed.
+    fn content(&mut self, path: &str, spot: Spot, diff_id: &Digest) -> Result<(&'static str, Blob)> {
         let mut start = Vec::new();
         let read = extent(self.file, spot).reader().take(4).read_to_end(&mut start);
         read.map_err(|why| Error::io("read", self.location, why))?;
@@ -287,7 +315,7 @@ impl Reading<'_> {
             Form::Zstd => "+zstd",
             _ => {
                 self.blobs.entry(diff_id.clone()).or_insert(Held::At(spot));
-                return Ok(Descriptor::new(LAYER_TYPE, diff_id.clone(), spot.size));
+                return Ok(("", Blob { digest: diff_id.clone(), size: spot.size }));
             }
         };
         let key = (spot.at, diff_id.algorithm().to_owned());
@@ -301,7 +329,7 @@ impl Reading<'_> {
             return Err(self.unreadable(path, why));
         }
         self.blobs.insert(packed.digest.clone(), Held::At(spot));
-        Ok(Descriptor::new(&format!("{LAYER_TYPE}{kind}"), packed.digest.clone(), spot.size))
+        Ok((kind, Blob { digest: packed.digest.clone(), size: spot.size }))
     }
 
     /// Hashes a compressed layer, as it is and unpacked.
@@ -385,7 +413,41 @@ impl Image {
         };
         let config = members.get("Config").map(|raw| json::parse::<String>(raw.get()));
         let Some(Ok(config)) = config else { return Err("it has no Config".into()) };
-        Ok(Self { config, names: list("RepoTags")?, layers: list("Layers")? })
+        let sources = members.get("LayerSources").map(|raw| json::parse::<Object>(raw.get())).transpose();
+        let sources = sources.map_err(|_| "its LayerSources is no object")?;
+        let mut foreign = BTreeMap::new();
+        for (diff_id, source) in sources.iter().flat_map(|sources| &sources.0) {
+            let wrong = |why: String| format!("its LayerSources has {}: {why}", shown(diff_id.as_bytes()));
+            let diff_id = diff_id.parse().map_err(|why: crate::digest::DigestError| wrong(why.to_string()))?;
+            foreign.extend(Foreign::parse(source.get()).map_err(wrong)?.map(|foreign| (diff_id, foreign)));
+        }
+        Ok(Self { config, names: list("RepoTags")?, layers: list("Layers")?, foreign })
+    }
+}
+
+impl Foreign {
+    /// Reads a descriptor of LayerSources; `None` where anybody may hand the layer out.
+    fn parse(text: &str) -> std::result::Result<Option<Self>, String> {
+        let Descriptor { media_type, digest, size, .. } = Descriptor::parse(text).map_err(|why| why.to_string())?;
+        let mut kinds = [FOREIGN_TYPE, DOCKERS_FOREIGN_TYPE].into_iter();
+        let packed = match kinds.find_map(|kind| media_type.strip_prefix(kind)) {
+            None => return Ok(None),
+            Some("+gzip" | ".gzip") => "+gzip",
+            Some("+zstd" | ".zstd") => "+zstd",
+            Some(_) => "",
+        };
+        let members: Object = json::parse(text).map_err(|why| why.to_string())?;
+        let urls = members.get("urls").map(|raw| json::parse::<Vec<String>>(raw.get())).transpose();
+        let urls = urls.map_err(|_| "its urls are no list of text")?.unwrap_or_default();
+        let urls = serde_json::to_string(&urls).expect("text always serialises");
+        Ok(Some(Self { blob: Blob { digest, size }, packed, urls }))
+    }
+
+    /// A descriptor of it as it is in `blob`.
+    fn text(&self, packed: &str, blob: &Blob) -> String {
+        let Blob { digest, size } = blob;
+        let urls = &self.urls;
+        format!("{{\"mediaType\":\"{FOREIGN_TYPE}{packed}\",\"digest\":\"{digest}\",\"size\":{size},\"urls\":{urls}}}")
     }
 }
 
@@ -421,16 +483,14 @@ impl Members {
             }
             let (header, next) = headers.next(&mut tape, at).map_err(told)?;
             let Some(header) = header else { return Ok(members) };
-            let (from, flag, spot) = (header.at, header.flag, Spot { at: next, size: header.size });
+            let (from, spot) = (header.at, Spot { at: next, size: header.size });
             let flaw = |why: &str| told(Flaw::wrong(from, why));
             let padded = spot.size.checked_next_multiple_of(BLOCK);
             let end = padded.and_then(|padded| next.checked_add(padded));
             at = end.ok_or_else(|| flaw("its size reaches beyond any archive"))?;
             let path = match judge(&header).map_err(|why| flaw(&why))? {
                 Verdict::File(name) => Some(name.to_string().into_bytes()),
-                Verdict::Passed(path, _) if matches!(flag, 0 | b'0' | b'7') && header.name.last() != Some(&b'/') => {
-                    Some(path)
-                }
+                Verdict::Passed(path, _) if flag(&header) == b'0' => Some(path),
                 Verdict::Link(path, target) => {
                     room = spent(room, path.len() + target.as_ref().map_or(0, Vec::len))
                         .ok_or_else(|| flaw("it has too many members"))?;

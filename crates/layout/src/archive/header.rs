@@ -1,8 +1,7 @@
 //! One member's headers: ustar, GNU long names and sizes, PAX records.
 
-use std::io::Read;
-
 use crate::archive::tape::Tape;
+use crate::checked::fill;
 
 /// The unit of a tar.
 pub const BLOCK: u64 = 512;
@@ -63,8 +62,8 @@ impl Flaw {
     }
 }
 
-/// What PAX records say about the members behind them.
-#[derive(Clone, Default)]
+/// What PAX records say about the member behind them.
+#[derive(Default)]
 struct Records {
     path: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
@@ -75,7 +74,6 @@ struct Records {
 #[derive(Default)]
 pub(super) struct Headers {
     count: u64,
-    everywhere: Records,
 }
 
 impl Headers {
@@ -83,7 +81,7 @@ impl Headers {
     ///
     /// An archive that ends before it says so is cut: whoever wrote it could not finish.
     pub fn next(&mut self, tape: &mut dyn Tape, mut at: u64) -> Result<(Option<Header>, u64), Flaw> {
-        let mut records = self.everywhere.clone();
+        let mut records = Records::default();
         let (mut long_name, mut long_target) = (None, None);
         let mut pending = false;
         loop {
@@ -137,10 +135,7 @@ impl Headers {
                 b'L' => long_name = Some(text(body)),
                 b'K' => long_target = Some(text(body)),
                 b'x' => records.take(&body).map_err(wrong)?,
-                _ => {
-                    self.everywhere.take(&body).map_err(wrong)?;
-                    records.take(&body).map_err(wrong)?;
-                }
+                _ => of_all(&body).map_err(wrong)?,
             }
             pending |= flag != b'g';
             at += BLOCK + size.next_multiple_of(BLOCK);
@@ -203,6 +198,9 @@ impl Records {
             let record = record.strip_suffix(b"\n").ok_or_else(bad)?;
             let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(bad)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
+            if matches!(key, b"path" | b"linkpath") && value.len() > MAX_NAME {
+                return Err(format!("a PAX name of {} bytes; the limit is {MAX_NAME}", value.len()));
+            }
             // An empty value takes back what was said before.
             let named = (!value.is_empty()).then(|| value.to_vec());
             match key {
@@ -222,22 +220,20 @@ impl Records {
     }
 }
 
+/// Looks at the records of a global PAX header: those of all members behind it. Some readers obey them and some do not,
+/// so that one which names members or measures them would make two archives of one.
+fn of_all(body: &[u8]) -> Result<(), String> {
+    let mut records = Records::default();
+    records.take(body)?;
+    let Records { path, target, size } = records;
+    match path.is_some() || target.is_some() || size.is_some() {
+        true => Err("a global PAX header with the name or the size of a member".into()),
+        false => Ok(()),
+    }
+}
+
 /// Plain decimal digits.
 fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
-}
-
-/// Reads until `buffer` is full or the end: how much there was.
-pub(super) fn fill(tape: &mut dyn Tape, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match Read::read(tape, &mut buffer[got..]) {
-            Ok(0) => break,
-            Ok(n) => got += n,
-            Err(why) if why.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(why) => return Err(why),
-        }
-    }
-    Ok(got)
 }

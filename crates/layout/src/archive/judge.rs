@@ -50,13 +50,7 @@ pub(super) fn judge(header: &Header) -> Result<Verdict, String> {
     // Python calls the root of a tree so.
     let root = header.name == b"/" && header.flag == b'5';
     let path = clean(if root { b"" } else { &header.name })?;
-    // Old tars mark a directory by a slash alone.
-    let slash = header.name.last() == Some(&b'/');
-    let flag = match header.flag {
-        0 | b'0' | b'7' if slash => b'5',
-        0 | b'7' => b'0',
-        flag => flag,
-    };
+    let flag = flag(header);
     let sort = match flag {
         b'0' if path.is_empty() => return Err("a file without a name".into()),
         b'0' => return Ok(file(path)),
@@ -79,6 +73,15 @@ pub(super) fn judge(header: &Header) -> Result<Verdict, String> {
         _ => return Err(format!("{} is of an unknown type {:?}", shown(&path), char::from(flag))),
     };
     Err(format!("{} is {sort}", shown(&path)))
+}
+
+/// What a member is, as tar says it today. Old tars mark a directory by a slash alone.
+pub(super) fn flag(header: &Header) -> u8 {
+    match header.flag {
+        0 | b'0' | b'7' if header.name.last() == Some(&b'/') => b'5',
+        0 | b'7' => b'0',
+        flag => flag,
+    }
 }
 
 /// A member's name without leading `./` and doubled slashes. `Err` where it could lead out (ARCHIVE-5).

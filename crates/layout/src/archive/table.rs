@@ -14,6 +14,8 @@ pub const MAX_HOPS: usize = 16;
 pub const MAX_ALIASES: usize = 16;
 /// The most memory spent on links while an archive is read, in bytes of names.
 pub const MAX_LINKS: usize = 16 << 20;
+/// The most memory spent on members that are no part of the layout, in bytes of names. Nobody can link to what is above.
+pub const MAX_OTHERS: usize = 8 << 20;
 /// The most memory spent on telling what is odd, in bytes of names; what is above is only counted.
 const MAX_ODD: usize = 4 << 20;
 
@@ -33,6 +35,10 @@ pub struct Table {
     pub(super) index: Option<Spot>,
     blobs: BTreeMap<Digest, Spot>,
     aliases: BTreeMap<Digest, Digest>,
+    /// Blobs that are links to members that are none.
+    elsewhere: BTreeMap<Digest, Spot>,
+    /// Members that one pass saw to have other content than their names say: where they start, in that order.
+    pub(super) wrong: Vec<u64>,
     /// What stands under a name that matters and can be no file.
     unfit: BTreeMap<Name, String>,
     /// What stands where a directory of blobs has to be.
@@ -48,10 +54,18 @@ pub struct Table {
 
 impl Table {
     /// Where the content of `digest` lies, under its own name or through links; `None` where it is
-    /// absent. Integrity where something else stands under its name, or a link that leads nowhere.
+    /// absent. Integrity where something else stands under its name, or a link that leads nowhere, or a pass over
+    /// the archive saw that its content is wrong.
     pub fn find(&self, digest: &Digest) -> Result<Option<Spot>> {
         let own = self.aliases.get(digest).unwrap_or(digest);
         if let Some(spot) = self.blobs.get(own) {
+            if self.wrong.binary_search(&spot.at).is_ok() {
+                let damaged = Error::new(Kind::Integrity, format!("blob {own} is damaged"));
+                return Err(damaged.because("its content has another digest"));
+            }
+            return Ok(Some(*spot));
+        }
+        if let Some(spot) = self.elsewhere.get(digest) {
             return Ok(Some(*spot));
         }
         let unfit = |path: &str, why: &str| {
@@ -84,6 +98,16 @@ impl Table {
         self.aliases.iter()
     }
 
+    /// Names that are links to members that are no blobs, each with where its content lies: what is in an archive under
+    /// a name of its own, wherever that is, may be a blob (ARCHIVE-7).
+    pub fn elsewhere(&self) -> impl Iterator<Item = (&Digest, Spot)> {
+        self.elsewhere.iter().map(|(digest, spot)| (digest, *spot))
+    }
+
+    pub(super) fn is_elsewhere(&self, digest: &Digest) -> bool {
+        self.elsewhere.contains_key(digest)
+    }
+
     /// Why `name` can be no file, if something else stands there.
     pub(super) fn unfit(&self, name: &Name) -> Option<&str> {
         self.unfit.get(name).map(String::as_str)
@@ -97,6 +121,9 @@ impl Table {
         }
         for (digest, own) in &self.aliases {
             f(Found::Blob(Blob { digest: digest.clone(), size: self.blobs[own].size }));
+        }
+        for (digest, spot) in self.elsewhere() {
+            f(Found::Blob(Blob { digest: digest.clone(), size: spot.size }));
         }
         for (name, why) in &self.unfit {
             f(Found::Unfit(name.to_string(), why.clone()));
@@ -118,8 +145,11 @@ impl Table {
 pub(super) struct Maker {
     table: Table,
     links: BTreeMap<Cleaned, Link>,
-    /// Memory spent on links, and on telling what is odd.
+    /// Files that are no part of the layout; `None` where one name stands there twice.
+    others: BTreeMap<Cleaned, Option<Spot>>,
+    /// Memory spent on links, on other files, and on telling what is odd.
     room: usize,
+    other: usize,
     odd: usize,
 }
 
@@ -181,9 +211,19 @@ impl Maker {
             Verdict::Blocks(path, why) => {
                 table.blocks.insert(path, why);
             }
-            Verdict::Passed(path, found) => self.passed(&path, found, header.flag != b'5'),
+            Verdict::Passed(path, found) => {
+                self.passed(&path, found, header.flag != b'5');
+                if judge::flag(&header) == b'0' {
+                    self.other(path, spot);
+                }
+            }
         }
         Ok(Fate::Pass)
+    }
+
+    /// How many names of blobs it keeps, each of which takes memory.
+    pub fn names(&self) -> u64 {
+        (self.table.blobs.len() + self.table.unfit.len()) as u64
     }
 
     fn passed(&mut self, path: &[u8], found: Option<Found>, file: bool) {
@@ -204,11 +244,23 @@ impl Maker {
         }
     }
 
+    /// Keeps in mind where a file lies that is no part of the layout: a link may lead there.
+    fn other(&mut self, path: Cleaned, spot: Spot) {
+        if let Some(before) = self.others.get_mut(&path) {
+            *before = None;
+            return;
+        }
+        self.other += path.len() + 96;
+        if self.other <= MAX_OTHERS {
+            self.others.insert(path, Some(spot));
+        }
+    }
+
     /// The table, with every link resolved, now that all targets are known.
     pub fn finish(mut self) -> std::result::Result<Table, Flaw> {
-        let mut uses: BTreeMap<Digest, usize> = BTreeMap::new();
+        let mut uses: BTreeMap<u64, usize> = BTreeMap::new();
         let blocked: BTreeSet<Name> = self.table.unfit.keys().cloned().collect();
-        let links = std::mem::take(&mut self.links);
+        let (links, others) = (std::mem::take(&mut self.links), std::mem::take(&mut self.others));
         let table = &mut self.table;
         for name in blocked {
             if let Some(spot) = table.spot(&name) {
@@ -220,10 +272,10 @@ impl Maker {
         }
         for (path, link) in &links {
             let Some(name) = judge::name(path) else { continue };
-            let end = follow(&links, table, path);
+            let end = follow(&links, &others, table, path);
             if let Some(spot) = table.spot(&name) {
                 // GNU tar writes a file that it meets twice as a link to itself.
-                if end.as_ref().is_ok_and(|end| *end == name) {
+                if end.as_ref().is_ok_and(|(end, _)| end.as_ref() == Some(&name)) {
                     continue;
                 }
                 return Err(differ(&name, (spot.at - BLOCK).min(link.at), (spot.at - BLOCK).max(link.at)));
@@ -232,17 +284,26 @@ impl Maker {
                 _ if table.unfit.contains_key(&name) => {
                     return Err(Flaw::wrong(link.at, format!("{name} is there twice, as a link and as a directory")));
                 }
-                (Name::Blob(digest), Ok(Name::Blob(own))) => {
-                    let count = uses.entry(own.clone()).or_default();
+                (Name::Blob(digest), Ok((own, spot))) => {
+                    let count = uses.entry(spot.at).or_default();
                     *count += 1;
                     if *count <= MAX_ALIASES {
-                        table.aliases.insert(digest.clone(), own);
+                        match own {
+                            Some(Name::Blob(own)) => drop(table.aliases.insert(digest.clone(), own)),
+                            _ => drop(table.elsewhere.insert(digest.clone(), spot)),
+                        }
                         continue;
                     }
                     format!("it is one of more than {MAX_ALIASES} links to one member")
                 }
-                (Name::Blob(_), Ok(end)) => format!("it links to {end}, which is no blob"),
-                (_, Ok(_)) => "it is a link".into(),
+                (Name::Index, Ok((_, spot))) => {
+                    table.index = Some(spot);
+                    continue;
+                }
+                (Name::Marker, Ok((_, spot))) => {
+                    table.marker = Some(spot);
+                    continue;
+                }
                 (_, Err(why)) => format!("it is a link, and {why}"),
             };
             table.unfit.insert(name, why);
@@ -261,19 +322,33 @@ impl Table {
     }
 }
 
-/// The member that the link called `path` leads to, over at most [`MAX_HOPS`] links.
-fn follow(links: &BTreeMap<Cleaned, Link>, table: &Table, path: &[u8]) -> std::result::Result<Name, String> {
+/// The member that the link called `path` leads to, over at most [`MAX_HOPS`] links: its name where that matters, and where
+/// it lies.
+fn follow(
+    links: &BTreeMap<Cleaned, Link>,
+    others: &BTreeMap<Cleaned, Option<Spot>>,
+    table: &Table,
+    path: &[u8],
+) -> std::result::Result<(Option<Name>, Spot), String> {
     let mut at = path;
     for _ in 0..MAX_HOPS {
         let Some(link) = links.get(at) else { break };
         at = link.target.as_ref().map_err(|why| (*why).to_owned())?;
-        if let Some(name) = judge::name(at).filter(|name| table.spot(name).is_some()) {
-            return Ok(name);
+        let name = judge::name(at);
+        if let Some(spot) = name.as_ref().and_then(|name| table.spot(name)) {
+            return Ok((name, spot));
         }
+        let Some(other) = others.get(at) else { continue };
+        // GNU tar writes a file that it meets twice as a link to itself.
+        let linked = links.get(at).is_some_and(|link| link.target.as_deref() != Ok(at));
+        return match other.filter(|_| !linked) {
+            Some(spot) => Ok((None, spot)),
+            None => Err(format!("it leads to {}, which is there twice", shown(at))),
+        };
     }
     match links.contains_key(at) {
         true => Err(format!("it goes round in a circle or over more than {MAX_HOPS} links")),
-        false => Err(format!("it leads to {}, which is no blob in the archive", shown(at))),
+        false => Err(format!("it leads to {}, which is no file in the archive", shown(at))),
     }
 }
 

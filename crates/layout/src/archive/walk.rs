@@ -11,6 +11,10 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::Watch;
 
+/// The most names of blobs in a compressed archive that may be packed as tightly as they like.
+pub const MAX_NAMES_FREELY: u64 = 1 << 14;
+/// What each of more has to take of the compressed archive: its digest has so many bytes, and those cannot be compressed.
+const PACKED_A_NAME: u64 = 32;
 /// How much is passed over before asking whether to stop.
 const STRIDE: u64 = 8 << 20;
 
@@ -69,13 +73,15 @@ pub(super) fn hasher(name: &Name) -> Hasher {
 }
 
 /// Walks over the whole archive, judges every member, and hands out the content of every name that
-/// matters the first time it comes by. What `hand` leaves unread is passed over.
+/// matters the first time it comes by. What `hand` leaves unread is passed over. `packed` tells how much was read so far
+/// of what the archive was unpacked from.
 ///
 /// `Ok` means that the archive is whole, with an end marker and nothing behind it. Integrity where it
 /// is cut or damaged or has a member that must not be; `location` is what its user calls it.
 pub(super) fn walk(
     location: &str,
     tape: &mut dyn Tape,
+    packed: &dyn Fn() -> u64,
     watch: &dyn Watch,
     hand: &mut dyn FnMut(&Name, Spot, Body<'_>) -> Result<()>,
 ) -> Result<Walked> {
@@ -93,8 +99,17 @@ pub(super) fn walk(
         let beyond = || Flaw::wrong(header.at, "its size reaches beyond any archive");
         let padded = spot.size.checked_next_multiple_of(BLOCK).ok_or_else(beyond);
         let end = padded.and_then(|padded| at.checked_add(padded).ok_or_else(beyond)).map_err(told)?;
-        let mut left = spot.size;
-        match maker.take(header, spot).map_err(told)? {
+        let (mut left, from) = (spot.size, header.at);
+        let fate = maker.take(header, spot).map_err(told)?;
+        if maker.names() > MAX_NAMES_FREELY.max(packed() / PACKED_A_NAME) {
+            return Err(told(Flaw::wrong(
+                from,
+                format!(
+                    "it has more than {MAX_NAMES_FREELY} blobs, and they are packed more tightly than digests can be; unpacked by itself first, it is read"
+                ),
+            )));
+        }
+        match fate {
             Fate::Pass => {}
             Fate::First(name) => hand(&name, spot, Body { tape: &mut *tape, left: &mut left })?,
             Fate::Again(name, first) => {
