@@ -496,7 +496,7 @@ fn pull_says_what_it_cannot_give() {
     let untitled = bench.folder().join("out");
     bench.artifact("lay", &[json!({TITLE: "one"}), json!({}), json!({TITLE: "two"})]);
     let pulled = bench.done("pull lay:made -o out");
-    assert!(pulled.err.contains("note: 1 of 3 layers have no title"), "{pulled}");
+    assert!(pulled.err.contains("note: 1 of 3 layers has no title"), "{pulled}");
     assert_eq!(bench.tree("out").into_keys().collect::<Vec<_>>(), ["one", "two"], "one content, two files");
     let kept = bench.run("pull lay:made -o out --keep").ended(1);
     assert!(kept.err.contains("is to be kept"), "{kept}");

@@ -88,8 +88,8 @@ const CASES: &[Case] = &[
     (NAME_ONLY, "untag lay:1", 3, "hint: there are docker.io/library/app:1", "1(docker.io/library/app:1)=a"),
     (NAME_ONLY, "rm lay:app:1", 0, "is gone", ""),
     (FULL_TAG, "untag lay:docker.io/library/app:1", 0, "is gone", ""),
-    (FULL_TAG, "tag lay:docker.io/library/app:1 2", 0, "2 is", "2=a docker.io/library/app:1=a"),
-    (FULL_TAG, "tag lay:1 docker.io/library/app:1", 0, "", "docker.io/library/app:1=a"),
+    (FULL_TAG, "tag lay:docker.io/library/app:1 2", 0, "2 is", "1(docker.io/library/app:1)=a 2=a"),
+    (FULL_TAG, "tag lay:1 docker.io/library/app:1", 0, "docker.io/library/app:1 is", "1(docker.io/library/app:1)=a"),
     // An entry without a name beside one that has it.
     (BESIDE, "untag lay:1", 0, "1 is gone", "=a"),
     (BESIDE, "rm lay:1", 0, "1 is gone", "=a"),

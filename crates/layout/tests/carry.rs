@@ -175,7 +175,7 @@ fn a_wrong_blob_stops_everything_and_nothing_is_left() {
             };
             let why = carry(&*broken, writing, &blobs(&right), &BTreeMap::new(), 2, &Unwatched).unwrap_err();
             assert_eq!(why.kind(), Kind::Integrity, "{name}: {}", why.chain());
-            assert!(why.to_string().contains(&digest.to_string()), "{name}: {why}");
+            assert!(why.chain().contains(&digest.to_string()), "{name}: {}", why.chain());
         });
     }
 }
