@@ -344,6 +344,8 @@ pub fn writable(path: &Path) -> Result<Option<Directory>> {
             let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
             fs::metadata(parent).map(|_| None).map_err(|why| Error::io("make", path, why))
         }
+        // Where the path ends in a file, that is said by whoever opens it.
+        Err(why) if why.kind() != io::ErrorKind::NotADirectory => Err(Error::io("look at", path, why)),
         _ => existing(path, false),
     }
 }
