@@ -76,7 +76,9 @@ fn pages() -> Vec<(String, String)> {
     let mut stack = vec![&program];
     while let Some(command) = stack.pop() {
         pages.push(page(command));
-        let below: Vec<&Command> = command.get_subcommands().filter(|below| !below.is_hide_set()).collect();
+        // `help` says what the other pages do.
+        let own = |below: &&Command| !below.is_hide_set() && below.get_name() != "help";
+        let below: Vec<&Command> = command.get_subcommands().filter(own).collect();
         stack.extend(below.into_iter().rev());
     }
     pages
