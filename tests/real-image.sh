@@ -84,10 +84,10 @@ time "$ocistow" import x.tar L2
 "$ocistow" export -q L3:1.0 "${refs[@]}" -o - | cmp - y.tar || fail "one bundle became two different layouts"
 for end in tar.gz tar.zst; do
   "$ocistow" export -q L:1.0 "${refs[@]}" -o x.$end
-  "$ocistow" import -q x.$end L.$end
-  "$ocistow" fsck L.$end
-  cmp L2/index.json L.$end/index.json
-  rm -rf x.$end L.$end
+  "$ocistow" import -q x.$end unpacked
+  "$ocistow" fsck unpacked
+  cmp L2/index.json unpacked/index.json
+  rm -rf x.$end unpacked
 done
 for layout in L x.tar L2 L3; do "$ocistow" fsck $layout; done
 
