@@ -1,6 +1,7 @@
 //! Archives of enemies, small as files and large once they are read, go through the program under a limit of memory and
 //! of time.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 
@@ -12,6 +13,11 @@ use crate::run::ocistow_within;
 const ROOM: u64 = 64 << 20;
 /// The seconds of a processor that a command may take. A build that checks every sum takes longer.
 const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
+
+thread_local! {
+    /// How many archives a test has asked about: the number of the one that did harm tells which it is.
+    static BOMBS: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What is asked of every archive. `@` is the archive, `#` a place to write to.
 const LINES: [&str; 11] = [
@@ -135,6 +141,8 @@ fn survives_drawn(packs: &[Pack], draw: &Draw<'_>, codes: &[i32]) {
 
 #[track_caller]
 fn ask(lines: &[&str], archive: &str, path: &dyn Fn(&str) -> String, codes: &[i32]) {
+    let number = BOMBS.get() + 1;
+    BOMBS.set(number);
     for line in lines {
         let words = line.split(' ').map(|word| match word.strip_prefix('#') {
             Some(name) => path(name),
@@ -142,7 +150,8 @@ fn ask(lines: &[&str], archive: &str, path: &dyn Fn(&str) -> String, codes: &[i3
         });
         let ran = ocistow_within(ROOM, SECONDS, words);
         let said: String = ran.err.chars().take(1000).collect();
-        assert!(codes.contains(&ran.code), "{line} ended with {}: {said}", ran.code);
+        let of = fs::metadata(archive).map_or(0, |meta| meta.len());
+        assert!(codes.contains(&ran.code), "bomb {number}, of {of} bytes: {line} ended with {}: {said}", ran.code);
         for made in ["in", "other"] {
             drop(fs::remove_dir_all(path(made)));
         }
