@@ -1,6 +1,7 @@
 //! Lists of referrers that arrive, and those that are there: each read once, however many names it has, and kept true.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use ocistow_layout::edit::Edit;
 use ocistow_layout::name::Pair;
@@ -33,8 +34,8 @@ struct Listed {
     digests: HashSet<Digest>,
 }
 
-/// Lists by their digests.
-type ByDigest<'l> = HashMap<&'l Digest, Listed>;
+/// Lists by their digests. What arrives may be there already: then it is the same.
+type ByDigest<'l> = HashMap<&'l Digest, Rc<Listed>>;
 
 /// Keeps stored lists true: those the target has for subjects of what arrives, and those that arrive.
 pub(crate) fn merge_lists<'m>(
@@ -50,7 +51,7 @@ pub(crate) fn merge_lists<'m>(
     let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
     for (entry, about) in arriving {
         let list = &entry.descriptor;
-        listed.entry(&list.digest).or_insert_with(|| arrived(plan, graph, list));
+        listed.entry(&list.digest).or_insert_with(|| Rc::new(arrived(plan, graph, list)));
         left.entry(about).or_default().push(entry);
     }
     let mut of: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
@@ -67,7 +68,7 @@ pub(crate) fn merge_lists<'m>(
         if referrers.is_empty() && same.is_empty() {
             continue;
         }
-        let Beside { old, merged, all } = read(meeting, &beside, &mut stored)?;
+        let Beside { old, merged, all } = read(meeting, &beside, &listed, &mut stored)?;
         // Only what says so itself is a referrer (REFERRERS-15).
         let (mut coming, mut texts): (Vec<&Digest>, HashMap<&Digest, &str>) = (Vec::new(), HashMap::new());
         for superseded in &same {
@@ -196,7 +197,12 @@ struct Beside<'l> {
 }
 
 /// Reads them, unless they were read before. Integrity where one that would be made anew is broken.
-fn read<'m>(meeting: &Meeting<'m>, lists: &[&'m List], stored: &mut ByDigest<'m>) -> Result<Beside<'m>> {
+fn read<'m>(
+    meeting: &Meeting<'m>,
+    lists: &[&'m List],
+    arriving: &ByDigest<'_>,
+    stored: &mut ByDigest<'m>,
+) -> Result<Beside<'m>> {
     let Meeting { target, index, .. } = *meeting;
     let entry = |list: &List| index.entries()[list.place].descriptor(list.place);
     let name = |list: &List| Some(index.entries()[list.place].pair.key()).filter(|pair| !pair.is_empty());
@@ -204,10 +210,15 @@ fn read<'m>(meeting: &Meeting<'m>, lists: &[&'m List], stored: &mut ByDigest<'m>
     for (at, list) in lists.iter().enumerate() {
         let same = at == 0 || name(list).is_some() && name(list) == name(lists[0]);
         if !stored.contains_key(&list.digest) {
-            match there(target, entry(list)?) {
-                Err(why) if why.kind() == Kind::Integrity && !same => continue,
-                listed => drop(stored.insert(&list.digest, listed?)),
-            }
+            let listed = match arriving.get(&list.digest) {
+                // One that could not be read may still be right here.
+                Some(arriving) if !arriving.members.is_empty() => arriving.clone(),
+                _ => match there(target, entry(list)?) {
+                    Err(why) if why.kind() == Kind::Integrity && !same => continue,
+                    listed => Rc::new(listed?),
+                },
+            };
+            stored.insert(&list.digest, listed);
         }
         beside.all.insert(&list.digest);
         if same {
