@@ -51,13 +51,26 @@ pub fn read(argument: Option<&OsStr>, path: Option<&Path>) -> Result<Location> {
     }
 }
 
+/// A further argument that has a layout in front of it too; `None` where it is a bare reference. Failed where the disk
+/// does not say.
+pub fn further(word: &OsStr) -> Result<Option<Location>> {
+    match location::parse(word, &OnDisk) {
+        Err(why) if why.kind() == Kind::Failed => Err(why),
+        Err(_) => Ok(None),
+        Ok(other) if other.pick.is_empty() || !is_there(&other.path)? => Ok(None),
+        Ok(other) => Ok(Some(other)),
+    }
+}
+
+/// Whether two paths lead to one layout.
+pub fn is_same(path: &Path, other: &Path) -> bool {
+    path.canonicalize().ok() == other.canonicalize().ok()
+}
+
 /// What is meant in the layout at `path` by a word that names that layout once more: `b` by `store:b`. `None` where it
 /// is a bare reference, or leads elsewhere.
 pub fn in_same(path: &Path, word: &OsStr) -> Option<String> {
-    let Location { path: other, pick, .. } = location::parse(word, &OnDisk).ok()?;
-    if pick.is_empty() || other.canonicalize().ok()? != path.canonicalize().ok()? {
-        return None;
-    }
+    let Location { pick, .. } = further(word).ok()?.filter(|other| is_same(path, &other.path))?;
     let digest = pick.digest.map(|digest| format!("@{digest}"));
     Some(format!("{}{}", pick.reference.unwrap_or_default(), digest.unwrap_or_default()))
 }

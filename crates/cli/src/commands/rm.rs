@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ocistow_graph::remove::{Removal, check, remove, unneeded};
 use ocistow_graph::{Asked, Graph};
 use ocistow_layout::deletion::Deletion;
-use ocistow_layout::directory::is_there;
 use ocistow_layout::edit::apply;
 use ocistow_layout::{Blob, Content, Digest, Error, IndexFile, Kind, Result};
 
@@ -16,7 +15,7 @@ use super::at;
 use crate::again::Again;
 use crate::changes::Changes;
 use crate::code::Code;
-use crate::location::{self, OnDisk, Pick};
+use crate::location;
 use crate::speak::Context;
 
 /// Remove names and manifests; what only they needed stays until gc
@@ -129,8 +128,16 @@ impl Args {
         let location = at::read(Some(first), self.path.as_deref())?;
         let mut picks = vec![location.pick];
         for word in rest {
-            let further = if self.path.is_some() { None } else { further(&location.path, word)? };
-            picks.push(further.map_or_else(|| location::parse_pick(word), Ok)?);
+            let further = if self.path.is_some() { None } else { at::further(word)? };
+            picks.push(match further {
+                None => location::parse_pick(word)?,
+                Some(other) if at::is_same(&location.path, &other.path) => other.pick,
+                Some(_) => {
+                    let (word, path) = (word.to_string_lossy(), location.path.display());
+                    let what = format!("could not remove {word:?} together with what is in {path}");
+                    return Err(Error::new(Kind::Usage, what).because("all of it has to be in one layout"));
+                }
+            });
         }
         if picks.iter().any(|pick| pick.is_empty() || pick.nth.is_some()) {
             return Err(bad("a name or a digest is needed").hint("write PATH:REF or PATH@DIGEST"));
@@ -157,21 +164,4 @@ fn publish(deletion: &mut Deletion<'_>, before: &IndexFile, removal: &Removal) -
     let after = IndexFile::parse(apply(before, &removal.edits)?)?;
     let changes = Changes::between(before, &after)?;
     Ok((changes, deletion.publish(before, &removal.edits, &made)?))
-}
-
-/// What a further argument means that has the layout in front of it too; `None` where it is a bare reference.
-fn further(path: &Path, word: &OsString) -> Result<Option<Pick>> {
-    let other = match location::parse(word, &OnDisk) {
-        Err(why) if why.kind() == Kind::Failed => return Err(why),
-        Err(_) => return Ok(None),
-        Ok(other) => other,
-    };
-    if other.pick.is_empty() || !is_there(&other.path)? {
-        return Ok(None);
-    }
-    if other.path.canonicalize().ok() == path.canonicalize().ok() {
-        return Ok(Some(other.pick));
-    }
-    let what = format!("could not remove {:?} together with what is in {}", word.to_string_lossy(), path.display());
-    Err(Error::new(Kind::Usage, what).because("all of it has to be in one layout"))
 }

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::Node;
 use ocistow_graph::graph::{Broken, read};
-use ocistow_layout::directory::is_there;
 use ocistow_layout::edit::Edit;
 use ocistow_layout::name::{Steps, look_up};
 use ocistow_layout::{Descriptor, Error, IndexFile, Kind, Result, Source};
 
 use super::{at, tag};
 use crate::code::Code;
-use crate::location::{self, OnDisk};
+use crate::location::{Location, Pick};
 use crate::speak::Context;
 
 /// Remove names; an entry goes with its last name, its content stays until gc
@@ -83,22 +82,17 @@ impl Args {
 
 /// The name in a further argument that has the layout in front of it too; `None` where it is a bare name.
 fn further(path: &Path, word: &OsString) -> Result<Option<String>> {
-    let other = match location::parse(word, &OnDisk) {
-        Err(why) if why.kind() == Kind::Failed => return Err(why),
-        Err(_) => return Ok(None),
-        Ok(other) => other,
-    };
-    let Some(reference) = other.pick.reference else { return Ok(None) };
-    if !is_there(&other.path)? {
+    let Some(Location { path: other, pick: Pick { reference: Some(reference), digest, .. }, .. }) = at::further(word)?
+    else {
         return Ok(None);
-    }
+    };
     let refused = |why: &str| {
         let what = format!("could not untag {:?} together with names of {}", word.to_string_lossy(), path.display());
         Err(Error::new(Kind::Usage, what).because(why.to_owned()))
     };
-    match other.path.canonicalize().ok() == path.canonicalize().ok() {
+    match at::is_same(path, &other) {
         false => refused("all names have to be of one layout"),
-        true if other.pick.digest.is_some() => refused("a name is needed, not a digest"),
+        true if digest.is_some() => refused("a name is needed, not a digest"),
         true => Ok(Some(reference)),
     }
 }
