@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use ocistow_layout::edit::Edit;
+use ocistow_layout::edit::{Edit, kept};
 use ocistow_layout::index::IndexFile;
-use ocistow_layout::name::{Pair, Steps, look_up};
+use ocistow_layout::name::Pair;
 use ocistow_layout::{Digest, Result};
 use serde::Serialize;
 
@@ -57,16 +57,7 @@ impl Changes {
 
     /// Adds the names that `edits` give to what they stood for already.
     pub fn and_kept(&mut self, before: &IndexFile, edits: &[Edit]) {
-        for edit in edits {
-            let Edit::Name { entry, reference } = edit else { continue };
-            let stood = |place: usize| before.entries()[place].descriptor.as_ref().ok();
-            let mut stood = look_up(before, reference, Steps::Exact).into_iter().map(stood).peekable();
-            let kept = (reference.clone(), entry.digest.clone());
-            let same = stood.peek().is_some() && stood.all(|stood| stood.is_some_and(|it| it.digest == entry.digest));
-            if same && !self.kept.contains(&kept) {
-                self.kept.push(kept);
-            }
-        }
+        self.kept = kept(before, edits);
     }
 
     /// Adds what was deleted though it had no entry of its own.

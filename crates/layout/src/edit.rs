@@ -103,6 +103,23 @@ pub fn entries(index: &IndexFile, edits: &[Edit], digest: &Digest) -> Result<Vec
     Ok(entries)
 }
 
+/// The names that `edits` give to what they stand for already and to nothing else, each once, in the order of the edits.
+pub fn kept(index: &IndexFile, edits: &[Edit]) -> Vec<(String, Digest)> {
+    let places = Places::of(index, edits);
+    let mut met = HashSet::new();
+    let mut kept = Vec::new();
+    for edit in edits {
+        let Edit::Name { entry, reference } = edit else { continue };
+        let stands =
+            |place: &usize| index.entries()[*place].descriptor.as_ref().is_ok_and(|own| own.digest == entry.digest);
+        let named = places.named(reference);
+        if !named.is_empty() && named.iter().all(stands) && met.insert((reference, &entry.digest)) {
+            kept.push((reference.clone(), entry.digest.clone()));
+        }
+    }
+    kept
+}
+
 /// An index.json after edits.
 #[derive(Debug, Clone, Default)]
 pub struct Edited {
