@@ -261,6 +261,15 @@ impl<'a> Locks<'a> {
     }
 }
 
+/// Locks what was just made beside a layout or archive, so that nobody takes it for litter. `false` where somebody did
+/// before: he holds it, or it is `gone`. Where there are no locks, nothing is cleared.
+pub(crate) fn keep(made: &File, gone: impl FnOnce() -> bool) -> bool {
+    match made.try_lock() {
+        Ok(()) => !gone(),
+        Err(why) => !matches!(why, TryLockError::WouldBlock),
+    }
+}
+
 fn there(path: &Path, made: io::Result<()>) -> Result<()> {
     match made {
         Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {

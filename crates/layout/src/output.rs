@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,7 @@ use crate::checked::{CHUNK, fill, pump, verify, wrong_digest};
 use crate::digest::{Digest, Hasher};
 use crate::directory::{is_directory, is_there};
 use crate::error::{Error, Kind, Result};
+use crate::lock::keep;
 use crate::medium::{Medium, cannot};
 use crate::place::{self, open, resolved};
 use crate::source::{Blob, Content, Watch};
@@ -587,12 +588,8 @@ fn hold(staging: &Path) -> io::Result<Option<File>> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         held => held?,
     };
-    // Where there are no locks, nothing is cleared.
-    let taken = match held.try_lock() {
-        Ok(()) => fs::symlink_metadata(staging).is_err(),
-        Err(why) => matches!(why, TryLockError::WouldBlock),
-    };
-    Ok((!taken).then_some(held))
+    let kept = keep(&held, || fs::symlink_metadata(staging).is_err());
+    Ok(kept.then_some(held))
 }
 
 /// Takes away what runs left behind that were killed. Never fails: litter can wait.

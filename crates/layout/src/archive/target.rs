@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
+use crate::lock::keep;
 use crate::medium::{Medium, cannot};
 use crate::place::{open, resolved};
 use crate::transaction::unique;
@@ -65,13 +66,7 @@ impl<'a> Target<'a> {
             let own = [&stem, unique().as_bytes()].concat();
             let temporary = parent(&place).join(OsStr::from_bytes(&own));
             let file = medium.create(&temporary).map_err(|why| Error::io("write", &path, why))?;
-            // The lock tells others that this is no litter. Where there are no locks, nothing is cleared.
-            let taken = match file.try_lock() {
-                Ok(()) => file.metadata().is_ok_and(|meta| meta.nlink() == 0),
-                Err(why) => matches!(why, TryLockError::WouldBlock),
-            };
-            if taken {
-                // Somebody took it for litter before it was locked.
+            if !keep(&file, || file.metadata().is_ok_and(|meta| meta.nlink() == 0)) {
                 continue;
             }
             let (file, stretches) = (Arc::new(file), Mutex::default());
