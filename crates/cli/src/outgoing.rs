@@ -35,8 +35,8 @@ pub struct Outgoing {
     pub held: Option<Held>,
 }
 
-/// Decides what leaves the layout at a location, whatever is meant in it: what was asked for, every entry if nothing was, and what goes
-/// along.
+/// Decides what leaves the layout at a location, whatever is meant in it: what was asked for, every entry if nothing was,
+/// and what goes along.
 pub fn outgoing(
     context: &Context<'_>,
     location: &Location,

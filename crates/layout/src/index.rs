@@ -58,8 +58,8 @@ pub struct Entry {
 
 impl IndexFile {
     /// Reads the bytes of an index.json. Integrity where they are no index: not JSON, trailing bytes,
-    /// `manifests` that is no array, or stands there twice. A missing or `null` `manifests` is empty, with a note (4.7). An
-    /// element that is no descriptor is kept as an entry that says so.
+    /// `manifests` that is no array, or stands there twice. A missing or `null` `manifests` is empty, with a note
+    /// (4.7). An element that is no descriptor is kept as an entry that says so.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         Self::parse_or_back(bytes).map_err(|(why, _)| why)
     }

@@ -15,8 +15,8 @@ const WINDOW: usize = 1 << 20;
 /// Reads index.json and hands out the text of each entry with its place in bytes, and every byte to `all`, in order.
 ///
 /// `Ok(true)` means that [`IndexFile::parse`] sees the same elements of `manifests` at the same places, and nothing odd
-/// beside them; whether each is a descriptor is for `each` to say. `Ok(false)`: it may, but only reading it as a whole tells; what was handed out is
-/// then worth nothing. `Err` where it cannot be read, or the watcher asked to stop.
+/// beside them; whether each is a descriptor is for `each` to say. `Ok(false)`: it may, but only reading it as a whole
+/// tells; what was handed out is then worth nothing. `Err` where it cannot be read, or the watcher asked to stop.
 pub fn pieces(
     imprint: &Imprint,
     watch: &dyn Watch,
