@@ -119,8 +119,12 @@ pub fn wrong_size(digest: &Digest, expected: u64, found: &str) -> Error {
 
 /// The Integrity error for content with the wrong digest.
 pub fn wrong_digest(expected: &Digest, found: &Digest) -> Error {
-    let what = format!("blob {expected} is damaged");
-    Error::new(Kind::Integrity, what).because(format!("its content has the digest {found}")).anywhere()
+    damaged(expected, format!("its content has the digest {found}")).anywhere()
+}
+
+/// The Integrity error for content that is not what its name says.
+pub(crate) fn damaged(digest: &Digest, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Kind::Integrity, format!("blob {digest} is damaged")).because(why)
 }
 
 /// Reads a whole blob into memory, verified. `None` where the source does not have it. Integrity where

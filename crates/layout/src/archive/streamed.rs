@@ -4,6 +4,7 @@
 use crate::archive::DOCKER_IN_A_STREAM;
 use crate::archive::pass::{Passed, gone_by};
 use crate::archive::table::Table;
+use crate::checked::damaged;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
@@ -50,8 +51,7 @@ impl Streamed<'_, '_> {
         if self.table.is_elsewhere(digest) {
             return Err(gone_by(format!("could not read blob {digest}")));
         }
-        let damaged = Error::new(Kind::Integrity, format!("blob {digest} is damaged"));
-        Err(damaged.because("it is a link, and leads to other content"))
+        Err(damaged(digest, "it is a link, and leads to other content"))
     }
 }
 

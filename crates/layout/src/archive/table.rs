@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::header::{BLOCK, Flaw, Header};
 use crate::archive::judge::{self, Cleaned, Name, Verdict, shown};
+use crate::checked::damaged;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::source::Found;
@@ -60,8 +61,7 @@ impl Table {
         let own = self.aliases.get(digest).unwrap_or(digest);
         if let Some(spot) = self.blobs.get(own) {
             if self.wrong.binary_search(&spot.at).is_ok() {
-                let damaged = Error::new(Kind::Integrity, format!("blob {own} is damaged"));
-                return Err(damaged.because("its content has another digest"));
+                return Err(damaged(own, "its content has another digest"));
             }
             return Ok(Some(*spot));
         }
