@@ -198,18 +198,11 @@ impl Made {
 
     /// What it lacks that a writer has to say (MANIFEST-6, INDEX-1, INDEX-7).
     fn unwritten(&self) -> Option<String> {
-        let missing = self.facts.notes.iter().find_map(|note| match note {
-            Fault::NoList(member) => Some(format!("it has no list of {member}")),
-            Fault::MediaType(_) | Fault::Member(_) => None,
-        });
-        let half = |child: &&Descriptor| child.platform.as_ref().is_some_and(|platform| !is_whole(platform));
-        let half = || {
-            self.facts
-                .children()
-                .find(half)
-                .map(|child| format!("the platform of {} lacks os or architecture", child.digest))
-        };
-        missing.or_else(half)
+        let missing = self.facts.notes.iter().find(|note| matches!(note, Fault::NoList(_)));
+        let is_half = |child: &&Descriptor| child.platform.as_ref().is_some_and(|platform| !platform.is_whole());
+        let half = || self.facts.children().find(is_half);
+        let lacks = |child: &Descriptor| format!("the platform of {} lacks os or architecture", child.digest);
+        missing.map(ToString::to_string).or_else(|| half().map(lacks))
     }
 
     /// The same without that: what somebody else left out may stay so.
@@ -355,7 +348,7 @@ pub fn child(source: &dyn Source, found: &Descriptor, facts: &Facts) -> Result<D
         Some(platform) => Some((**platform).clone()),
         None => config_platform(source, facts)?,
     };
-    let platform = platform.filter(is_whole);
+    let platform = platform.filter(Platform::is_whole);
     // An attestation is one by these, whichever index it is in.
     let kept = found.annotations.iter().filter(|(key, _)| [ATTESTED, ATTESTATION].contains(key));
     let annotations = kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
@@ -367,11 +360,6 @@ pub fn child(source: &dyn Source, found: &Descriptor, facts: &Facts) -> Result<D
     more.push_str(&typed(facts));
     let blob = Blob { digest: facts.digest.clone(), size: facts.size };
     Ok(descriptor(facts.form.media_type(), &blob, &annotations, &more))
-}
-
-/// Whether a platform has what every platform has to have (INDEX-7).
-fn is_whole(platform: &Platform) -> bool {
-    !platform.os.is_empty() && !platform.architecture.is_empty()
 }
 
 /// The member of a descriptor that says its type, where that is more than that it is an image or an index.

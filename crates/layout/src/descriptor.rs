@@ -86,6 +86,13 @@ pub struct Platform {
     pub os_features: Vec<String>,
 }
 
+impl Platform {
+    /// Whether it has what every platform has to have (INDEX-7).
+    pub fn is_whole(&self) -> bool {
+        !self.os.is_empty() && !self.architecture.is_empty()
+    }
+}
+
 impl fmt::Display for Platform {
     /// As the command line takes it: `os/architecture[/variant][:os.version]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

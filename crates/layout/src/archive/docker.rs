@@ -16,7 +16,7 @@ use crate::archive::unpack::{Form, sniff};
 use crate::archive::walk::{self, interrupted, tell};
 use crate::archive::{Archive, MAX_KEPT_ALL};
 use crate::checked::{CHUNK, MAX_MANIFEST};
-use crate::descriptor::{self, Descriptor};
+use crate::descriptor::{self, Descriptor, Platform};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::index::{INDEX_TYPE, IndexFile, entry_text};
@@ -280,7 +280,7 @@ impl Reading<'_> {
         let whole: &serde_json::value::RawValue = json::parse(&text).map_err(|why| bad(why.to_string()))?;
         // What runs nowhere says so by leaving these out.
         let platform = descriptor::platform(Some(whole)).ok().flatten();
-        let platform = platform.filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty());
+        let platform = platform.filter(Platform::is_whole);
         let platform = platform.map(|platform| serde_json::to_string(&platform).expect("a platform always serialises"));
         let config = Rc::new(Config { blob: Blob { digest: digest.clone(), size: spot.size }, diff_ids, platform });
         self.configs.insert(spot.at, Rc::clone(&config));
