@@ -497,7 +497,8 @@ fn form(object: &Object, own: Option<Form>, said: Option<Form>) -> Result<Form, 
 
 fn subject(raw: &RawValue) -> Result<Subject, FactsError> {
     let object: Object = json::parse(raw.get()).map_err(|_| FactsError::Wrong("subject"))?;
-    if let Some(member) = ["digest", "mediaType", "size"].into_iter().find(|member| object.doubled().contains(member)) {
+    let doubled = object.doubled();
+    if let Some(member) = ["digest", "mediaType", "size"].into_iter().find(|member| doubled.contains(member)) {
         return Err(FactsError::Part("subject", DescriptorError::Twice(member)));
     }
     let digest = string(&object, "digest")?.ok_or(FactsError::Wrong("subject"))?;

@@ -9,7 +9,7 @@ use ocistow_layout::{Blob, Descriptor, Digest, IndexFile, Kind, Marker};
 
 use crate::bundle::carries_mismatch;
 use crate::evidence::Evidence;
-use crate::facts::{Facts, Fault, Form, ManifestKind, Shape, says_nothing};
+use crate::facts::{Facts, Fault, ManifestKind, Shape, says_nothing};
 use crate::fsck::{Examination, Options, Pointer, Problem, ProblemKind, Severity};
 use crate::graph::{About, Broken, Dialect, Graph, Node};
 use crate::held::Held;
@@ -309,16 +309,11 @@ impl Findings<'_> {
             },
         }
         let (Held::Child | Held::Listed | Held::Entry, Some(real)) = (held, graph.manifest(digest)) else { return };
-        // Of several descriptors that disagree one is believed, as long as the shape is right.
         let (severity, message) = if says_nothing(&descriptor.media_type) {
             (Severity::Warning, format!("it is {}, its descriptor does not say so", real.form().media_type()))
-        } else if let Some(message) = real.misnamed_by(descriptor) {
-            (Severity::Error, message)
-        } else if let Some(said) = Form::of(&descriptor.media_type).filter(|said| *said != real.form()) {
-            (
-                Severity::Warning,
-                format!("it is {}, its descriptor says {}", real.form().media_type(), said.media_type()),
-            )
+        } else if let Some((said, message)) = real.called_otherwise(descriptor) {
+            // Of several descriptors that disagree one is believed, as long as the shape is right.
+            (if real.may_be_another(said) { Severity::Warning } else { Severity::Error }, message)
         } else {
             return;
         };

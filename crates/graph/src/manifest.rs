@@ -79,10 +79,16 @@ impl Manifest {
         self.gist.form
     }
 
-    /// How a descriptor says that it is of another shape than it is, if it does: readers would disagree on what it is.
+    /// The other form that a descriptor says it is, if it does, in words.
+    pub(crate) fn called_otherwise(&self, descriptor: &Descriptor) -> Option<(Form, String)> {
+        let said = Form::of(&descriptor.media_type).filter(|said| *said != self.form())?;
+        Some((said, format!("it is {}, its descriptor says {}", self.form().media_type(), said.media_type())))
+    }
+
+    /// Why readers would disagree on what it is, for a descriptor says that it is of another shape.
     pub(crate) fn misnamed_by(&self, descriptor: &Descriptor) -> Option<String> {
-        let said = Form::of(&descriptor.media_type).filter(|said| said.shape() != self.form().shape())?;
-        Some(format!("it is {}, its descriptor says {}", self.form().media_type(), said.media_type()))
+        let (_, message) = self.called_otherwise(descriptor).filter(|(said, _)| said.shape() != self.form().shape())?;
+        Some(message)
     }
 
     /// Whether its bytes alone say so: see [`Facts::by_itself`].
