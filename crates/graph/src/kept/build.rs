@@ -481,9 +481,12 @@ impl Found {
             }
             return Ok(true);
         }
-        for (id, _) in level {
-            if let Some(gist) = old.gist(&self.keys[*id as usize])?
-                && !self.take_known(*id, gist)
+        // In their order a block is read once for all that are in it.
+        let mut ids: Vec<Id> = level.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable_by_key(|id| self.keys[*id as usize]);
+        for id in ids {
+            if let Some(gist) = old.gist(&self.keys[id as usize])?
+                && !self.take_known(id, gist)
             {
                 return Ok(false);
             }

@@ -160,8 +160,14 @@ impl Segment {
         Some(bytes)
     }
 
-    /// Adds what is known under a key to `rows`. `None` where the segment is damaged.
-    pub fn get(&self, key: &Key, rows: &mut Vec<Row>) -> Option<()> {
+    /// The only block that may have a key; `None` in it where there is none. `None` where the segment is damaged.
+    fn holding(&self, key: &Key) -> Option<Option<Rc<Vec<u8>>>> {
+        // A search may read many others.
+        if let Some((_, bytes)) = &*self.last.borrow()
+            && spans(bytes, key)?
+        {
+            return Some(Some(Rc::clone(bytes)));
+        }
         let start = start(key);
         let (table, _) = self.table.as_chunks::<ROW>();
         // It may be in the last block that starts before it, or in one of several that start alike: in the last whose
@@ -173,10 +179,12 @@ impl Segment {
             let (own, _) = group(&mut &self.block(middle)?[..])?;
             if own <= *key { block = middle } else { behind = middle }
         }
-        if block == self.blocks() {
-            return Some(());
-        }
-        let bytes = self.block(block)?;
+        if block == self.blocks() { Some(None) } else { self.block(block).map(Some) }
+    }
+
+    /// Adds what is known under a key to `rows`. `None` where the segment is damaged.
+    pub fn get(&self, key: &Key, rows: &mut Vec<Row>) -> Option<()> {
+        let Some(bytes) = self.holding(key)? else { return Some(()) };
         let mut rest: &[u8] = &bytes;
         while !rest.is_empty() {
             let (own, group) = group(&mut rest)?;
@@ -197,6 +205,19 @@ impl Segment {
 /// What the first key of a block starts with, by its row of the table.
 fn first(row: &[u8; ROW]) -> u64 {
     u64::from_be_bytes(*row.first_chunk().expect("a row is longer than that"))
+}
+
+/// Whether a key is in a block, or would be behind its first and in front of its last: then it is in no other.
+fn spans(mut bytes: &[u8], key: &Key) -> Option<bool> {
+    let mut begun = false;
+    while !bytes.is_empty() {
+        let (own, _) = group(&mut bytes)?;
+        if own >= *key {
+            return Some(begun || own == *key);
+        }
+        begun = true;
+    }
+    Some(false)
 }
 
 fn group<'b>(bytes: &mut &'b [u8]) -> Option<(Key, &'b [u8])> {
