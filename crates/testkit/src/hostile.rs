@@ -19,6 +19,14 @@ struct Trap {
 }
 
 impl Trap {
+    /// With an image under `v1`.
+    fn with_image() -> (Self, Descriptor) {
+        let mut trap = Self::default();
+        let image = trap.image(0, "");
+        trap.entry(&image, "v1");
+        (trap, image)
+    }
+
     fn add(&mut self, media_type: &str, text: &str) -> Descriptor {
         let digest = self.memory.add(text.as_bytes());
         Descriptor::new(media_type, digest, text.len() as u64)
@@ -239,9 +247,7 @@ pub fn annotations(count: usize, annotations: usize) -> Memory {
 
 /// A list of `members` images, under the fallback tags of `count` subjects that are not there.
 pub fn one_list(count: usize, members: usize) -> Memory {
-    let mut trap = Trap::default();
-    let image = trap.image(0, "");
-    trap.entry(&image, "v1");
+    let (mut trap, _) = Trap::with_image();
     let members: Vec<String> = (1..=members).map(|n| trap.image(n, "").text().to_owned()).collect();
     let list = trap.index(0, &members);
     for n in 0..count {
@@ -252,9 +258,7 @@ pub fn one_list(count: usize, members: usize) -> Memory {
 
 /// The same list, in an untagged entry for each subject, as olareg's annotation names it.
 pub fn one_list_for_olareg(count: usize, members: usize) -> Memory {
-    let mut trap = Trap::default();
-    let image = trap.image(0, "");
-    trap.entry(&image, "v1");
+    let (mut trap, _) = Trap::with_image();
     let members: Vec<String> = (1..=members).map(|n| trap.image(n, "").text().to_owned()).collect();
     let list = trap.index(0, &members);
     for n in 0..count {
@@ -267,9 +271,7 @@ pub fn one_list_for_olareg(count: usize, members: usize) -> Memory {
 
 /// `count` entries that are one image, each under a full name of its own, and under `v1`.
 pub fn names(count: usize) -> Memory {
-    let mut trap = Trap::default();
-    let image = trap.image(0, "");
-    trap.entry(&image, "v1");
+    let (mut trap, image) = Trap::with_image();
     for n in 0..count {
         trap.entries.push(with(&image, &annotated(&[(IMAGE_NAME, &format!("example.com/app:{n}"))])));
     }
@@ -300,9 +302,7 @@ pub fn chain_of_nothing(length: usize) -> Memory {
 
 /// A fallback tag with a list of `members` that are not there.
 pub fn long_list(members: usize) -> Memory {
-    let mut trap = Trap::default();
-    let subject = trap.image(0, "");
-    trap.entry(&subject, "v1");
+    let (mut trap, subject) = Trap::with_image();
     let annotations = annotated(&[("key", "value")]);
     let member = |n: usize| {
         format!(
@@ -318,9 +318,7 @@ pub fn long_list(members: usize) -> Memory {
 /// `count` lists about one subject under one fallback tag, each with a referrer of its own, and each of those an
 /// entry as well.
 pub fn many_lists(count: usize) -> Memory {
-    let mut trap = Trap::default();
-    let subject = trap.image(0, "");
-    trap.entry(&subject, "v1");
+    let (mut trap, subject) = Trap::with_image();
     for n in 0..count {
         let referrer = trap.referrer(n, &subject);
         trap.entry(&referrer, "");
@@ -332,9 +330,7 @@ pub fn many_lists(count: usize) -> Memory {
 
 /// `count` fallback tags of digests that such a tag cuts, and as many subjects with digests of that sort.
 pub fn cut_tags(count: usize) -> Memory {
-    let mut trap = Trap::default();
-    let image = trap.image(0, "");
-    trap.entry(&image, "v1");
+    let (mut trap, _) = Trap::with_image();
     for n in 0..count {
         let subject = format!("{{\"mediaType\":\"{MANIFEST}\",\"digest\":\"sha512:{n:0128x}\",\"size\":500}}");
         let referrer = trap.image(n, &format!(",\"artifactType\":\"application/x.sig\",\"subject\":{subject}"));
