@@ -6,30 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use ocistow_layout::Digest;
-use ocistow_testkit::{Drawing, draw, to_dir};
+use ocistow_testkit::{draw, to_dir};
 use serde_json::{Value, json};
 
 mod stage;
 
-use stage::{done, room, run};
-
-/// A directory with the layout `store`, and what is in it.
-fn drawn(text: &str) -> (tempfile::TempDir, Drawing) {
-    let dir = room();
-    let drawing = draw(text);
-    to_dir(&drawing.memory, dir.path().join("store")).unwrap();
-    (dir, drawing)
-}
-
-/// The one document that a command gives, and its exit code. What it says beside that is dropped.
-#[track_caller]
-fn told(line: &str, base: &Path) -> (u8, Value) {
-    let (line, input) = line.split_at(line.find(" <").unwrap_or(line.len()));
-    let (code, said) = run(&format!("{line} --format json{input}"), base, None);
-    let documents: Vec<&str> = said.lines().filter(|line| line.starts_with('{')).collect();
-    assert_eq!(documents.len(), 1, "{line}: {said}");
-    (code, serde_json::from_str(documents[0]).unwrap())
-}
+use stage::{done, drawn, run, told};
 
 /// The lines about what was or would be done: what goes to stderr is left out.
 #[track_caller]

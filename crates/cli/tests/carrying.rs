@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ocistow_testkit::{Drawing, draw, to_dir};
 use serde_json::Value;
 
 mod stage;
 
-use stage::{done, room, run};
+use stage::{done, room, run, told};
 
 const WORLD: &str = "image app:1 = base + top [linux/amd64]
                      refer sig -> app : application/x.sig";
@@ -23,15 +23,6 @@ fn sparse() -> (tempfile::TempDir, Drawing) {
     world.memory.blobs.remove(&world.digest("base"));
     to_dir(&world.memory, dir.path().join("sparse")).unwrap();
     (dir, world)
-}
-
-/// The one document that a command gives, and its exit code. What it says beside that is dropped.
-#[track_caller]
-fn told(line: &str, base: &Path) -> (u8, Value) {
-    let (code, said) = run(&format!("{line} --format json"), base, None);
-    let documents: Vec<&str> = said.lines().filter(|line| line.starts_with('{')).collect();
-    assert_eq!(documents.len(), 1, "{said}");
-    (code, serde_json::from_str(documents[0]).unwrap())
 }
 
 #[test]

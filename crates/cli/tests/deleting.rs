@@ -15,12 +15,12 @@ use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::{Descriptor, Digest};
 use ocistow_testkit::medium::{Counting, Told};
 use ocistow_testkit::{Drawing, draw, to_dir, to_tar};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 mod stage;
 
-use stage::{done, litter, room, run};
+use stage::{done, drawn, litter, room, run, told};
 
 const SIGNED: &str = "image amd = base [linux/amd64]
      image arm = base + other [linux/arm64]
@@ -36,22 +36,6 @@ const SIGNED: &str = "image amd = base [linux/amd64]
      hidden hid
      image loose = own
      file crumb";
-
-fn drawn(text: &str) -> (TempDir, Drawing) {
-    let dir = room();
-    let world = draw(text);
-    to_dir(&world.memory, dir.path().join("store")).unwrap();
-    (dir, world)
-}
-
-/// The one document that a command gives, and its exit code.
-#[track_caller]
-fn told(line: &str, base: &Path) -> (u8, Value) {
-    let (code, said) = run(&format!("{line} --format json"), base, None);
-    let documents: Vec<&str> = said.lines().filter(|line| line.starts_with('{')).collect();
-    assert_eq!(documents.len(), 1, "{said}");
-    (code, serde_json::from_str(documents[0]).unwrap())
-}
 
 /// The words for everything that lies in its place.
 fn there(dir: &TempDir, world: &Drawing) -> String {

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 
 use ocistow::world::World;
 use ocistow_layout::medium::Medium;
-use ocistow_testkit::{draw, to_dir};
+use ocistow_testkit::{Drawing, draw, to_dir};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// What there is before the command runs: a layout to write to, one to read from, and bundles of it.
@@ -171,6 +172,24 @@ pub fn clone(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let options = fs_extra::dir::CopyOptions::new().content_only(true);
     fs_extra::dir::copy(from, to, &options).unwrap();
+}
+
+/// A room with a layout `store`, and what is in it.
+pub fn drawn(text: &str) -> (TempDir, Drawing) {
+    let dir = room();
+    let drawing = draw(text);
+    to_dir(&drawing.memory, dir.path().join("store")).unwrap();
+    (dir, drawing)
+}
+
+/// The one document that a command gives, and its exit code. What it says beside that is dropped.
+#[track_caller]
+pub fn told(line: &str, base: &Path) -> (u8, Value) {
+    let (line, input) = line.split_at(line.find(" <").unwrap_or(line.len()));
+    let (code, said) = run(&format!("{line} --format json{input}"), base, None);
+    let documents: Vec<&str> = said.lines().filter(|line| line.starts_with('{')).collect();
+    assert_eq!(documents.len(), 1, "{line}: {said}");
+    (code, serde_json::from_str(documents[0]).unwrap())
 }
 
 /// What is there, as somebody sees who asks: each layout's entries and what `fsck` says of it, each
