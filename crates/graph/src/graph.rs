@@ -9,6 +9,7 @@ use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::index;
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
+use ocistow_layout::sizes::{self, Sizes};
 use ocistow_layout::threads::start;
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
@@ -573,6 +574,8 @@ impl Want<'_> {
 /// The walk over all manifests: what is still to be read, and what was.
 pub(crate) struct Walk<'s> {
     source: &'s dyn Source,
+    /// What of it is worth asking for: lists name many that are not there.
+    sizes: Sizes<'s>,
     threads: usize,
     watch: &'s dyn Watch,
     lists: HashSet<Digest>,
@@ -594,6 +597,7 @@ impl<'s> Walk<'s> {
     pub fn new(source: &'s dyn Source, threads: usize, watch: &'s dyn Watch, lists: &[List]) -> Result<Self> {
         let mut walk = Self {
             source,
+            sizes: Sizes::of(source),
             threads,
             watch,
             lists: lists.iter().map(|list| list.digest.clone()).collect(),
@@ -805,24 +809,39 @@ impl<'s> Walk<'s> {
         // What is not in order would be taken for absent.
         debug_assert!(stretch.is_sorted_by_key(|at| &level[*at].digest));
         let mut nodes: Vec<Option<Node>> = vec![None; stretch.len()];
-        let place = |digest: &Digest| stretch.binary_search_by_key(&digest, |at| &level[*at].digest).ok();
-        let want: BTreeSet<Digest> = stretch.iter().map(|at| level[*at].digest.clone()).collect();
+        // What turns out to be absent of one part tells how to ask for the next.
+        for (part, nodes) in stretch.chunks(sizes::MANY).zip(nodes.chunks_mut(sizes::MANY)) {
+            self.part(level, part, nodes);
+        }
+        nodes
+    }
+
+    /// The nodes of a part of a stretch, asked for at once.
+    fn part(&self, level: &[Want<'_>], part: &[usize], nodes: &mut [Option<Node>]) {
+        let place = |digest: &Digest| part.binary_search_by_key(&digest, |at| &level[*at].digest).ok();
+        let digests = part.iter().map(|at| &level[*at].digest);
+        let want: BTreeSet<Digest> = digests.filter(|digest| self.sizes.may_have(digest)).cloned().collect();
         let visited = self.source.visit(&want, &mut |blob, content| {
             self.stopped()?;
             if let Some(place) = place(&blob.digest) {
-                nodes[place] = Some(level[stretch[place]].node(content));
+                nodes[place] = Some(level[part[place]].node(content));
             }
             Ok(())
         });
+        let mut lacking = 0;
         // What cannot even be opened ends a visit, but is nobody's trouble but its own.
-        let left = nodes.iter_mut().zip(stretch).filter(|(node, _)| node.is_none());
+        let left = nodes.iter_mut().zip(part).filter(|(node, _)| node.is_none());
         for (node, at) in left.take_while(|_| !self.watch.stop()) {
-            *node = Some(match visited {
-                Ok(()) => level[*at].elsewhere().0,
-                Err(_) => level[*at].read(self.source).0,
-            });
+            let asked = want.contains(&level[*at].digest);
+            let found = match visited {
+                Err(_) if asked => level[*at].read(self.source).0,
+                _ => level[*at].elsewhere().0,
+            };
+            lacking += usize::from(asked && found == Node::Absent);
+            *node = Some(found);
         }
-        nodes
+        // Where names cannot be listed, every blob is asked for.
+        let _ = self.sizes.lacked(lacking);
     }
 
     /// The nodes of one level of a source of one pass.

@@ -8,18 +8,19 @@ use std::sync::Mutex;
 
 use ocistow_graph::listing::{Listed, listing};
 use ocistow_graph::resolve::{Asked, find, resolve, resolve_in};
-use ocistow_graph::{Edge, Following, Graph, Keeper, Load, Reach, Request, plan};
+use ocistow_graph::{Edge, Following, Graph, Keeper, Load, Node, Reach, Request, plan};
 use ocistow_layout::cabinet::Cabinet;
 use ocistow_layout::descriptor::Descriptor;
 use ocistow_layout::edit::Edit;
 use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::name::Pair;
+use ocistow_layout::sizes;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{
     Access, Blob, Content, Digest, Error, Found, IndexFile, Marker, Result, Source, Unwatched, stamp::Imprint,
 };
 use ocistow_testkit::medium::{Counting, Failing};
-use ocistow_testkit::{draw, to_dir, to_tar};
+use ocistow_testkit::{draw, hostile, to_dir, to_tar};
 use proptest::prelude::*;
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -298,6 +299,24 @@ fn nothing_is_read_again_but_what_is_asked_for() {
     expected.sort();
     assert_eq!(counting.opened(), expected);
     assert_eq!(*counting.read_index.lock().unwrap(), 0);
+}
+
+#[test]
+fn what_is_absent_is_asked_for_a_few_thousand_times_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, cache) = (dir.path().join("layout"), dir.path().join("cache"));
+    let layout = hostile::long_list(20_000);
+    to_dir(&layout, path.clone()).unwrap();
+    let place = Place { _dir: dir, path, cache };
+    let source = place.open();
+    let counting = Watched::of(&*source);
+    place.near(&counting, &Asked::Root, ALL);
+    let graph = Graph::load(&counting, LOAD, &Unwatched).unwrap();
+    // Two looks at all of it; each thread may ask for a part before any knows better.
+    let asked = counting.opened().len();
+    assert!(asked <= 2 * (LOAD.threads + 1) * sizes::MANY, "{asked} blobs were asked for");
+    let present = |digest: &Digest| matches!(graph.node(digest), Some(Node::Present(_)));
+    assert_eq!(layout.blobs.keys().filter(|digest| present(digest)).count(), 2, "the image and the list");
 }
 
 fn referrer(subject: &Digest, word: &str) -> (Vec<u8>, Edit) {

@@ -3,53 +3,64 @@
 //! An enemy's index names a hundred thousand blobs that are not there, and asking a disk for one takes longer than it
 //! takes to name it.
 
-use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::source::Source;
 
 /// How many blobs may turn out not to be there before all names are listed.
-const MANY: usize = 1_000;
+pub const MANY: usize = 1_000;
 
-/// Asks a source for lengths.
+/// Asks a source for lengths. Any number of threads may ask at once.
 pub struct Sizes<'s> {
     source: &'s dyn Source,
-    lacking: Cell<usize>,
-    names: OnceCell<HashSet<Digest>>,
+    lacking: AtomicUsize,
+    names: OnceLock<HashSet<Digest>>,
 }
 
 impl<'s> Sizes<'s> {
     /// Asks this source.
     pub fn of(source: &'s dyn Source) -> Self {
-        Self { source, lacking: Cell::new(0), names: OnceCell::new() }
+        Self { source, lacking: AtomicUsize::new(0), names: OnceLock::new() }
     }
 
     /// The length of a blob, as [`Source::size`] has it; of what came after all names were listed, `None`.
     pub fn size(&self, digest: &Digest) -> Result<Option<u64>> {
-        if self.names.get().is_some_and(|names| !names.contains(digest)) {
+        if !self.may_have(digest) {
             return Ok(None);
         }
         let size = self.source.size(digest)?;
         if size.is_none() {
-            self.lacking.set(self.lacking.get() + 1);
-            if self.lacking.get() == MANY {
-                let mut names = HashSet::new();
-                self.source.names(&mut |digest| {
-                    names.insert(digest);
-                })?;
-                self.names.get_or_init(|| names);
-            }
+            self.lacked(1)?;
         }
         Ok(size)
+    }
+
+    /// Whether it is worth asking for a blob: `false` where all names were listed, and this one was not among them.
+    pub fn may_have(&self, digest: &Digest) -> bool {
+        self.names.get().is_none_or(|names| names.contains(digest))
+    }
+
+    /// Takes note that so many more blobs were asked for and are not there. `Err` where that made it worth to list all
+    /// names, and they cannot be listed: then each is asked for as before.
+    pub fn lacked(&self, more: usize) -> Result<()> {
+        let before = self.lacking.fetch_add(more, Ordering::Relaxed);
+        if before < MANY && before + more >= MANY {
+            let mut names = HashSet::new();
+            self.source.names(&mut |digest| {
+                names.insert(digest);
+            })?;
+            self.names.get_or_init(|| names);
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
     use crate::index::IndexFile;
     use crate::memory::Memory;
