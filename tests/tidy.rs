@@ -114,7 +114,26 @@ fn every_crate_keeps_the_workspaces_lints() {
         );
     }
     let workspace = fs::read_to_string(repository().join("Cargo.toml")).expect("it can be read");
-    assert!(workspace.contains("unsafe_code = \"forbid\""));
+    assert!(workspace.contains("unsafe_code = \"deny\""));
+}
+
+#[test]
+fn one_module_alone_has_unsafe_code() {
+    let crates = repository().join("crates");
+    let sources = walkdir::WalkDir::new(&crates).into_iter().map(|step| step.expect("it can be listed").into_path());
+    let mut with: Vec<PathBuf> = sources
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .filter(|path| {
+            let text = fs::read_to_string(path).expect("it is text");
+            text.contains("allow(unsafe_code)") || text.contains("unsafe {") || text.contains("unsafe fn")
+        })
+        .collect();
+    let module = with.pop().expect("there is one");
+    assert_eq!((&with[..], module), (&[][..], crates.join("layout/src/twin.rs")));
+    assert_eq!(
+        fs::read_to_string(crates.join("layout/src/twin.rs")).expect("it is text").matches("unsafe {").count(),
+        1
+    );
 }
 
 /// What a file says of itself: the first sentence of its doc comment.

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io::Read as _;
-use std::thread;
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::index;
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::sizes::{self, Sizes};
-use ocistow_layout::threads::start;
+use ocistow_layout::threads::in_stretches;
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind, Part, Role, says_nothing};
@@ -775,28 +774,11 @@ impl<'s> Walk<'s> {
         // In order of their digests, as they lie in our bundles: each thread has a stretch of its own.
         let mut order: Vec<usize> = (0..level.len()).collect();
         order.sort_unstable_by_key(|at| &level[*at].digest);
-        let threads = self.threads(level.len());
-        let parts = order.chunks(level.len().div_ceil(threads).max(1));
-        let read = |part: &[usize]| self.stretch(level, part);
+        let read = in_stretches(&order, self.threads(level.len()), |stretch| self.stretch(level, stretch));
         let mut nodes: Vec<Option<Node>> = vec![None; level.len()];
-        thread::scope(|scope| {
-            let mut parts = parts;
-            let own = parts.next();
-            // Where there are no more threads, this one reads those parts too.
-            let (running, alone): (Vec<_>, Vec<_>) = parts
-                .map(|part| (start(scope, move || (part, read(part))), part))
-                .partition(|(started, _)| started.is_ok());
-            let own = own.into_iter().chain(alone.into_iter().map(|(_, part)| part));
-            let mut found: Vec<_> = own.map(|part| (part, read(part))).collect();
-            for thread in running.into_iter().filter_map(|(started, _)| started.ok()) {
-                found.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            for (part, read) in found {
-                for (at, node) in part.iter().zip(read) {
-                    nodes[*at] = node;
-                }
-            }
-        });
+        for (at, node) in order.iter().zip(read.into_iter().flatten()) {
+            nodes[*at] = node;
+        }
         if nodes.contains(&None) {
             self.stopped()?;
         }

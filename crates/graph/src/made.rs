@@ -73,7 +73,8 @@ impl Artifact {
             let plain = described(&subject.media_type, &blob, &BTreeMap::new());
             text.push_str(&format!(",\"subject\":{}", plain.text()));
         }
-        text.push_str(&tail(&self.annotations));
+        annotate(&mut text, &self.annotations);
+        text.push('}');
         Made::of(Form::OciManifest, text)
     }
 }
@@ -94,7 +95,8 @@ impl Index {
     pub fn make(&self) -> Result<Made> {
         let mut text = head(Form::OciIndex, self.artifact_type.as_deref());
         list(&mut text, "manifests", &self.children);
-        text.push_str(&tail(&self.annotations));
+        annotate(&mut text, &self.annotations);
+        text.push('}');
         Made::of(Form::OciIndex, text)
     }
 }
@@ -118,18 +120,24 @@ fn list(text: &mut String, member: &str, descriptors: &[Descriptor]) {
     text.push(']');
 }
 
-fn tail(annotations: &BTreeMap<String, String>) -> String {
-    match object(annotations) {
-        None => "}".into(),
-        Some(object) => format!(",\"annotations\":{object}}}"),
+/// Writes annotations, sorted, where there are any.
+fn annotate(text: &mut String, annotations: &BTreeMap<String, String>) {
+    for (at, (key, value)) in annotations.iter().enumerate() {
+        text.push_str(if at == 0 { ",\"annotations\":{" } else { "," });
+        push_quoted(text, key);
+        text.push(':');
+        push_quoted(text, value);
     }
+    text.push_str(if annotations.is_empty() { "" } else { "}" });
 }
 
-/// Annotations as JSON, sorted; `None` where there are none.
-fn object(annotations: &BTreeMap<String, String>) -> Option<String> {
-    let pairs: Vec<String> =
-        annotations.iter().map(|(key, value)| format!("{}:{}", quote(key), quote(value))).collect();
-    (!pairs.is_empty()).then(|| format!("{{{}}}", pairs.join(",")))
+/// Writes a JSON string; nearly all can be written as they are.
+fn push_quoted(text: &mut String, plain: &str) {
+    let as_it_is = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+    match plain.bytes().all(as_it_is) {
+        true => text.extend(["\"", plain, "\""]),
+        false => text.push_str(&quote(plain)),
+    }
 }
 
 /// A JSON string as Go writes it: safe to be put into HTML.
@@ -165,13 +173,12 @@ pub fn empty_blob() -> Blob {
 }
 
 fn descriptor(media_type: &str, blob: &Blob, annotations: &BTreeMap<String, String>, more: &str) -> Descriptor {
+    let mut text = String::from("{\"mediaType\":");
+    push_quoted(&mut text, media_type);
     let Blob { digest, size } = blob;
-    let mut text = format!("{{\"mediaType\":{},\"digest\":\"{digest}\",\"size\":{size}", quote(media_type));
-    if let Some(object) = object(annotations) {
-        text.push_str(&format!(",\"annotations\":{object}"));
-    }
-    text.push_str(more);
-    text.push('}');
+    text.extend([",\"digest\":\"", &digest.to_string(), "\",\"size\":", &size.to_string()]);
+    annotate(&mut text, annotations);
+    text.extend([more, "}"]);
     Descriptor::parse(&text).expect("text made of valid parts is a descriptor")
 }
 

@@ -62,6 +62,7 @@ mod stray;
 pub mod threads;
 pub mod title;
 pub mod transaction;
+mod twin;
 mod writeback;
 
 use std::path::Path;

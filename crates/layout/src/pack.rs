@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::archive::compress::{Compression, LONGEST_FRAME, Packer};
@@ -29,19 +28,28 @@ use crate::transaction::{Transaction, Unnamed};
 /// Stages the file at `path`. NotFound where there is none, Failed where it is no regular file, or changes while it
 /// is read: then nothing of it is staged. Safe to call from several threads.
 pub fn stage_file(transaction: &Transaction<'_>, path: &Path, watch: &dyn Watch) -> Result<Blob> {
-    stage_in(transaction, path, &mut Vec::new(), watch)
+    let mut room = Vec::new();
+    match read_or_stage(transaction, path, &mut room, watch)? {
+        Some(blob) => Ok(blob),
+        None => transaction.put_bytes(&room),
+    }
 }
 
-/// The same, with room for what is read at once.
-fn stage_in(transaction: &Transaction<'_>, path: &Path, room: &mut Vec<u8>, watch: &dyn Watch) -> Result<Blob> {
+/// Stages what is too long to be read at once; the rest is read into `room`.
+fn read_or_stage(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    room: &mut Vec<u8>,
+    watch: &dyn Watch,
+) -> Result<Option<Blob>> {
     let file = Steady::open(path, true)?;
     if file.size() <= CHUNK as u64 {
         file.whole_in(room, watch)?;
-        return transaction.put_bytes(room);
+        return Ok(None);
     }
     let mut unnamed = transaction.unnamed()?;
     file.read(watch, &mut |piece| unnamed.write(piece))?;
-    unnamed.finish()
+    unnamed.finish().map(Some)
 }
 
 /// Stages all that a stream gives, and gives the blob that is.
@@ -82,31 +90,51 @@ pub fn stage_files<T: Send>(
     each: impl Fn(usize, Blob) -> T + Sync,
 ) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
-    let slots: Mutex<Vec<Option<Result<T>>>> = Mutex::new(paths.iter().map(|_| None).collect());
     let work = || {
-        let mut room = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(at) else { return };
-            let staged = stage_in(transaction, path, &mut room, watch).map(|blob| each(at, blob));
-            if staged.is_err() {
+        let mut staged = Vec::new();
+        let mut came = |at: usize, blob: Result<Blob>| {
+            if blob.is_err() {
                 // Nobody needs those behind it any more.
                 next.store(paths.len(), Ordering::Relaxed);
             }
-            slots.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(staged);
+            staged.push((at, blob.map(|blob| each(at, blob))));
+        };
+        // Two are hashed at once: the first waits for the second.
+        let (mut waiting, mut rooms) = (None, [Vec::new(), Vec::new()]);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = paths.get(at) else { break };
+            let [first, second] = &mut rooms;
+            let room = if waiting.is_none() { &mut *first } else { &mut *second };
+            match (read_or_stage(transaction, path, room, watch).transpose(), waiting) {
+                (Some(blob), _) => came(at, blob),
+                (None, None) => waiting = Some(at),
+                (None, Some(before)) => {
+                    let [one, other] = transaction.put_both([first, second]);
+                    came(before, one);
+                    came(at, other);
+                    waiting = None;
+                }
+            }
         }
+        if let Some(at) = waiting {
+            came(at, transaction.put_bytes(&rooms[0]));
+        }
+        staged
     };
-    thread::scope(|scope| {
+    let mut staged = thread::scope(|scope| {
         let others = threads.clamp(1, paths.len().div_ceil(WORTH_A_THREAD).max(1)) - 1;
         // Where there are no more threads, those that there are do it all.
         let running: Vec<_> = (0..others).map_while(|_| start(scope, work).ok()).collect();
-        work();
+        let mut staged = work();
         for thread in running {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            staged.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
+        staged
     });
     // What was left out stands behind what failed.
-    slots.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
+    staged.sort_unstable_by_key(|(at, _)| *at);
+    staged.into_iter().map(|(_, staged)| staged).collect()
 }
 
 /// How a directory is packed.

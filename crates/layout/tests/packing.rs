@@ -300,6 +300,14 @@ fn files_are_staged_whole_in_order_and_once() {
     let absent = space.path().join("absent");
     let why = stage_files(&transaction, &[paths[0], &absent, paths[1]], 4, &Unwatched, |_, blob| blob).unwrap_err();
     assert_eq!(why.kind(), Kind::NotFound);
+    // One that waits for a second is staged where none comes, or that one is no file.
+    for paths in [&[paths[0]][..], &[paths[0], paths[4], paths[8]], &[paths[0], paths[3], paths[4]]] {
+        let digests = paths.iter().map(|path| Digest::of(&fs::read(path).unwrap()));
+        let staged = stage_files(&transaction, paths, 1, &Unwatched, |_, blob| blob.digest).unwrap();
+        assert!(staged.into_iter().eq(digests), "{paths:?}");
+    }
+    let why = stage_files(&transaction, &[paths[0], &absent], 1, &Unwatched, |_, blob| blob).unwrap_err();
+    assert_eq!(why.kind(), Kind::NotFound);
 }
 
 /// A step in drawing a tree: what, below which of the directories so far, called what, of which length and mode.

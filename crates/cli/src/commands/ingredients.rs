@@ -12,6 +12,7 @@ use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::media_type::is_media_type;
 use ocistow_layout::pack::{Packing, read_file, stage_directory, stage_file, stage_files};
+use ocistow_layout::threads::in_stretches;
 use ocistow_layout::title::{TITLE, Title, TitleError};
 use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Blob, Content, Descriptor, Error, Kind, Result, Unwatched, Watch};
@@ -29,6 +30,8 @@ const CONFIG: &str = "application/vnd.unknown.config.v1+json";
 pub const UNPACKED: &str = "io.deis.oras.content.digest";
 /// That a layer is a packed directory.
 pub const UNPACK: &str = "io.deis.oras.content.unpack";
+/// The fewest files that are worth a thread to look at them.
+const WORTH_A_THREAD: usize = 200;
 /// When something was made.
 const CREATED: &str = "org.opencontainers.image.created";
 
@@ -114,14 +117,14 @@ impl Ingredients {
             _ => {}
         }
         let config = self.config.as_deref().map(config).transpose()?;
-        let layers = self.layers(layout, &mut from_file)?;
+        let layers = self.layers(layout, &mut from_file, context.threads.get())?;
         for unused in from_file.keys() {
             context.warn(&format!("the annotations of {unused:?} are for no file that was named"));
         }
         Ok(Recipe { layers, config, config_annotations, annotations, mtime: epoch.unwrap_or(0) })
     }
 
-    fn layers(&self, layout: &Path, from_file: &mut Annotations) -> Result<Vec<Layer>> {
+    fn layers(&self, layout: &Path, from_file: &mut Annotations, threads: usize) -> Result<Vec<Layer>> {
         if self.title.is_some() && self.files.len() != 1 {
             return Err(Error::new(Kind::Usage, "could not use --title")
                 .because(format!("it is the title of one file, and there are {}", self.files.len()))
@@ -129,8 +132,11 @@ impl Ingredients {
         }
         let mut layers: Vec<Layer> = Vec::with_capacity(self.files.len());
         let mut unused: BTreeSet<String> = from_file.keys().cloned().collect();
-        for argument in &self.files {
-            let (path, media_type, meta) = match fs::metadata(argument) {
+        let threads = threads.clamp(1, self.files.len().div_ceil(WORTH_A_THREAD).max(1));
+        let look = |files: &[OsString]| files.iter().map(fs::metadata).collect::<Vec<_>>();
+        let looked = in_stretches(&self.files, threads, look);
+        for (argument, found) in self.files.iter().zip(looked.into_iter().flatten()) {
+            let (path, media_type, meta) = match found {
                 // Nearly always: one look is enough.
                 Ok(meta) => (PathBuf::from(argument), None, meta),
                 Err(_) => {

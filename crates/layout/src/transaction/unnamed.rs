@@ -10,6 +10,7 @@ use super::{Transaction, unique};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::Blob;
+use crate::twin::of_both;
 use crate::writeback::STRETCH;
 
 /// Content being staged; its digest is that of what was written in the end. Dropped before
@@ -38,7 +39,18 @@ impl<'a> Transaction<'a> {
 
     /// Stages bytes, and gives the blob they are.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Blob> {
-        let blob = Blob { digest: Digest::of(bytes), size: bytes.len() as u64 };
+        self.put_hashed(Digest::of(bytes), bytes)
+    }
+
+    /// The same of two at once, which takes less time. What becomes of one is nothing to the other.
+    pub fn put_both(&self, contents: [&[u8]; 2]) -> [Result<Blob>; 2] {
+        let [first, second] = of_both(contents);
+        [self.put_hashed(first, contents[0]), self.put_hashed(second, contents[1])]
+    }
+
+    /// Stages bytes whose digest was just made of them.
+    fn put_hashed(&self, digest: Digest, bytes: &[u8]) -> Result<Blob> {
+        let blob = Blob { digest, size: bytes.len() as u64 };
         if self.claim(&blob.digest) {
             let is = self.stage_bytes(&blob, bytes);
             self.settle(&blob.digest, is)?;
@@ -47,7 +59,6 @@ impl<'a> Transaction<'a> {
         Ok(blob)
     }
 
-    /// Stages bytes whose digest was just made of them.
     fn stage_bytes(&self, blob: &Blob, bytes: &[u8]) -> Result<(Is, Option<Arc<File>>)> {
         let Some(over) = self.replaces(blob)? else { return Ok((Is::Present(blob.size), None)) };
         let medium = self.options.medium;
