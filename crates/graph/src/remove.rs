@@ -68,7 +68,9 @@ pub fn remove(graph: &Graph, source: &dyn Source, asked: &[Asked], referrers: bo
 /// What of these digests no entry leads to: what was removed, looked at again once somebody else has changed
 /// index.json.
 pub fn unneeded(graph: &Graph, digests: &[Digest]) -> Result<Vec<Digest>> {
-    let kept = Choice::of(graph)?.kept();
+    let mut choice = Choice::of(graph)?;
+    choice.exact.extend(digests.iter().cloned());
+    let kept = choice.kept();
     Ok(digests.iter().filter(|digest| !kept.reached.contains(*digest)).cloned().collect())
 }
 
@@ -135,10 +137,8 @@ fn nothing(location: &str) -> Error {
 /// What is being taken away, in terms of index.json.
 struct Choice<'g> {
     graph: &'g Graph,
-    /// Where each digest has its entries.
-    places: HashMap<&'g Digest, Vec<usize>>,
-    /// What each referrer refers to.
-    subjects: HashMap<&'g Digest, Vec<&'g Digest>>,
+    places: Places<'g>,
+    subjects: Subjects<'g>,
     /// Entries that go.
     gone: BTreeSet<usize>,
     /// What goes unless something else needs it.
@@ -149,7 +149,7 @@ struct Choice<'g> {
     exact: BTreeSet<Digest>,
 }
 
-/// What entries that stay lead to.
+/// What entries that stay lead to, as far as it [matters](Choice::matters).
 struct Kept {
     reached: HashSet<Digest>,
     /// What of it is only there as a list of referrers.
@@ -168,13 +168,24 @@ enum Rest {
     Shorter(Digest, u64),
 }
 
+/// Where each digest has its entries.
+type Places<'g> = HashMap<&'g Digest, Vec<usize>>;
+/// What each referrer refers to.
+type Subjects<'g> = HashMap<&'g Digest, Vec<&'g Digest>>;
+
+/// Whether a digest is more than content that manifests have: a manifest itself, an entry's, a subject's or a referrer's.
+fn matters(graph: &Graph, places: &Places<'_>, subjects: &Subjects<'_>, digest: &Digest) -> bool {
+    let is_known = graph.node(digest).is_some() || places.contains_key(digest) || subjects.contains_key(digest);
+    is_known || !graph.referrers(digest).is_empty()
+}
+
 impl<'g> Choice<'g> {
     fn of(graph: &'g Graph) -> Result<Self> {
-        let mut places: HashMap<&Digest, Vec<usize>> = HashMap::new();
+        let mut places = Places::new();
         for (place, entry) in graph.index().entries().iter().enumerate() {
             places.entry(&entry.descriptor(place)?.digest).or_default().push(place);
         }
-        let mut subjects: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
+        let mut subjects = Subjects::new();
         for edge in graph.edges() {
             subjects.entry(&edge.referrer).or_default().push(&edge.subject);
         }
@@ -231,6 +242,14 @@ impl<'g> Choice<'g> {
         kept
     }
 
+    /// Whether anything is decided by what leads to a digest. What only manifests have, and nobody asked for, is left out
+    /// of all accounts: most layers are that, and an enemy names millions.
+    fn matters(&self, digest: &Digest) -> bool {
+        self.exact.contains(digest)
+            || self.wanted.contains(digest)
+            || matters(self.graph, &self.places, &self.subjects, digest)
+    }
+
     /// Adds everything that these lead to. What of it is new.
     fn reach(&self, mut stack: Vec<Digest>, reached: &mut HashSet<Digest>) -> Vec<Digest> {
         let mut new = Vec::new();
@@ -239,7 +258,7 @@ impl<'g> Choice<'g> {
                 continue;
             }
             let parts = self.graph.facts(&digest).into_iter().flat_map(|facts| facts.parts);
-            stack.extend(parts.map(|part| part.descriptor.digest));
+            stack.extend(parts.map(|part| part.descriptor.digest).filter(|digest| self.matters(digest)));
             // What only lies in `blobs/` stays with its subject.
             let scanned = self.graph.referrers(&digest).iter().filter(|edge| edge.dialect == Dialect::Scan);
             stack.extend(scanned.map(|edge| edge.referrer.clone()).filter(|digest| !self.wanted.contains(digest)));
@@ -257,8 +276,10 @@ impl<'g> Choice<'g> {
     fn add_referrers(&mut self, going: &BTreeSet<Digest>, kept: &Kept) -> bool {
         let before = self.wanted.len();
         let stay = (0..self.graph.index().entries().len()).filter(|place| !self.gone.contains(place));
-        let mut support =
-            Support::of(self.graph, kept.reached.clone(), &kept.lists, stay.map(|place| &self.own(place).digest));
+        let (graph, places, subjects) = (self.graph, &self.places, &self.subjects);
+        let matters = |digest: &Digest| matters(graph, places, subjects, digest);
+        let entries = stay.map(|place| &self.own(place).digest);
+        let mut support = Support::of(graph, kept.reached.clone(), &kept.lists, &matters, entries);
         // How many subjects of each referrer stay.
         let mut staying: HashMap<&Digest, usize> = HashMap::new();
         let mut going: Vec<Digest> = going.iter().cloned().collect();

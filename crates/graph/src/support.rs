@@ -22,18 +22,21 @@ pub(crate) struct Support<'g> {
     reached: HashSet<Digest>,
     /// What of it is only there as a list of referrers.
     lists: &'g HashSet<Digest>,
+    /// What is counted at all.
+    matters: &'g dyn Fn(&Digest) -> bool,
     counts: HashMap<Digest, Count>,
 }
 
 impl<'g> Support<'g> {
-    /// Of what is reached from `entries`, each as often as it has one.
+    /// Of what is reached from `entries`, each as often as it has one, as far as it matters.
     pub fn of<'e>(
         graph: &'g Graph,
         reached: HashSet<Digest>,
         lists: &'g HashSet<Digest>,
+        matters: &'g dyn Fn(&Digest) -> bool,
         entries: impl Iterator<Item = &'e Digest>,
     ) -> Self {
-        let mut support = Self { graph, lists, counts: HashMap::new(), reached: HashSet::new() };
+        let mut support = Self { graph, lists, matters, counts: HashMap::new(), reached: HashSet::new() };
         for entry in entries {
             support.count(entry).firm += 1;
         }
@@ -59,7 +62,8 @@ impl<'g> Support<'g> {
     /// Everything that one leads to, and whether firmly.
     fn led_to(&mut self, digest: &Digest, each: &mut dyn FnMut(&mut Self, &Digest, bool)) {
         let firm = !self.lists.contains(digest);
-        for part in self.graph.facts(digest).into_iter().flat_map(|facts| facts.parts) {
+        let parts = self.graph.facts(digest).into_iter().flat_map(|facts| facts.parts);
+        for part in parts.filter(|part| (self.matters)(&part.descriptor.digest)) {
             each(self, &part.descriptor.digest, firm);
         }
         for edge in self.graph.referrers(digest).iter().filter(|edge| firm && edge.dialect == Dialect::Scan) {

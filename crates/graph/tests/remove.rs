@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use ocistow_graph::remove::{Removal, remove};
+use ocistow_graph::remove::{Removal, remove, unneeded};
 use ocistow_graph::{Asked, Graph, Load};
 use ocistow_layout::edit::apply;
 use ocistow_layout::index::IndexFile;
@@ -280,4 +280,16 @@ fn what_is_absent_or_no_manifest_is_removed_too() {
     expect(text, &["@gone"], false, "gone", "opaque= app=1");
     expect(text, &["@opaque"], false, "opaque", "gone= app=1");
     expect(text, &["@crumb"], false, "crumb", "gone= opaque= app=1");
+}
+
+/// Whoever changed index.json after the decision may need a blob in any way: as a manifest, as a layer, in a list.
+#[test]
+fn what_any_entry_leads_to_is_needed_still() {
+    let world =
+        draw("image app:1 = base, top\nrefer sig -> app : application/x.sig\nfallback app = sig\nindex all:2 = app");
+    let graph = Graph::load(&world.memory, SCAN, &Unwatched).unwrap();
+    let all = ["app", "base", "top", "sig", "all"].map(|word| world.digest(word));
+    let absent = ocistow_layout::Digest::of(b"nothing has this");
+    let asked: Vec<_> = all.iter().cloned().chain([absent.clone()]).collect();
+    assert_eq!(unneeded(&graph, &asked).unwrap(), [absent]);
 }
