@@ -217,7 +217,7 @@ fn label(figure: &Figure, refers: Option<Bond>) -> Label {
     };
     let platform = figure.platform.as_ref().map(ToString::to_string);
     let typed = figure.artifact_type.as_deref().map(|artifact_type| brief(artifact_type).to_owned());
-    let file = figure.annotations.get(TITLE).cloned();
+    let file = figure.annotations.get(TITLE).map(str::to_owned);
     let titles = match (refers, figure.role) {
         (Some(Bond::Refers { cosign: Some(suffix), .. }), _) => [Some(format!("cosign.{suffix}")), None, None],
         (Some(Bond::Refers { dialect: Dialect::Attestation, .. }), _) => [Some("attestation".to_owned()), None, None],

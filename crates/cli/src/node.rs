@@ -1,9 +1,9 @@
 //! A *node*: how every JSON document here tells of a manifest.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use ocistow_graph::Facts;
+use ocistow_layout::annotations::Annotations;
 use ocistow_layout::{Descriptor, Digest, Platform, Result, Source};
 use serde::{Serialize, Serializer};
 
@@ -23,8 +23,8 @@ pub struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Its annotations.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
     /// What it runs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -42,7 +42,7 @@ impl Node {
             digest: descriptor.digest.clone(),
             size: descriptor.size,
             artifact_type: descriptor.artifact_type.clone(),
-            annotations: descriptor.annotations.to_map(),
+            annotations: descriptor.annotations.clone(),
             platform: descriptor.platform.as_deref().cloned(),
             absent: false,
         }

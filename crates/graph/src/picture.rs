@@ -1,7 +1,8 @@
 //! What a picture of a layout shows: every manifest and blob once, and what ties them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use ocistow_layout::annotations::Annotations;
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
 
 use crate::facts::{self, Facts, ManifestKind, Part};
@@ -42,7 +43,7 @@ pub struct Figure {
     /// What sort of artifact it is; an image's is told only where it is declared, or where it is a referrer.
     pub artifact_type: Option<String>,
     /// Its own annotations, where it is a manifest that was read; else its descriptor's.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// What it runs on, as the first says who points at it and says so.
     pub platform: Option<Platform>,
     /// Its tags in index.json, sorted.
@@ -240,7 +241,7 @@ impl<'g> Pen<'g> {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             artifact_type: descriptor.artifact_type.clone(),
-            annotations: descriptor.annotations.to_map(),
+            annotations: descriptor.annotations.clone(),
             platform: descriptor.platform.as_deref().cloned(),
             tags: Vec::new(),
             names: Vec::new(),
@@ -355,7 +356,7 @@ impl Figure {
     /// Takes over what the manifest itself says.
     fn tell(&mut self, facts: &Facts) {
         self.size = facts.size;
-        self.annotations = facts.annotations.to_map();
+        self.annotations = facts.annotations.clone();
         if facts.declared_type || facts.kind != ManifestKind::Image {
             self.artifact_type = facts.artifact_type.clone().or(self.artifact_type.take());
         }

@@ -259,7 +259,7 @@ impl Walk<'_> {
 
 /// What a manifest itself says: a referrer's effective type, as registries list it (REFERRERS-5).
 fn told(mut node: Node, facts: &Facts, refers: bool) -> Node {
-    node.annotations = facts.annotations.to_map();
+    node.annotations = facts.annotations.clone();
     if refers {
         node.artifact_type = facts.artifact_type.clone();
         return node;
@@ -309,7 +309,7 @@ impl Tree {
             let word = serde_json::to_value(dialect).unwrap_or_default();
             writeln!(out, "{margin}recorded as {}", word.as_str().unwrap_or_default())?;
         }
-        for (key, value) in &self.node.annotations {
+        for (key, value) in self.node.annotations.iter() {
             writeln!(out, "{margin}{} = {}", shown(key), shown(value))?;
         }
         Ok(())

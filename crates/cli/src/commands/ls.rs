@@ -76,7 +76,7 @@ impl Filter {
     /// Refuses a key that is no annotation either, as far as anybody can tell: those have a dot, or somebody has them.
     fn judge(&self, rows: &[Row]) -> Result<()> {
         let Self::Text(key, _) = self else { return Ok(()) };
-        let had = || rows.iter().any(|row| row.node.annotations.contains_key(key));
+        let had = || rows.iter().any(|row| row.node.annotations.get(key).is_some());
         if KEYS.contains(&key.as_str()) || key.contains('.') || had() {
             return Ok(());
         }
@@ -94,14 +94,14 @@ impl Filter {
         };
         let digest = row.node.digest.to_string();
         let is = match key {
-            "tag" => row.tag.as_ref(),
-            "name" => row.name.as_ref(),
-            "digest" => Some(&digest),
-            "mediaType" => Some(&row.node.media_type),
-            "artifactType" => row.node.artifact_type.as_ref(),
+            "tag" => row.tag.as_deref(),
+            "name" => row.name.as_deref(),
+            "digest" => Some(&*digest),
+            "mediaType" => Some(&*row.node.media_type),
+            "artifactType" => row.node.artifact_type.as_deref(),
             annotation => row.node.annotations.get(annotation),
         };
-        Ok(is == Some(value))
+        Ok(is == Some(&**value))
     }
 }
 

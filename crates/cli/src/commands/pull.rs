@@ -232,7 +232,7 @@ impl Pulled {
             File { path: path.display().to_string(), node: Node::of(layout, part.descriptor) }
         };
         let mut node = Node::of(layout, descriptor).typed(facts.told_type());
-        node.annotations = facts.annotations.to_map();
+        node.annotations = facts.annotations.clone();
         Self { node, files: parts.iter().map(file).collect(), missing: BTreeSet::new() }
     }
 }

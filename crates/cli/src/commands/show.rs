@@ -132,7 +132,7 @@ fn shown_of(graph: &Graph, source: &dyn Source, path: &Path, target: &Target) ->
     let facts = graph.need(digest)?;
     at::as_long(source, &facts, descriptor)?;
     let mut node = node.typed(facts.told_type());
-    node.annotations = facts.annotations.to_map();
+    node.annotations = facts.annotations.clone();
     node.platform = match &descriptor.platform {
         Some(platform) => Some((**platform).clone()),
         None => config_platform(source, &facts)?,
@@ -189,7 +189,7 @@ impl Answer for Shown {
         line("referrers", &self.referrers.to_string())?;
         if !self.node.annotations.is_empty() {
             writeln!(out, "{}", look.dim("annotations"))?;
-            for (key, value) in &self.node.annotations {
+            for (key, value) in self.node.annotations.iter() {
                 writeln!(out, "  {} = {}", shown(key), shown(value))?;
             }
         }
