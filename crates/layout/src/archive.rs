@@ -341,6 +341,8 @@ impl Source for Archive {
 
     fn imprint(&self) -> Result<Option<Imprint>> {
         let (Form::PlainTar, Some(spot)) = (self.form, self.table.index) else { return Ok(None) };
+        // Whoever asks for this remembers, and seldom needs the whole.
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let failed = |why| Error::io("read", &self.location, why);
         let file = self.file.try_clone().map_err(failed)?;
         Imprint::of(file, spot.at, spot.size).map(Some).map_err(failed)
