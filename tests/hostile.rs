@@ -13,7 +13,7 @@ use crate::run::ocistow_within;
 const ROOM: u64 = 64 << 20;
 /// What it may take for each byte of index.json and manifests: what is understood of an entry of index.json is larger
 /// than its text, and an import has several of each.
-const ROOM_A_BYTE: u64 = 10;
+const ROOM_A_BYTE: u64 = 12;
 /// The seconds of a processor that a command may take: what grows with the square of a layout takes longer.
 const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
 

@@ -267,7 +267,7 @@ fn enter(
                     let list = Blob { digest: digest.clone(), size: bytes.len() as u64 };
                     transaction.put(&list, Content::Bytes(bytes))?;
                 }
-                let order = plan.outline_into(&import).blobs;
+                let order = plan.blobs_into(&import);
                 let entered = root.map(|root| Entered::after(&target.index()?, &import.edits, root)).transpose()?;
                 (transaction.publish(&order, &import.edits), None, import.moved, entered.unwrap_or_default())
             }

@@ -214,7 +214,7 @@ pub fn entered(
     let graph = Graph::load(bundle, LOAD, &Unwatched).unwrap();
     let import = import(plan, &graph, target, renames).unwrap();
     let mut target = target.clone();
-    for blob in plan.outline_into(&import).blobs {
+    for blob in plan.blobs_into(&import) {
         let made = import.inline.get(&blob.digest).or(plan.inline.get(&blob.digest));
         let bytes = made.cloned().unwrap_or_else(|| checked::read(bundle, &blob.digest, u64::MAX).unwrap().unwrap());
         target.blobs.insert(blob.digest, bytes);

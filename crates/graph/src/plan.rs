@@ -404,6 +404,7 @@ fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -
     for list in lists {
         entries.push(Entry { descriptor: list.entry.clone(), pair: index.entries()[list.place].pair.clone() });
     }
+    entries.reserve(places.len());
     entries.extend(places.into_iter().filter_map(as_it_is));
     let listed: HashSet<&Digest> = lists.iter().map(|list| &list.entry.digest).collect();
     whose::say(graph, carried, &listed, &mut entries);
@@ -533,9 +534,9 @@ impl Plan {
         Outline { index: IndexChange::New(self.bundle_index()), members, blobs: self.order().cloned().collect() }
     }
 
-    /// The outline for a directory that exists. Content in [`Import::inline`] is put like that in
-    /// [`inline`](Self::inline).
-    pub fn outline_into(&self, import: &Import) -> Outline {
+    /// The blobs that go into a directory that exists, wholes before their parts. Content in [`Import::inline`] is put
+    /// like that in [`inline`](Self::inline).
+    pub fn blobs_into(&self, import: &Import) -> Vec<Blob> {
         let mut blobs: Vec<Blob> = import
             .inline
             .iter()
@@ -544,7 +545,7 @@ impl Plan {
         blobs.extend(self.order().filter(|blob| !import.dropped.contains(&blob.digest)).cloned());
         let mut met = HashSet::new();
         blobs.retain(|blob| met.insert(blob.digest.clone()));
-        Outline { index: IndexChange::Edits(import.edits.clone()), members: Vec::new(), blobs }
+        blobs
     }
 
     /// Whether an entry is an image or index, as far as its descriptor says.

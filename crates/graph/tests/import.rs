@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use ocistow_graph::{Graph, Import, Load, Plan, Request, import, plan};
 use ocistow_layout::edit::apply;
 use ocistow_layout::memory::{Memory, MemorySink};
-use ocistow_layout::{Content, Digest, Kind, Result, Sink, Source, Unwatched, checked};
+use ocistow_layout::{Content, Digest, IndexChange, Kind, Outline, Result, Sink, Source, Unwatched, checked};
 use ocistow_testkit::{draw, odd};
 
 const PLAIN: Load = Load { threads: 1, scan_blobs: false };
@@ -23,8 +23,9 @@ fn arrive(source: &Memory, target: &Memory, renames: &[(&str, &str)]) -> Result<
     let renames: Vec<(String, String)> = renames.iter().map(|(old, new)| ((*old).into(), (*new).into())).collect();
     let import = import(&plan, &graph, target, &renames)?;
     let memory = Mutex::new(target.clone());
-    let outline = plan.outline_into(&import);
-    let blobs = outline.blobs.clone();
+    let blobs = plan.blobs_into(&import);
+    let index = IndexChange::Edits(import.edits.clone());
+    let outline = Outline { index, members: Vec::new(), blobs: blobs.clone() };
     let writing = Box::new(MemorySink(&memory)).begin(outline)?;
     for blob in &blobs {
         let inline = import.inline.get(&blob.digest).or_else(|| plan.inline.get(&blob.digest));

@@ -9,6 +9,7 @@ use ocistow_graph::facts;
 use ocistow_graph::picture::{Bond, Figure, Line, Picture, Role, Scope, State};
 use ocistow_graph::resolve::{Asked, resolve_in};
 use ocistow_graph::{Dialect, Graph, Load, ManifestKind};
+use ocistow_layout::annotations::Annotations;
 use ocistow_layout::descriptor::REF_NAME;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::{Descriptor, Digest, Kind, Source, Unwatched, Watch};
@@ -207,7 +208,7 @@ fn shape(manifests: usize, blobs: usize, lines: impl IntoIterator<Item = (usize,
         media_type: String::new(),
         size: 0,
         artifact_type: None,
-        annotations: BTreeMap::new(),
+        annotations: Annotations::default(),
         platform: None,
         tags: Vec::new(),
         names: Vec::new(),

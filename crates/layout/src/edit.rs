@@ -228,7 +228,9 @@ impl<'i> Draft<'i> {
     /// The draft in which all edits are made.
     fn made(index: &'i IndexFile, edits: &[Edit]) -> Result<Self> {
         let places = Places::of(index, edits);
-        let mut draft = Self { index, changed: BTreeMap::new(), added: Vec::new(), places };
+        // There may be many: no room beside what they take.
+        let added = Vec::with_capacity(edits.iter().filter(|edit| edit.entry().is_some()).count());
+        let mut draft = Self { index, changed: BTreeMap::new(), added, places };
         edits.iter().try_for_each(|edit| draft.make(edit))?;
         Ok(draft)
     }
@@ -408,14 +410,21 @@ fn list(index: &IndexFile) -> Option<Range<usize>> {
     index.manifests.clone().filter(|span| index.text()[span.clone()].starts_with('['))
 }
 
+/// What comes into the place of a stretch of index.json.
+enum Change {
+    Text(String),
+    /// The list of manifests.
+    List,
+}
+
 /// The text with entries replaced, removed and added, and whether everything around the entries is the same. `finish`:
 /// it gets what has to be there, and loses what may not be.
 fn spliced(index: &IndexFile, splice: &Splice, finish: bool) -> (String, bool) {
     let text = index.text();
-    let mut changes: Vec<(Range<usize>, String)> = Vec::new();
+    let mut changes: Vec<(Range<usize>, Change)> = Vec::new();
     let mut members: Vec<(&str, String)> = Vec::new();
     if finish {
-        let cleaned = |span: Range<usize>| Some((span.clone(), without_bundle_keys(&text[span])?));
+        let cleaned = |span: Range<usize>| Some((span.clone(), Change::Text(without_bundle_keys(&text[span])?)));
         changes.extend(index.annotations.clone().and_then(cleaned));
         if !index.typed && !index.members.iter().any(|(name, _)| name == "mediaType") {
             members.push(("mediaType", json::quote(INDEX_TYPE)));
@@ -425,35 +434,40 @@ fn spliced(index: &IndexFile, splice: &Splice, finish: bool) -> (String, bool) {
         let new = || format!("[{}]", splice.added.join(","));
         match (list(index), &index.manifests) {
             (Some(_), _) => {}
-            (None, Some(null)) => changes.push((null.clone(), new())),
+            (None, Some(null)) => changes.push((null.clone(), Change::Text(new()))),
             (None, None) => members.push(("manifests", new())),
         }
     }
     let same = changes.is_empty() && members.is_empty();
     if let Some(list) = list(index).filter(|_| !splice.is_empty()) {
-        changes.push((list.clone(), array(index, list, splice)));
+        changes.push((list, Change::List));
     }
     if !members.is_empty() {
         let open = text.find('{').expect("an index.json is an object") + 1;
         let members: Vec<String> =
             members.iter().map(|(name, value)| format!("{}:{value}", json::quote(name))).collect();
         let comma = if index.members.is_empty() { "" } else { "," };
-        changes.push((open..open, members.join(",") + comma));
+        changes.push((open..open, Change::Text(members.join(",") + comma)));
     }
     changes.sort_by_key(|(span, _)| span.start);
-    let mut out = String::with_capacity(text.len() + changes.iter().map(|(_, new)| new.len()).sum::<usize>());
+    let new = changes.iter().map(|(_, new)| if let Change::Text(new) = new { new.len() } else { 0 });
+    let entries = splice.added.iter().chain(splice.at.values().flatten()).map(|new| new.len() + 1);
+    let mut out = String::with_capacity(text.len() + new.chain(entries).sum::<usize>());
     let mut at = 0;
     for (span, new) in changes {
         out.push_str(&text[at..span.start]);
-        out.push_str(&new);
+        match new {
+            Change::Text(new) => out.push_str(&new),
+            Change::List => array(&mut out, index, &span, splice),
+        }
         at = span.end;
     }
     out.push_str(&text[at..]);
     (out, same)
 }
 
-/// The list with entries replaced, removed and added.
-fn array(index: &IndexFile, list: Range<usize>, splice: &Splice) -> String {
+/// Writes the list with entries replaced, removed and added.
+fn array(out: &mut String, index: &IndexFile, list: &Range<usize>, splice: &Splice) {
     let (text, entries) = (index.text(), index.entries());
     // What stands in front of the first entry, between two, and behind the last.
     let head = &text[list.start + 1..entries.first().map_or(list.end - 1, |first| first.span.start)];
@@ -463,7 +477,7 @@ fn array(index: &IndexFile, list: Range<usize>, splice: &Splice) -> String {
         [_] if head.trim().is_empty() && head.contains('\n') => &format!(",{head}"),
         _ => ",",
     };
-    let mut array = String::from("[");
+    out.push('[');
     let mut empty = true;
     for (at, entry) in entries.iter().enumerate() {
         let kept = match splice.at.get(&at) {
@@ -472,24 +486,23 @@ fn array(index: &IndexFile, list: Range<usize>, splice: &Splice) -> String {
             None => &text[entry.span.clone()],
         };
         // The first that is left stands where the first stood; others keep the gap they had.
-        array.push_str(if empty { head } else { &text[entries[at - 1].span.end..entry.span.start] });
-        array.push_str(kept);
+        out.push_str(if empty { head } else { &text[entries[at - 1].span.end..entry.span.start] });
+        out.push_str(kept);
         empty = false;
     }
     for new in &splice.added {
-        array.push_str(match empty {
+        out.push_str(match empty {
             true if entries.is_empty() => "",
             true => head,
             false => usual,
         });
-        array.push_str(new);
+        out.push_str(new);
         empty = false;
     }
     if !empty {
-        array.push_str(tail);
+        out.push_str(tail);
     }
-    array.push(']');
-    array
+    out.push(']');
 }
 
 /// The annotations without those of a bundle; `None` where there are none of them.

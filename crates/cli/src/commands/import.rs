@@ -263,8 +263,8 @@ impl Args {
         let mut given = Vec::new();
         for arrival in arrivals {
             let arriving = import(&arrival.plan, &arrival.graph, &meanwhile, &self.renames)?;
-            let outline = arrival.plan.outline_into(&arriving);
-            decided.order.extend(outline.blobs.into_iter().filter(|blob| met.insert(blob.digest.clone())));
+            let blobs = arrival.plan.blobs_into(&arriving).into_iter();
+            decided.order.extend(blobs.filter(|blob| met.insert(blob.digest.clone())));
             meanwhile.index = IndexFile::parse(apply(&meanwhile.index, &arriving.edits)?)?;
             given.push(Given::of(&arriving.edits));
             meanwhile.made.extend(arriving.inline.clone());
