@@ -13,7 +13,7 @@ use crate::run::ocistow_within;
 const ROOM: u64 = 64 << 20;
 /// What it may take for each byte of index.json and manifests: what is understood of an entry of index.json is larger
 /// than its text, and an import has several of each.
-const ROOM_A_BYTE: u64 = 12;
+const ROOM_A_BYTE: u64 = 10;
 /// The seconds of a processor that a command may take: what grows with the square of a layout takes longer.
 const SECONDS: u64 = if cfg!(debug_assertions) { 60 } else { 10 };
 
@@ -81,8 +81,8 @@ fn survives(layout: &Memory, codes: &[(&str, i32)]) {
                 Some(name) => path(name),
                 None => word.replace('@', &path(place)),
             });
-            // An archive that comes into a layout is read beside what that has.
-            let read = if line.contains("#x.tar") && line.contains('@') { 2 } else { 1 };
+            // What comes into a layout is read beside what that has then.
+            let read = if line.starts_with("import") { 2 } else { 1 };
             let ran = ocistow_within(memory(read), SECONDS, words);
             let code = codes.iter().find(|(start, _)| line.starts_with(start)).map_or(0, |(_, code)| *code);
             // Enemies make long messages.
