@@ -116,10 +116,14 @@ pub fn change(
     held: Option<&Held>,
     edits: &[Edit],
 ) -> Result<Code> {
-    let before = source.index()?;
-    let after = IndexFile::parse(apply(&before, edits)?)?;
-    let mut changes = Changes::between(&before, &after)?;
-    changes.and_kept(&before, edits);
+    let changes = {
+        // Both may be large, and the transaction reads its own.
+        let before = source.index()?;
+        let after = IndexFile::parse(apply(&before, edits)?)?;
+        let mut changes = Changes::between(&before, &after)?;
+        changes.and_kept(&before, edits);
+        changes
+    };
     if !changes.changed.is_empty() {
         let progress = context.progress("waiting", None);
         Transaction::within(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;
