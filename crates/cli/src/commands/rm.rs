@@ -161,7 +161,7 @@ fn publish(deletion: &mut Deletion<'_>, before: &IndexFile, removal: &Removal) -
         deletion.put(&blob, Content::Bytes(bytes))?;
         made.push(blob);
     }
-    let after = IndexFile::parse(apply(before, &removal.edits)?)?;
-    let changes = Changes::between(before, &after)?;
+    // Not kept: it may be large, and the deletion reads it too.
+    let changes = Changes::between(before, &IndexFile::parse(apply(before, &removal.edits)?)?)?;
     Ok((changes, deletion.publish(before, &removal.edits, &made)?))
 }
