@@ -350,6 +350,17 @@ pub fn writable(path: &Path) -> Result<Option<Directory>> {
     }
 }
 
+/// Waits until index.json as it lies there is on the disk: for who finds nothing to change in what another writer wrote,
+/// who may have been killed before he waited. On media that take no writes there is nothing to wait for.
+pub fn settle(layout: &Directory, medium: &dyn Medium) -> Result<()> {
+    match medium.sync_dir(layout.root()) {
+        Err(why) if !matches!(why.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput) => {
+            Err(Error::io("sync", layout.root(), why).of_kind(Kind::Failed))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The layout at `path`, or `None` where one can be made: an empty directory, or one in which making
 /// one was interrupted.
 fn existing(path: &Path, just_made: bool) -> Result<Option<Directory>> {

@@ -11,7 +11,7 @@ use ocistow_layout::edit::Edit;
 use ocistow_layout::medium::{Disk, Medium};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::source::Content;
-use ocistow_layout::transaction::{Options, Transaction};
+use ocistow_layout::transaction::{Options, Transaction, settle};
 use ocistow_layout::{Blob, Digest, Kind, Result, Source, Unwatched, checked};
 use ocistow_testkit::medium::{Counting, Recording};
 use ocistow_testkit::{draw, to_dir};
@@ -218,5 +218,29 @@ fn what_another_writer_did_not_sync_is_on_the_disk_once_this_one_says_so() {
         bring(&new, &app, &medium).unwrap();
         medium.after_power_loss(medium.points() - 1, &lost, &mut || false);
         assert_eq!(state(&lost.join("app")), state_of(&new), "the index too: {index_too}");
+    }
+}
+
+#[test]
+fn what_is_settled_is_on_the_disk_whoever_wrote_it() {
+    for settles in [false, true] {
+        let dir = room();
+        let (base, lost) = (dir.path().join("real"), dir.path().join("lost"));
+        fs::create_dir(&base).unwrap();
+        fs::create_dir(&lost).unwrap();
+        set_up(&base, Some(&worlds().0));
+        let app = base.join("app");
+        let medium = Recording::new(&base);
+        let next = app.join("next");
+        let file = medium.create(&next).unwrap();
+        medium.write_at(&file, b"{\"manifests\":[]}", 0).unwrap();
+        medium.sync_file(&file).unwrap();
+        medium.rename(&next, &app.join("index.json")).unwrap();
+        if settles {
+            settle(&Directory::open(&app).unwrap(), &medium).unwrap();
+        }
+        medium.after_power_loss(medium.points() - 1, &lost, &mut || false);
+        let index = fs::read(lost.join("app/index.json")).unwrap();
+        assert_eq!(index == b"{\"manifests\":[]}", settles);
     }
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use ocistow_graph::Facts;
 use ocistow_graph::graph::is_for_referrers;
+use ocistow_layout::directory::Directory;
 use ocistow_layout::edit::{Edit, apply};
 use ocistow_layout::lock::Held;
 use ocistow_layout::name::{Pair, is_ref_name, is_repository, is_tag, split_full};
-use ocistow_layout::transaction::{Options, Transaction};
+use ocistow_layout::transaction::{Options, Transaction, settle};
 use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source, checked};
 
 use super::at;
@@ -124,10 +125,14 @@ pub fn change(
         changes.and_kept(&before, edits);
         changes
     };
-    if !changes.changed.is_empty() {
-        let progress = context.progress("waiting", None);
-        Transaction::within(path, Options { held, ..context.writing(&progress) })?.publish(&[], edits)?;
+    let progress = context.progress("waiting", None);
+    let options = Options { held, ..context.writing(&progress) };
+    if changes.changed.is_empty() {
+        settle(&Directory::open(path)?, options.medium)?;
+    } else {
+        Transaction::within(path, options)?.publish(&[], edits)?;
     }
+    drop(progress);
     context.answer(&changes)?;
     Ok(Code::Done)
 }
