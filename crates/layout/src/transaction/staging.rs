@@ -1,6 +1,6 @@
 //! Staging: content that comes in, verified, put where it waits for its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -43,7 +43,7 @@ pub(super) struct Staging {
 
 #[derive(Default)]
 pub(super) struct Staged {
-    pub blobs: BTreeMap<Digest, Is>,
+    pub blobs: HashMap<Digest, Is>,
     /// Handles of the first few files, to sync each.
     pub open: Vec<Arc<File>>,
     pub count: usize,
@@ -102,7 +102,9 @@ impl Transaction<'_> {
                         staged.open.clear();
                     }
                 }
-                staged.blobs.insert(digest.clone(), is);
+                if let Some(claimed) = staged.blobs.get_mut(digest) {
+                    *claimed = is;
+                }
                 Ok(())
             }
             Err(why) => {
