@@ -173,7 +173,9 @@ pub fn empty_blob() -> Blob {
 }
 
 fn descriptor(media_type: &str, blob: &Blob, annotations: &BTreeMap<String, String>, more: &str) -> Descriptor {
-    let mut text = String::from("{\"mediaType\":");
+    // Grown bit by bit it would be moved six times.
+    let mut text = String::with_capacity(256 + media_type.len());
+    text.push_str("{\"mediaType\":");
     push_quoted(&mut text, media_type);
     let Blob { digest, size } = blob;
     text.extend([",\"digest\":\"", &digest.to_string(), "\",\"size\":", &size.to_string()]);

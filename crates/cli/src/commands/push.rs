@@ -1,6 +1,7 @@
 //! `push` makes an artifact of files.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use ocistow_graph::made::MOST_WELCOME;
@@ -102,7 +103,9 @@ pub fn make(
     };
     let (mut artifact, staged) = recipe.stage(context, &transaction, artifact_type, &progress)?;
     artifact.subject = subject.cloned();
-    let made = artifact.make()?;
+    // The process ends before thousands of descriptors would be given back one by one.
+    let (artifact, staged) = (ManuallyDrop::new(artifact), ManuallyDrop::new(staged));
+    let made = ManuallyDrop::new(artifact.make()?);
     if made.facts.size > MOST_WELCOME {
         let size = made.facts.size;
         context.warn(&format!("the manifest has {size} bytes; registries need not take more than {MOST_WELCOME}"));
