@@ -4,7 +4,7 @@
 //! content are all there is in it. It is cut into pieces that are compressed on several threads, always at the same
 //! places.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -29,19 +29,40 @@ use crate::transaction::{Transaction, Unnamed};
 /// is read: then nothing of it is staged. Safe to call from several threads.
 pub fn stage_file(transaction: &Transaction<'_>, path: &Path, watch: &dyn Watch) -> Result<Blob> {
     let mut room = Vec::new();
-    match read_or_stage(transaction, path, &mut room, watch)? {
+    match read_or_stage(transaction, path.into(), &mut room, watch)? {
         Some(blob) => Ok(blob),
         None => transaction.put_bytes(&room),
+    }
+}
+
+/// A file to be staged.
+#[derive(Debug, Clone, Copy)]
+pub struct Looked<'f> {
+    /// Where it is.
+    pub path: &'f Path,
+    /// What it was when somebody looked at it: where it still is that, nobody has to look again before it is read.
+    pub meta: Option<&'f Metadata>,
+}
+
+impl<'f> From<&'f Path> for Looked<'f> {
+    fn from(path: &'f Path) -> Self {
+        Self { path, meta: None }
     }
 }
 
 /// Stages what is too long to be read at once; the rest is read into `room`.
 fn read_or_stage(
     transaction: &Transaction<'_>,
-    path: &Path,
+    Looked { path, meta }: Looked<'_>,
     room: &mut Vec<u8>,
     watch: &dyn Watch,
 ) -> Result<Option<Blob>> {
+    // Whatever is not as it was is looked at again.
+    if let Some(meta) = meta.filter(|meta| meta.is_file() && meta.len() <= CHUNK as u64)
+        && Steady::looked_at(path, meta).and_then(|file| file.whole_in(room, watch)).is_ok()
+    {
+        return Ok(None);
+    }
     let file = Steady::open(path, true)?;
     if file.size() <= CHUNK as u64 {
         file.whole_in(room, watch)?;
@@ -80,11 +101,11 @@ pub fn read_file(path: &Path, limit: u64, watch: &dyn Watch) -> Result<Vec<u8>> 
 /// The fewest files for which a second thread is worth its start.
 const WORTH_A_THREAD: usize = 8;
 
-/// Stages several files from several threads, and gives what `each` makes of its place in `paths` and its blob, there
+/// Stages several files from several threads, and gives what `each` makes of its place in `files` and its blob, there
 /// and then, in the same order. As [`stage_file`].
 pub fn stage_files<T: Send>(
     transaction: &Transaction<'_>,
-    paths: &[&Path],
+    files: &[Looked<'_>],
     threads: usize,
     watch: &dyn Watch,
     each: impl Fn(usize, Blob) -> T + Sync,
@@ -95,7 +116,7 @@ pub fn stage_files<T: Send>(
         let mut came = |at: usize, blob: Result<Blob>| {
             if blob.is_err() {
                 // Nobody needs those behind it any more.
-                next.store(paths.len(), Ordering::Relaxed);
+                next.store(files.len(), Ordering::Relaxed);
             }
             staged.push((at, blob.map(|blob| each(at, blob))));
         };
@@ -103,10 +124,10 @@ pub fn stage_files<T: Send>(
         let (mut waiting, mut rooms) = (None, [Vec::new(), Vec::new()]);
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(at) else { break };
+            let Some(file) = files.get(at) else { break };
             let [first, second] = &mut rooms;
             let room = if waiting.is_none() { &mut *first } else { &mut *second };
-            match (read_or_stage(transaction, path, room, watch).transpose(), waiting) {
+            match (read_or_stage(transaction, *file, room, watch).transpose(), waiting) {
                 (Some(blob), _) => came(at, blob),
                 (None, None) => waiting = Some(at),
                 (None, Some(before)) => {
@@ -123,7 +144,7 @@ pub fn stage_files<T: Send>(
         staged
     };
     let mut staged = thread::scope(|scope| {
-        let others = threads.clamp(1, paths.len().div_ceil(WORTH_A_THREAD).max(1)) - 1;
+        let others = threads.clamp(1, files.len().div_ceil(WORTH_A_THREAD).max(1)) - 1;
         // Where there are no more threads, those that there are do it all.
         let running: Vec<_> = (0..others).map_while(|_| start(scope, work).ok()).collect();
         let mut staged = work();

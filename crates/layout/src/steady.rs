@@ -48,16 +48,19 @@ impl Steady {
     /// Opens the file at `path`. NotFound where there is none; Failed where it is no regular file, or, unless links
     /// are followed, a link.
     pub fn open(path: &Path, follow: bool) -> Result<Self> {
-        // Non-blocking: a FIFO or a device never makes anybody wait.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY | if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-        let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-        let file = opened.map_err(|why| Error::io("open", path, why))?;
+        let file = opened(path, follow)?;
         let meta = file.metadata().map_err(|why| Error::io("read", path, why))?;
         if !meta.is_file() {
             return Err(Error::new(Kind::Failed, format!("could not read {}", path.display()))
                 .because(if meta.is_dir() { "it is a directory" } else { "it is neither a file nor a directory" }));
         }
         Ok(Self { file, path: path.to_owned(), before: Stamp::of(&meta) })
+    }
+
+    /// Opens a regular file that was looked at before. Whatever has changed since then shows once it was read, as if that
+    /// had happened meanwhile; what it is then, [`open`](Self::open) tells.
+    pub fn looked_at(path: &Path, meta: &Metadata) -> Result<Self> {
+        Ok(Self { file: opened(path, true)?, path: path.to_owned(), before: Stamp::of(meta) })
     }
 
     /// Its length.
@@ -126,4 +129,11 @@ impl Steady {
         let after = Stamp::of(&self.file.metadata().map_err(failed)?);
         if after == self.before { Ok(()) } else { Err(changed(&self.path)) }
     }
+}
+
+fn opened(path: &Path, follow: bool) -> Result<File> {
+    // Non-blocking: a FIFO or a device never makes anybody wait.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    opened.map_err(|why| Error::io("open", path, why))
 }

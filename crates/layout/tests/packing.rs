@@ -16,7 +16,7 @@ use ocistow_layout::archive::Existing;
 use ocistow_layout::directory::Directory;
 use ocistow_layout::medium::Disk;
 use ocistow_layout::output::{self, Output};
-use ocistow_layout::pack::{Packed, Packing, stage_directory, stage_file, stage_files};
+use ocistow_layout::pack::{Looked, Packed, Packing, stage_directory, stage_file, stage_files};
 use ocistow_layout::title::Title;
 use ocistow_layout::transaction::{Options, Transaction};
 use ocistow_layout::{Blob, Digest, Kind, Result, Source, Unwatched, Watch};
@@ -273,9 +273,10 @@ fn files_are_staged_whole_in_order_and_once() {
         paths.push(path);
     }
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let files: Vec<Looked<'_>> = paths.iter().map(|path| Looked::from(*path)).collect();
     let layout = space.path().join("layout");
     let mut transaction = Transaction::begin(&layout, Options::default()).unwrap();
-    let blobs = stage_files(&transaction, &paths, 4, &Unwatched, |_, blob| blob).unwrap();
+    let blobs = stage_files(&transaction, &files, 4, &Unwatched, |_, blob| blob).unwrap();
     for (path, blob) in paths.iter().zip(&blobs) {
         let content = fs::read(path).unwrap();
         assert_eq!(*blob, Blob { digest: Digest::of(&content), size: content.len() as u64 });
@@ -292,22 +293,44 @@ fn files_are_staged_whole_in_order_and_once() {
     }
 
     let mut transaction = Transaction::begin(Path::new(layout.location()), Options::default()).unwrap();
-    let places = stage_files(&transaction, &paths, 4, &Unwatched, |at, _| at).unwrap();
+    let places = stage_files(&transaction, &files, 4, &Unwatched, |at, _| at).unwrap();
     assert!(places.into_iter().eq(0..paths.len()), "each is told its own place");
     let done = transaction.publish(&order, &[]).unwrap();
     assert_eq!((done.new.blobs, done.present.blobs), (0, order.len() as u64), "what is there already is only counted");
 
     let absent = space.path().join("absent");
-    let why = stage_files(&transaction, &[paths[0], &absent, paths[1]], 4, &Unwatched, |_, blob| blob).unwrap_err();
+    let absent = Looked::from(&*absent);
+    let why = stage_files(&transaction, &[files[0], absent, files[1]], 4, &Unwatched, |_, blob| blob).unwrap_err();
     assert_eq!(why.kind(), Kind::NotFound);
     // One that waits for a second is staged where none comes, or that one is no file.
-    for paths in [&[paths[0]][..], &[paths[0], paths[4], paths[8]], &[paths[0], paths[3], paths[4]]] {
-        let digests = paths.iter().map(|path| Digest::of(&fs::read(path).unwrap()));
-        let staged = stage_files(&transaction, paths, 1, &Unwatched, |_, blob| blob.digest).unwrap();
-        assert!(staged.into_iter().eq(digests), "{paths:?}");
+    for files in [&[files[0]][..], &[files[0], files[4], files[8]], &[files[0], files[3], files[4]]] {
+        let digests = files.iter().map(|file| Digest::of(&fs::read(file.path).unwrap()));
+        let staged = stage_files(&transaction, files, 1, &Unwatched, |_, blob| blob.digest).unwrap();
+        assert!(staged.into_iter().eq(digests), "{files:?}");
     }
-    let why = stage_files(&transaction, &[paths[0], &absent], 1, &Unwatched, |_, blob| blob).unwrap_err();
+    let why = stage_files(&transaction, &[files[0], absent], 1, &Unwatched, |_, blob| blob).unwrap_err();
     assert_eq!(why.kind(), Kind::NotFound);
+}
+
+#[test]
+fn what_changed_since_it_was_looked_at_is_staged_as_it_is() {
+    let space = room();
+    let path = space.path().join("file");
+    fs::write(&path, "before").unwrap();
+    let meta = fs::metadata(&path).unwrap();
+    let transaction = Transaction::begin(&space.path().join("layout"), Options::default()).unwrap();
+    let stage =
+        || stage_files(&transaction, &[Looked { path: &path, meta: Some(&meta) }], 1, &Unwatched, |_, blob| blob);
+    assert_eq!(stage().unwrap()[0].digest, Digest::of(b"before"));
+    let long = vec![7; 1 << 20];
+    for content in [&b"behind"[..], b"", b"longer than before", &long] {
+        fs::write(&path, content).unwrap();
+        assert_eq!(stage().unwrap()[0].digest, Digest::of(content), "{} bytes", content.len());
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(stage().unwrap_err().kind(), Kind::NotFound);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    assert_eq!(stage().unwrap_err().kind(), Kind::Failed);
 }
 
 /// A step in drawing a tree: what, below which of the directories so far, called what, of which length and mode.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use ocistow_graph::made::{EMPTY, EMPTY_CONTENT, UNKNOWN_ARTIFACT, described, emp
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::media_type::is_media_type;
-use ocistow_layout::pack::{Packing, read_file, stage_directory, stage_file, stage_files};
+use ocistow_layout::pack::{Looked, Packing, read_file, stage_directory, stage_file, stage_files};
 use ocistow_layout::threads::in_stretches;
 use ocistow_layout::title::{TITLE, Title, TitleError};
 use ocistow_layout::transaction::Transaction;
@@ -83,7 +83,8 @@ struct Layer {
     path: PathBuf,
     media_type: String,
     title: Title,
-    directory: bool,
+    /// What it was when it was judged.
+    meta: Metadata,
     annotations: BTreeMap<String, String>,
 }
 
@@ -160,11 +161,11 @@ impl Ingredients {
             annotations.insert(TITLE.into(), title.as_str().to_owned());
             let usual = if meta.is_dir() { DIRECTORY } else { FILE };
             let media_type = media_type.unwrap_or_else(|| usual.to_owned());
-            layers.push(Layer { path, media_type, title, directory: meta.is_dir(), annotations });
+            layers.push(Layer { path, media_type, title, meta, annotations });
         }
         from_file.retain(|file, _| unused.contains(file));
         apart(&layers)?;
-        if layers.iter().any(|layer| layer.title.is_root() && !layer.directory) {
+        if layers.iter().any(|layer| layer.title.is_root() && !layer.meta.is_dir()) {
             return Err(Error::new(Kind::Usage, "could not call a file \".\"").because("that is a directory"));
         }
         Ok(layers)
@@ -297,15 +298,16 @@ impl Recipe {
                 described(media_type, &blob, &self.config_annotations)
             }
         };
-        let files: Vec<&Layer> = self.layers.iter().filter(|layer| !layer.directory).collect();
-        let paths: Vec<&Path> = files.iter().map(|layer| &*layer.path).collect();
-        let staged = stage_files(transaction, &paths, threads, watch, |at, blob| {
+        let files: Vec<&Layer> = self.layers.iter().filter(|layer| !layer.meta.is_dir()).collect();
+        let looked: Vec<Looked<'_>> =
+            files.iter().map(|layer| Looked { path: &layer.path, meta: Some(&layer.meta) }).collect();
+        let staged = stage_files(transaction, &looked, threads, watch, |at, blob| {
             (described(&files[at].media_type, &blob, &files[at].annotations), blob)
         })?;
         let mut staged = staged.into_iter();
         let mut layers: Vec<Descriptor> = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let (descriptor, blob) = match layer.directory {
+            let (descriptor, blob) = match layer.meta.is_dir() {
                 false => staged.next().expect("every file was staged"),
                 true => {
                     let packing = Packing { mtime: self.mtime, threads, watch };
@@ -334,7 +336,7 @@ impl Recipe {
     /// What people are told of it.
     pub fn told(&self, verb: &str) -> String {
         let of = |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
-        let directories = self.layers.iter().filter(|layer| layer.directory).count();
+        let directories = self.layers.iter().filter(|layer| layer.meta.is_dir()).count();
         let files = self.layers.len() - directories;
         match (files, directories) {
             (0, 0) => format!("{verb} no files"),
