@@ -14,7 +14,7 @@ use ocistow_layout::name::{Pair, Steps, look_up};
 use ocistow_layout::{Blob, Descriptor, Digest, Error, IndexFile, Kind, Platform, Result, Source, Unwatched, json};
 
 use crate::closure::config_platform;
-use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG};
+use crate::facts::{DOCKER_CONFIG, Facts, Fault, Form, MAX_DESCRIPTORS, ManifestKind, OCI_CONFIG, Part, Role};
 use crate::graph::{
     ATTESTATION, ATTESTED, CONTAINERD_SUBJECT, COSIGN_KIND, COSIGN_KINDS, Graph, Load, OLAREG_SUBJECT,
     PROPOSED_SUBJECT, about,
@@ -66,16 +66,16 @@ impl Artifact {
             }
             layers => layers,
         };
-        list(&mut text, "layers", layers);
+        let mut after = String::new();
         if let Some(subject) = &self.subject {
             // What an entry says of it besides is no business of who refers to it.
             let blob = Blob { digest: subject.digest.clone(), size: subject.size };
             let plain = described(&subject.media_type, &blob, &BTreeMap::new());
-            text.push_str(&format!(",\"subject\":{}", plain.text()));
+            after.push_str(&format!(",\"subject\":{}", plain.text()));
         }
-        annotate(&mut text, &self.annotations);
-        text.push('}');
-        Made::of(Form::OciManifest, text)
+        annotate(&mut after, &self.annotations);
+        after.push('}');
+        Made::of_layers(text, layers, &after)
     }
 }
 
@@ -239,6 +239,27 @@ impl Made {
                 Err(what().because("it is of Docker's first schema, which layouts cannot hold"))
             }
             None => Ok(Self { bytes, facts }),
+        }
+    }
+
+    /// A manifest of these layers, with its text before and after the list of them. That may be long, and each of it was
+    /// read when it became a descriptor: what is around it is read alone.
+    fn of_layers(before: String, layers: &[Descriptor], after: &str) -> Result<Self> {
+        let around = format!("{before},\"layers\":[]{after}");
+        let mut text = before;
+        list(&mut text, "layers", layers);
+        text.push_str(after);
+        let read = Facts::read(Form::OciManifest.media_type(), &Digest::of(text.as_bytes()), around.as_bytes());
+        let plain = text.len() as u64 <= MAX_MANIFEST && json::is_unicode(&text);
+        match read {
+            Ok(facts) if plain && facts.parts.len() + layers.len() <= MAX_DESCRIPTORS => {
+                let parts = layers.iter().map(|layer| Part { role: Role::Layer, descriptor: layer.clone() });
+                let parts = facts.parts.iter().cloned().chain(parts).collect();
+                let facts = Facts { size: text.len() as u64, parts, ..facts };
+                debug_assert!(Self::of(Form::OciManifest, text.clone()).is_ok_and(|made| made.facts == facts));
+                Ok(Self { bytes: text.into_bytes(), facts })
+            }
+            _ => Self::of(Form::OciManifest, text),
         }
     }
 
