@@ -46,7 +46,7 @@ use crate::threads::start;
 use ahead::{Ahead, ahead};
 pub use compress::Compression;
 pub use docker::DockerArchive;
-pub use header::{MAX_HEADERS, MAX_NAME, MAX_PAX};
+pub use header::{MAX_AHEAD, MAX_HEADERS, MAX_NAME, MAX_PAX};
 use judge::Name;
 pub use pass::{Passed, pass};
 pub use streamed::Streamed;

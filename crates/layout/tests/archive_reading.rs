@@ -637,6 +637,22 @@ fn a_record_that_names_all_members_at_once_is_refused() {
     }
 }
 
+/// Each costs its length, and none but the last says anything.
+#[test]
+fn only_so_many_headers_stand_in_front_of_one_member() {
+    let ahead = |count: u64, flag: u8| {
+        let start = (0..count).fold(Tar::layout(), |tar, _| match flag {
+            b'L' => tar.member(b'L', b"l", b"", Digest::of(b"x").path().as_bytes()),
+            flag => tar.pax(flag, &[("comment", "nothing")]),
+        });
+        start.blob(b"x").blob(b"y")
+    };
+    for flag in [b'x', b'g', b'L'] {
+        assert!(sees(ahead(archive::MAX_AHEAD, flag)).blobs.contains_key(&Digest::of(b"x")));
+        refused(ahead(archive::MAX_AHEAD + 1, flag));
+    }
+}
+
 #[test]
 fn numbers_and_records_that_make_no_sense_are_refused() {
     let blob = Digest::of(b"x").path();

@@ -11,6 +11,8 @@ pub const MAX_PAX: u64 = 1 << 20;
 pub const MAX_NAME: usize = 4096;
 /// The most headers taken: four million members that each need a second one for a long name.
 pub const MAX_HEADERS: u64 = 8_000_000;
+/// The most headers taken in front of one member, which needs three at most.
+pub const MAX_AHEAD: u64 = 4_096;
 
 /// What is known of a member before its content.
 pub(super) struct Header {
@@ -84,6 +86,7 @@ impl Headers {
         let mut records = Records::default();
         let (mut long_name, mut long_target) = (None, None);
         let mut pending = false;
+        let before = self.count;
         loop {
             let mut block = [0; BLOCK as usize];
             match fill(tape, &mut block).map_err(|why| Flaw::unread(at, why))? {
@@ -105,6 +108,9 @@ impl Headers {
             self.count += 1;
             if self.count > MAX_HEADERS {
                 return Err(Flaw::wrong(at, format!("it has more than {MAX_HEADERS} headers")));
+            }
+            if self.count - before > MAX_AHEAD + 1 {
+                return Err(Flaw::wrong(at, format!("it has more than {MAX_AHEAD} headers in front of one member")));
             }
             let size = number(&block[124..136]).map_err(|why| Flaw::wrong(at, format!("its size {why}")))?;
             let flag = block[156];
