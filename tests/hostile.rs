@@ -197,6 +197,13 @@ fn what_many_manifests_say_takes_little_more_than_their_text() {
     }
 }
 
+/// A hundred lists are made of one; thousands of a longer one would take gigabytes.
+#[test]
+fn a_list_is_not_copied_for_any_number_of_subjects() {
+    survives(&one_list_lacking(100, 300), &[]);
+    survives(&one_list_lacking(200, 500), &all(["plan @ ", "export", "import"], 4));
+}
+
 #[test]
 fn a_list_under_many_names_is_read_once() {
     survives(&one_list(LISTED, 1500), &[]);

@@ -47,7 +47,8 @@ pub struct Import {
 
 /// Decides how the entries of `plan`, made from `graph`, come into `target`. `renames` are pairs of (old,
 /// new) references. NotFound where an old one names no entry of the plan; Usage where a name is ambiguous;
-/// Integrity where the target's index.json or one of its lists has to be extended and is broken.
+/// Integrity where the target's index.json or one of its lists has to be extended and is broken, or lists that are made
+/// anew would take over more than [`MAX_TAKEN_OVER`](crate::MAX_TAKEN_OVER) allows.
 pub fn import(plan: &Plan, graph: &Graph, target: &dyn Source, renames: &[(String, String)]) -> Result<Import> {
     let index = target.index()?;
     let mut import = Import::default();

@@ -66,6 +66,7 @@ pub use facts::{Facts, Form, ManifestKind, Part, Role};
 pub use graph::{Dialect, Edge, Graph, Load, Node};
 pub use import::{Import, Moved, import};
 pub use kept::{Following, Keeper};
+pub use list::MAX_TAKEN_OVER;
 pub use listed::ReferrersAs;
 pub use made::{Artifact, Made};
 pub use manifest::Manifest;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use ocistow_layout::index::{INDEX_TYPE, entry_text};
 use ocistow_layout::json::{self, Object};
 use ocistow_layout::name::Pair;
-use ocistow_layout::{Descriptor, Digest};
+use ocistow_layout::{Descriptor, Digest, Error, Kind, Result};
 
 use crate::facts::Facts;
 use crate::graph::About;
@@ -38,6 +38,45 @@ pub fn unnamed<'r, 'l>(
         }
     }
     referrers
+}
+
+/// What one change may take over from lists of referrers that are made anew, beside four times what these list: one list
+/// under the tags of a thousand subjects, each of which lacks another referrer, becomes a thousand lists.
+pub const MAX_TAKEN_OVER: u64 = 8 << 20;
+
+/// What may be done about it by whoever carries.
+pub const LEAVE_OUT: &str = "--no-referrers leaves all of them out";
+
+/// How much may still be taken over from lists that are made anew.
+pub struct Room {
+    left: u64,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { left: MAX_TAKEN_OVER }
+    }
+}
+
+impl Room {
+    /// Takes note of another list that was read, and lists so much.
+    pub fn read(&mut self, listed: u64) {
+        self.left = self.left.saturating_add(listed.saturating_mul(4));
+    }
+
+    /// Takes so much over into a list that is made anew. Integrity where that is too much.
+    pub fn take(&mut self, listed: u64) -> Result<()> {
+        self.left = self.left.checked_sub(listed).ok_or_else(|| {
+            Error::new(Kind::Integrity, "could not keep the lists of referrers true")
+                .because("so many have so much in common that it takes too much room to make each of them anew")
+        })?;
+        Ok(())
+    }
+}
+
+/// The length of these members of a list.
+pub fn length<'m>(members: impl Iterator<Item = &'m str>) -> u64 {
+    members.map(|member| member.len() as u64 + 1).sum()
 }
 
 /// The bytes of a list of these descriptors, in this order.

@@ -47,11 +47,16 @@ pub(crate) fn merge_lists<'m>(
     let Meeting { plan, graph, index, .. } = *meeting;
     let referring = list::referring(plan.manifests.iter().filter_map(|blob| graph.manifest(&blob.digest)));
     let needed = needed(meeting, &arriving);
+    let mut room = list::Room::default();
     let mut listed: ByDigest<'_> = HashMap::new();
     let mut left: BTreeMap<About, Vec<&Entry>> = BTreeMap::new();
     for (entry, about) in arriving {
         let list = &entry.descriptor;
-        listed.entry(&list.digest).or_insert_with(|| Rc::new(arrived(plan, graph, list)));
+        listed.entry(&list.digest).or_insert_with(|| {
+            let arrived = arrived(plan, graph, list);
+            room.read(list::length(arrived.members.iter().map(|(_, text)| text.as_str())));
+            Rc::new(arrived)
+        });
         left.entry(about).or_default().push(entry);
     }
     let mut of: BTreeMap<&About, Vec<&List>> = BTreeMap::new();
@@ -68,7 +73,7 @@ pub(crate) fn merge_lists<'m>(
         if referrers.is_empty() && same.is_empty() {
             continue;
         }
-        let Beside { old, merged, all } = read(meeting, &beside, &listed, &mut stored)?;
+        let Beside { old, merged, all } = read(meeting, &beside, &listed, &mut stored, &mut room)?;
         // Only what says so itself is a referrer (REFERRERS-15).
         let (mut coming, mut texts): (Vec<&Digest>, HashMap<&Digest, &str>) = (Vec::new(), HashMap::new());
         for superseded in &same {
@@ -89,20 +94,22 @@ pub(crate) fn merge_lists<'m>(
         coming.extend(referrers.filter(|digest| !texts.contains_key(digest)));
         let lacking = list::unnamed(coming.iter().copied().collect(), all.iter().map(|list| &stored[*list].digests));
         let any = all.iter().any(|list| !stored[*list].members.is_empty());
-        let made = (!lacking.is_empty() || !any && !same.is_empty()).then(|| {
+        let make = || -> Result<_> {
             let (first, mut met) = (&stored[merged[0]], HashSet::new());
             let rest = merged[1..].iter().flat_map(|list| &stored[*list].members);
             let rest = rest.filter(|(digest, _)| !first.digests.contains(digest) && met.insert(digest));
-            let there = first.members.iter().chain(rest).map(|(_, text)| text.as_str());
+            let there: Vec<&str> = first.members.iter().chain(rest).map(|(_, text)| text.as_str()).collect();
+            room.take(list::length(there.iter().copied())).map_err(|why| why.hint(list::LEAVE_OUT))?;
             let member = |digest: &Digest| match texts.get(digest) {
                 Some(text) => Some((*text).to_owned()),
                 None => graph.facts(digest).map(|facts| list::member(&facts)),
             };
             let more = coming.iter().filter(|digest| lacking.contains(*digest));
             let more: Vec<String> = more.filter_map(|digest| member(digest)).collect();
-            let bytes = list::made(there.chain(more.iter().map(String::as_str)));
-            (list::entry(old, &bytes), bytes)
-        });
+            let bytes = list::made(there.into_iter().chain(more.iter().map(String::as_str)));
+            Ok((list::entry(old, &bytes), bytes))
+        };
+        let made = (!lacking.is_empty() || !any && !same.is_empty()).then(make).transpose()?;
         let stays = made.as_ref().map_or(&old.digest, |(entry, _)| &entry.digest);
         let superseded = same.iter().map(|entry| &entry.descriptor.digest);
         import.dropped.extend(superseded.filter(|digest| *digest != stays && !needed.contains(*digest)).cloned());
@@ -151,8 +158,12 @@ pub(crate) fn merge_lists<'m>(
             if entries.len() > 1 || !lacking.is_empty() {
                 let mut met = HashSet::new();
                 let members = entries.iter().flat_map(|entry| &listed[&entry.descriptor.digest].members);
-                let members = members.filter(|(digest, _)| met.insert(digest)).map(|(_, text)| text);
-                let bytes = list::made(members.chain(&std::mem::take(&mut lacking)).map(String::as_str));
+                let members: Vec<&String> =
+                    members.filter(|(digest, _)| met.insert(digest)).map(|(_, text)| text).collect();
+                let taken = list::length(members.iter().map(|member| member.as_str()));
+                room.take(taken).map_err(|why| why.hint(list::LEAVE_OUT))?;
+                let lacking = std::mem::take(&mut lacking);
+                let bytes = list::made(members.into_iter().chain(&lacking).map(String::as_str));
                 entry.descriptor = list::entry(&entry.descriptor, &bytes);
                 let old = entries.iter().map(|old| &old.descriptor.digest);
                 let superseded = old.filter(|old| **old != entry.descriptor.digest && !needed.contains(*old));
@@ -202,6 +213,7 @@ fn read<'m>(
     lists: &[&'m List],
     arriving: &ByDigest<'_>,
     stored: &mut ByDigest<'m>,
+    room: &mut list::Room,
 ) -> Result<Beside<'m>> {
     let Meeting { target, index, .. } = *meeting;
     let entry = |list: &List| index.entries()[list.place].descriptor(list.place);
@@ -218,6 +230,7 @@ fn read<'m>(
                     listed => Rc::new(listed?),
                 },
             };
+            room.read(list::length(listed.members.iter().map(|(_, text)| text.as_str())));
             stored.insert(&list.digest, listed);
         }
         beside.all.insert(&list.digest);

@@ -189,7 +189,7 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
         all_of_platforms(graph, source, choice, reach, &mut closure)?;
     }
     let lists = match reach.referrers {
-        true => lists_along(graph, source, choice, &mut closure),
+        true => lists_along(graph, source, choice, &mut closure)?,
         false => Vec::new(),
     };
     Ok((closure.carried, lists))
@@ -255,7 +255,7 @@ fn children(graph: &Graph) -> HashSet<Digest> {
 
 /// The stored lists about what is carried, made new where they list something that is not, or miss
 /// something that is.
-fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mut Closure<'_>) -> Vec<Going> {
+fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mut Closure<'_>) -> Result<Vec<Going>> {
     let chosen: HashSet<usize> = match choice.all {
         true => HashSet::new(),
         false => choice.roots.iter().flat_map(|root| root.places.iter().copied()).collect(),
@@ -284,6 +284,7 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
             members.filter(|digest| graph.manifest(digest).is_some()).collect()
         });
     }
+    let mut room = list::Room::default();
     let mut going = Vec::new();
     for list in graph.lists() {
         let Some(entry) = own(graph, list.place) else { continue };
@@ -313,6 +314,7 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
                     Some(Node::Present(_)) => dropped = true,
                 }
             }
+            room.read(list::length(kept.iter().map(String::as_str)));
             judged.insert(&list.digest, (kept, dropped));
         }
         let (kept, dropped) = &judged[&list.digest];
@@ -327,6 +329,7 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
             closure.alone(entry);
             going.push(Going { place: list.place, entry: entry.clone() });
         } else if !(kept.is_empty() && unlisted.is_empty()) {
+            room.take(list::length(kept.iter().map(String::as_str))).map_err(|why| why.hint(list::LEAVE_OUT))?;
             let bytes = list::made(kept.iter().chain(&unlisted).map(String::as_str));
             let entry = list::entry(entry, &bytes);
             closure.carried.manifests.insert(entry.digest.clone(), entry.size);
@@ -336,7 +339,7 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
             going.push(Going { place: list.place, entry });
         }
     }
-    going
+    Ok(going)
 }
 
 /// What a list lists; `None` where it is absent or broken.

@@ -1,5 +1,6 @@
 //! What `rm` takes away: names, entries and manifests, and the lists of referrers that change with that.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::edit::Edit;
@@ -10,6 +11,7 @@ use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source}
 use crate::facts::{Facts, Shape};
 use crate::graph::{About, Dialect, Graph, List, Node, Standing, cosign};
 use crate::list;
+use crate::manifest::Manifest;
 use crate::plan::made_entry;
 use crate::resolve::{Asked, shortest};
 use crate::support::Support;
@@ -371,11 +373,17 @@ impl<'g> Choice<'g> {
     }
 
     /// What is left of these lists, which become one, once what goes is taken out of them.
-    fn rest(&self, lists: &[&Digest], going: &BTreeSet<Digest>, made: &mut BTreeMap<Digest, Vec<u8>>) -> Rest {
+    fn rest(
+        &self,
+        lists: &[&Digest],
+        going: &BTreeSet<Digest>,
+        room: &mut list::Room,
+        made: &mut BTreeMap<Digest, Vec<u8>>,
+    ) -> Result<Rest> {
         let facts: Vec<Facts> = lists.iter().filter_map(|list| self.graph.facts(list)).collect();
         // What is no list, or is not there, lists nothing that could be taken out of it.
         if facts.len() < lists.len() || facts.iter().any(|facts| facts.form.shape() != Shape::Index) {
-            return Rest::Whole;
+            return Ok(Rest::Whole);
         }
         let (mut changes, mut met) = (false, HashSet::new());
         let mut members: Vec<&Descriptor> = Vec::new();
@@ -386,17 +394,18 @@ impl<'g> Choice<'g> {
                 false => {}
             }
         }
-        match (changes, members.is_empty()) {
+        Ok(match (changes, members.is_empty()) {
             (false, false) => Rest::Whole,
             (false, true) => Rest::Empty,
             (true, true) => Rest::Nothing,
             (true, false) => {
+                room.take(list::length(members.iter().map(|member| member.text())))?;
                 let bytes = list::made(members.iter().map(|member| member.text()));
                 let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
                 made.insert(digest.clone(), bytes);
                 Rest::Shorter(digest, size)
             }
-        }
+        })
     }
 
     fn removal(&self, left: BTreeSet<Digest>, going: &BTreeSet<Digest>, referrers: bool) -> Result<Removal> {
@@ -419,11 +428,20 @@ impl<'g> Choice<'g> {
         let mut superseded: BTreeMap<usize, &Digest> = BTreeMap::new();
         // One list may stand under many names: it is read once, and made anew once.
         let mut rests: HashMap<Vec<&Digest>, Rest> = HashMap::new();
+        let mut room = list::Room::default();
+        let known: BTreeSet<&Digest> = self.graph.lists().iter().map(|list| &list.digest).collect();
+        room.read(known.into_iter().filter_map(|list| self.graph.manifest(list)).map(Manifest::size).sum());
         let known_by = |subject: &Digest| [About::Tag(subject.fallback_tag()), About::Subject(subject.clone())];
         let of_nobody: BTreeSet<About> = going.iter().filter(|_| referrers).flat_map(known_by).collect();
         for lists in self.lists() {
             let digests: Vec<&Digest> = lists.iter().map(|list| &list.digest).collect();
-            let rest = rests.entry(digests).or_insert_with_key(|lists| self.rest(lists, going, &mut removal.made));
+            let rest = match rests.entry(digests) {
+                Occupied(known) => known.into_mut(),
+                Vacant(new) => {
+                    let rest = self.rest(new.key(), going, &mut room, &mut removal.made)?;
+                    new.insert(rest)
+                }
+            };
             let pair = pair(lists[0].place);
             match rest {
                 Rest::Whole => continue,

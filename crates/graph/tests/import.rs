@@ -7,8 +7,10 @@ use std::sync::Mutex;
 use ocistow_graph::{Graph, Import, Load, Plan, Request, import, plan};
 use ocistow_layout::edit::apply;
 use ocistow_layout::memory::{Memory, MemorySink};
-use ocistow_layout::{Content, Digest, IndexChange, Kind, Outline, Result, Sink, Source, Unwatched, checked};
-use ocistow_testkit::{draw, odd};
+use ocistow_layout::{
+    Content, Digest, IndexChange, IndexFile, Kind, Outline, Result, Sink, Source, Unwatched, checked,
+};
+use ocistow_testkit::{draw, hostile, odd};
 
 const PLAIN: Load = Load { threads: 1, scan_blobs: false };
 
@@ -326,5 +328,30 @@ fn what_only_a_false_list_names_is_found_where_that_list_is_not_taken() {
         let (_, new) = arrive(&source.memory, &Memory::default(), &[]).unwrap();
         let (_, again) = arrive(&source.memory, &new, &[]).unwrap();
         assert_eq!(again, new, "{list}");
+    }
+}
+
+/// A layout with those entries only whose text passes.
+fn with_entries(layout: &Memory, passes: impl Fn(&str) -> bool) -> Memory {
+    let index = IndexFile::parse(layout.index.clone()).unwrap();
+    let texts = index.descriptors().unwrap().into_iter().map(|entry| entry.text().to_owned());
+    let texts: Vec<String> = texts.filter(|text| passes(text)).collect();
+    let index = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", texts.join(","));
+    Memory { index: index.into_bytes(), ..layout.clone() }
+}
+
+#[test]
+fn one_list_is_not_copied_for_any_number_of_subjects() {
+    let is_list = |text: &str| text.contains("\"sha256-");
+    for (count, taken) in [(20, true), (200, false)] {
+        let all = hostile::one_list_lacking(count, 500);
+        let bare = with_entries(&all, |text| !is_list(text));
+        let listed = with_entries(&all, |text| text.contains("ref.name"));
+        let arrived = arrive(&bare, &listed, &[]);
+        assert_eq!(arrived.map(|_| ()).map_err(|why| why.kind()), if taken { Ok(()) } else { Err(Kind::Integrity) });
+        // Where none is there, it is the plan that makes them.
+        let graph = Graph::load(&all, PLAIN, &Unwatched).unwrap();
+        let planned = plan::export(&graph, &all, &Request { referrers: true, ..Request::default() });
+        assert_eq!(planned.map(|_| ()).map_err(|why| why.kind()), if taken { Ok(()) } else { Err(Kind::Integrity) });
     }
 }

@@ -315,6 +315,22 @@ pub fn long_list(members: usize) -> Memory {
     trap.set()
 }
 
+/// One list of `members` images under the fallback tags of `count` subjects, each of which has a referrer that it lacks:
+/// made anew, it is as many lists.
+pub fn one_list_lacking(count: usize, members: usize) -> Memory {
+    let mut trap = Trap::default();
+    let members: Vec<String> = (0..members).map(|n| trap.image(n, "").text().to_owned()).collect();
+    let list = trap.index(0, &members);
+    for n in 0..count {
+        let subject = trap.image(members.len() + n, "");
+        let referrer = trap.referrer(n, &subject);
+        trap.entry(&subject, &format!("v{}", n + 1));
+        trap.entry(&referrer, "");
+        trap.entry(&list, &subject.digest.fallback_tag());
+    }
+    trap.set()
+}
+
 /// `count` lists about one subject under one fallback tag, each with a referrer of its own, and each of those an
 /// entry as well.
 pub fn many_lists(count: usize) -> Memory {
