@@ -34,6 +34,12 @@ struct Listed {
     digests: HashSet<Digest>,
 }
 
+impl Listed {
+    fn length(&self) -> u64 {
+        list::length(self.members.iter().map(|(_, text)| text.as_str()))
+    }
+}
+
 /// Lists by their digests. What arrives may be there already: then it is the same.
 type ByDigest<'l> = HashMap<&'l Digest, Rc<Listed>>;
 
@@ -54,7 +60,7 @@ pub(crate) fn merge_lists<'m>(
         let list = &entry.descriptor;
         listed.entry(&list.digest).or_insert_with(|| {
             let arrived = arrived(plan, graph, list);
-            room.read(list::length(arrived.members.iter().map(|(_, text)| text.as_str())));
+            room.read(arrived.length());
             Rc::new(arrived)
         });
         left.entry(about).or_default().push(entry);
@@ -230,7 +236,7 @@ fn read<'m>(
                     listed => Rc::new(listed?),
                 },
             };
-            room.read(list::length(listed.members.iter().map(|(_, text)| text.as_str())));
+            room.read(listed.length());
             stored.insert(&list.digest, listed);
         }
         beside.all.insert(&list.digest);
