@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 
 use ocistow_layout::Digest;
+use ocistow_layout::archive::MAX_REPEATS;
 
 use crate::run::ocistow_within;
 
@@ -207,7 +208,7 @@ fn bombs(packs: &[Pack], size: u64, headers: u64) {
     };
     many(header(b'0', "x", 0), &[0]);
     many(header(b'5', "x", 0), &[0]);
-    many(file(&Digest::of(b"x").path(), b"x"), &[0]);
+    many(file(&Digest::of(b"x").path(), b"x"), if headers > MAX_REPEATS { &[4] } else { &[0] });
     many(link(&Digest::of(b"x").path(), "y"), &[0, 4]);
     // The same, each under a name of its own.
     let named = |member: &dyn Fn(u64) -> Vec<u8>, codes: &[i32]| {

@@ -54,7 +54,7 @@ pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, MAX_OTHERS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
-pub use walk::MAX_NAMES_FREELY;
+pub use walk::{MAX_NAMES_FREELY, MAX_REPEATS};
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
 

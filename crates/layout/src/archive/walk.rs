@@ -13,6 +13,8 @@ use crate::source::Watch;
 
 /// The most names of blobs in a compressed archive that may be packed as tightly as they like.
 pub const MAX_NAMES_FREELY: u64 = 1 << 14;
+/// How often names that were there before may stand in an archive again.
+pub const MAX_REPEATS: u64 = 1 << 20;
 /// What each of more has to take of the compressed archive: its digest has so many bytes, and those cannot be compressed.
 const PACKED_A_NAME: u64 = 32;
 /// How much is passed over before asking whether to stop.
@@ -87,7 +89,7 @@ pub(super) fn walk(
 ) -> Result<Walked> {
     let told = |flaw: Flaw| tell(location, flaw);
     let (mut headers, mut maker, mut doubled) = (Headers::default(), Maker::default(), BTreeMap::new());
-    let mut at = 0;
+    let (mut at, mut repeats) = (0, 0);
     loop {
         if watch.stop() {
             return Err(interrupted());
@@ -113,6 +115,13 @@ pub(super) fn walk(
             Fate::Pass => {}
             Fate::First(name) => hand(&name, spot, Body { tape: &mut *tape, left: &mut left })?,
             Fate::Again(name, first) => {
+                repeats += 1;
+                if repeats > MAX_REPEATS {
+                    return Err(told(Flaw::wrong(
+                        from,
+                        format!("more than {MAX_REPEATS} names in it were there before"),
+                    )));
+                }
                 let mut body = Body { tape: &mut *tape, left: &mut left };
                 let digest = hash(hasher(&name), &mut body, watch).map_err(|flaw| told(Flaw { at, ..flaw }))??;
                 let right = match &name {
