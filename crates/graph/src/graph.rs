@@ -9,7 +9,7 @@ use ocistow_layout::index;
 use ocistow_layout::json::JsonError;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::sizes::{self, Sizes};
-use ocistow_layout::threads::in_stretches;
+use ocistow_layout::threads::{in_stretches, worth};
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use crate::facts::{Facts, FactsError, Form, ManifestKind, Part, Role, says_nothing};
@@ -758,7 +758,7 @@ impl<'s> Walk<'s> {
 
     /// How many threads so many manifests are worth.
     pub fn threads(&self, manifests: usize) -> usize {
-        self.threads.clamp(1, manifests.div_ceil(WORTH_A_THREAD).max(1))
+        worth(self.threads, manifests, WORTH_A_THREAD)
     }
 
     /// The nodes of one level, in its order.

@@ -6,13 +6,12 @@
 //! it needs and what refers to it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::thread;
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::edit::Edit;
 use ocistow_layout::holdings::{Lying, Spared};
 use ocistow_layout::name::Pair;
-use ocistow_layout::threads::start;
+use ocistow_layout::threads::in_stretches;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Source, Watch};
 
 use crate::facts::{Form, Part, Role, says_nothing};
@@ -280,16 +279,7 @@ impl<'g> Mark<'g> {
         let read_all = |digests: &[&Digest]| -> Result<Vec<Manifest>> {
             digests.iter().take_while(|_| !watch.stop()).filter_map(|digest| read(source, digest).transpose()).collect()
         };
-        let found: Result<Vec<Vec<Manifest>>> = thread::scope(|scope| {
-            let parts = digests.chunks(digests.len().div_ceil(threads.max(1)).max(1));
-            let running: Vec<_> = parts.map(|part| (start(scope, move || read_all(part)), part)).collect();
-            let join = |(started, part): (Result<thread::ScopedJoinHandle<'_, _>>, &[&Digest])| match started {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // There are no more threads: this one does it.
-                Err(_) => read_all(part),
-            };
-            running.into_iter().map(join).collect()
-        });
+        let found: Result<Vec<Vec<Manifest>>> = in_stretches(&digests, threads, read_all).into_iter().collect();
         if watch.stop() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }

@@ -21,7 +21,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::source::{Blob, Watch};
 use crate::steady::{Stamp, Steady, changed};
-use crate::threads::start;
+use crate::threads::{start, worth};
 use crate::title::Title;
 use crate::transaction::{Transaction, Unnamed};
 
@@ -144,7 +144,7 @@ pub fn stage_files<T: Send>(
         staged
     };
     let mut staged = thread::scope(|scope| {
-        let others = threads.clamp(1, files.len().div_ceil(WORTH_A_THREAD).max(1)) - 1;
+        let others = worth(threads, files.len(), WORTH_A_THREAD) - 1;
         // Where there are no more threads, those that there are do it all.
         let running: Vec<_> = (0..others).map_while(|_| start(scope, work).ok()).collect();
         let mut staged = work();

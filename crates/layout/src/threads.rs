@@ -13,6 +13,11 @@ pub fn start<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).map_err(none)
 }
 
+/// How many of `threads` so many items are worth, where it takes `fewest` of them to be worth the start of one.
+pub fn worth(threads: usize, items: usize, fewest: usize) -> usize {
+    threads.clamp(1, items.div_ceil(fewest).max(1))
+}
+
 /// Does `work` on stretches of `items`, each in a thread of its own, and gives what came of them, in order. Where there
 /// are no more threads, this one does the rest.
 pub fn in_stretches<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {

@@ -12,7 +12,7 @@ use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::directory::{is_directory, is_there};
 use ocistow_layout::media_type::is_media_type;
 use ocistow_layout::pack::{Looked, Packing, read_file, stage_directory, stage_file, stage_files};
-use ocistow_layout::threads::in_stretches;
+use ocistow_layout::threads::{in_stretches, worth};
 use ocistow_layout::title::{TITLE, Title, TitleError};
 use ocistow_layout::transaction::Transaction;
 use ocistow_layout::{Blob, Content, Descriptor, Error, Kind, Result, Unwatched, Watch};
@@ -133,9 +133,8 @@ impl Ingredients {
         }
         let mut layers: Vec<Layer> = Vec::with_capacity(self.files.len());
         let mut unused: BTreeSet<String> = from_file.keys().cloned().collect();
-        let threads = threads.clamp(1, self.files.len().div_ceil(WORTH_A_THREAD).max(1));
         let look = |files: &[OsString]| files.iter().map(fs::metadata).collect::<Vec<_>>();
-        let looked = in_stretches(&self.files, threads, look);
+        let looked = in_stretches(&self.files, worth(threads, self.files.len(), WORTH_A_THREAD), look);
         for (argument, found) in self.files.iter().zip(looked.into_iter().flatten()) {
             let (path, media_type, meta) = match found {
                 // Nearly always: one look is enough.
