@@ -10,8 +10,8 @@ use crate::digest::Digest;
 /// The digests of two contents, as [`Digest::of`] gives that of each.
 pub(crate) fn of_both(contents: [&[u8]; 2]) -> [Digest; 2] {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("sha") && std::arch::is_x86_feature_detected!("sse4.1") {
-        return x86::of_both(contents).map(Digest::from_sha256);
+    if let Some(both) = x86::of_both(contents) {
+        return both.map(Digest::from_sha256);
     }
     contents.map(Digest::of)
 }
@@ -49,15 +49,18 @@ mod x86 {
         [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2],
     ];
 
-    /// The caller has asked whether this processor has the instructions.
-    pub fn of_both(contents: [&[u8]; 2]) -> [[u8; 32]; 2] {
+    /// `None` where this processor does not have the instructions.
+    pub fn of_both(contents: [&[u8]; 2]) -> Option<[[u8; 32]; 2]> {
+        if !(is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1")) {
+            return None;
+        }
         let [a, b] = contents.map(|content| content.as_chunks::<BLOCK>().0);
         let both = a.len().min(b.len());
         let mut states = [START; 2];
-        // SAFETY: the instructions are there, which is all that is asked of who calls it.
+        // SAFETY: what it enables was just detected, which is all that is asked of who calls it.
         unsafe { compress_both(&mut states, [&a[..both], &b[..both]]) };
         let [mut first, mut second] = states;
-        [finish(&mut first, contents[0], both), finish(&mut second, contents[1], both)]
+        Some([finish(&mut first, contents[0], both), finish(&mut second, contents[1], both)])
     }
 
     /// The rest of one content, behind so many blocks, and the end that every sha256 has.
@@ -79,7 +82,7 @@ mod x86 {
     }
 
     /// Goes through as many blocks of each, one of each at a time.
-    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
+    #[target_feature(enable = "sha,sse4.1")]
     fn compress_both(states: &mut [[u32; 8]; 2], blocks: [&[[u8; BLOCK]]; 2]) {
         let word = |word: u32| word.cast_signed();
         let four = |a, b, c, d| _mm_set_epi32(word(a), word(b), word(c), word(d));
@@ -125,7 +128,7 @@ mod x86 {
     }
 
     /// The sixteen words of a block.
-    #[target_feature(enable = "sse2,ssse3")]
+    #[target_feature(enable = "sse4.1")]
     fn message(block: &[u8; BLOCK]) -> [__m128i; 4] {
         let big_endian = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
         let quarter = |at: usize| {
@@ -139,7 +142,7 @@ mod x86 {
     }
 
     /// Four words, the highest first.
-    #[target_feature(enable = "sse2,sse4.1")]
+    #[target_feature(enable = "sse4.1")]
     fn out(words: __m128i) -> [u32; 4] {
         [
             _mm_extract_epi32::<3>(words),

@@ -43,7 +43,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The same of two at once, which takes less time. What becomes of one is nothing to the other.
-    pub fn put_both(&self, contents: [&[u8]; 2]) -> [Result<Blob>; 2] {
+    pub(crate) fn put_both(&self, contents: [&[u8]; 2]) -> [Result<Blob>; 2] {
         let [first, second] = of_both(contents);
         [self.put_hashed(first, contents[0]), self.put_hashed(second, contents[1])]
     }
