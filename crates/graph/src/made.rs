@@ -252,10 +252,9 @@ impl Made {
         let read = Facts::read(Form::OciManifest.media_type(), &Digest::of(text.as_bytes()), around.as_bytes());
         let plain = text.len() as u64 <= MAX_MANIFEST && json::is_unicode(&text);
         match read {
-            Ok(facts) if plain && facts.parts.len() + layers.len() <= MAX_DESCRIPTORS => {
-                let parts = layers.iter().map(|layer| Part { role: Role::Layer, descriptor: layer.clone() });
-                let parts = facts.parts.iter().cloned().chain(parts).collect();
-                let facts = Facts { size: text.len() as u64, parts, ..facts };
+            Ok(mut facts) if plain && facts.parts.len() + layers.len() <= MAX_DESCRIPTORS => {
+                facts.size = text.len() as u64;
+                facts.parts.extend(layers.iter().map(|layer| Part { role: Role::Layer, descriptor: layer.clone() }));
                 debug_assert!(Self::of(Form::OciManifest, text.clone()).is_ok_and(|made| made.facts == facts));
                 Ok(Self { bytes: text.into_bytes(), facts })
             }

@@ -132,9 +132,6 @@ struct Row {
     name: Option<String>,
     kind: Option<ManifestKind>,
     referrers: usize,
-    /// Its place in index.json.
-    #[serde(skip)]
-    place: usize,
     /// What is written behind the path to mean this entry alone.
     #[serde(skip)]
     shortest: String,
@@ -181,7 +178,6 @@ impl Listing {
                 name: entry.pair.full().map(str::to_owned),
                 kind: listed.kind,
                 referrers: listed.referrers,
-                place: listed.place,
                 shortest: shortest(listed.place),
             });
         }
@@ -189,18 +185,22 @@ impl Listing {
     }
 
     /// What of it passes all filters.
-    fn filtered(mut self, filters: &[Filter], source: &dyn Source, found: &listing::Listing) -> Result<Self> {
-        filters.iter().try_for_each(|filter| filter.judge(&self.manifests))?;
-        for filter in filters {
-            let mut passes = Vec::with_capacity(self.manifests.len());
-            for row in &self.manifests {
-                let entry = found.index.entries()[row.place].descriptor(row.place)?;
-                passes.push(filter.passes(row, source, entry)?);
-            }
-            let mut passes = passes.into_iter();
-            self.manifests.retain(|_| passes.next().unwrap_or(false));
+    fn filtered(self, filters: &[Filter], source: &dyn Source, found: &listing::Listing) -> Result<Self> {
+        if filters.is_empty() {
+            return Ok(self);
         }
-        Ok(self)
+        filters.iter().try_for_each(|filter| filter.judge(&self.manifests))?;
+        let mut manifests = Vec::new();
+        'row: for (row, listed) in self.manifests.into_iter().zip(&found.rows) {
+            let entry = found.index.entries()[listed.place].descriptor(listed.place)?;
+            for filter in filters {
+                if !filter.passes(&row, source, entry)? {
+                    continue 'row;
+                }
+            }
+            manifests.push(row);
+        }
+        Ok(Self { manifests, ..self })
     }
 }
 
