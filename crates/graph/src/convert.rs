@@ -15,7 +15,7 @@ use ocistow_layout::{Blob, Descriptor, Digest, Error, Kind, Result, Source, Unwa
 
 use crate::facts::{DOCKER_CONFIG, Facts, Form, OCI_CONFIG, Shape};
 use crate::graph::{ATTESTED, About, Dialect, Graph, Load, Node, OLAREG_SUBJECT, PROPOSED_SUBJECT, read};
-use crate::import::{Import, import};
+use crate::import::{self, Import, Named, import};
 use crate::list;
 use crate::made::{EMPTY_CONTENT, Made, UNKNOWN_ARTIFACT, empty_blob, empty_descriptor};
 use crate::manifest::Manifest;
@@ -175,11 +175,13 @@ impl Conversion {
                 entries.push(named(&self.new, Pair::default()));
             }
         }
+        let standing = if replacing.is_empty() { Named::new() } else { import::named(&target.index()?) };
+        let shared = |pair: &Pair| standing.get(&pair.key()).filter(|digests| digests.len() > 1);
         let mut gone = Vec::new();
         let mut expected: BTreeMap<&Pair, &Digest> = BTreeMap::new();
         for (old, new) in &replacing {
-            if old.pair.is_empty() {
-                gone.push(Edit::Remove { digest: old.descriptor.digest.clone(), pair: Pair::default() });
+            if old.pair.is_empty() || shared(&old.pair).is_some() {
+                gone.push(Edit::Remove { digest: old.descriptor.digest.clone(), pair: old.pair.clone() });
             } else {
                 expected.insert(&old.pair, &old.descriptor.digest);
             }
@@ -200,13 +202,23 @@ impl Conversion {
             ..Plan::default()
         };
         let mut import = import(&plan, &graph, target, &names)?;
-        for edit in &mut import.edits {
-            if let Edit::Set { pair, expect, .. } = edit
-                && let Some(old) = expected.get(pair)
-            {
+        import.edits.retain_mut(|edit| {
+            let Edit::Set { entry, pair, expect } = edit else { return true };
+            if let Some(digests) = shared(pair) {
+                // Whatever else has the name keeps it.
+                let new = !digests.contains_key(&Some(entry.digest.clone()));
+                *edit = Edit::Beside { entry: entry.clone(), pair: pair.clone() };
+                return new;
+            }
+            if let Some(old) = expected.get(pair) {
                 *expect = Some(Some((*old).clone()));
             }
-        }
+            true
+        });
+        import.moved.retain(|moved| {
+            let stays = moved.from.as_ref().is_none_or(|from| !replaced.contains(from));
+            !stays || !replacing.iter().any(|(old, _)| shared(&old.pair).is_some() && moved.is_of(&old.pair))
+        });
         import.edits.extend(gone);
         unlist(&mut import, &replaced);
         let lists = import.inline.iter().chain(&self.lists);

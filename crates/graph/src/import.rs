@@ -30,6 +30,11 @@ impl Moved {
         let [tag, name] = [name.tag(), name.full()].map(|text| text.map(str::to_owned));
         Self { tag, name, from, to }
     }
+
+    /// Whether it is that name which goes.
+    pub(crate) fn is_of(&self, name: &Pair) -> bool {
+        (self.tag.as_deref(), self.name.as_deref()) == (name.tag(), name.full())
+    }
 }
 
 /// How a plan's entries come into a layout that exists.
@@ -200,7 +205,7 @@ fn name_as(index: &IndexFile, entry: &Entry, reference: &str, import: &mut Impor
 /// descriptor. And what its entry says of whose that is.
 pub(crate) type Named = HashMap<Pair, BTreeMap<Option<Digest>, Option<Digest>>>;
 
-fn named(index: &IndexFile) -> Named {
+pub(crate) fn named(index: &IndexFile) -> Named {
     let mut named = Named::new();
     for known in index.entries().iter().filter(|known| known.tagged()) {
         let descriptor = known.descriptor.as_ref().ok();

@@ -277,6 +277,46 @@ fn referrers_of_a_withdrawn_form_are_made_anew_where_they_stand() {
     assert_eq!(conversion.count(), 0, "that was all");
 }
 
+/// What takes the place of one takes nobody else's: a name may stand for several.
+#[test]
+fn what_shares_a_name_with_what_is_converted_keeps_it() {
+    let drawing = "docker app:1 = base
+                   docker twin:2 = more
+                   image other:3 = else";
+    let mut world = draw(drawing);
+    let text = String::from_utf8(world.memory.index).unwrap();
+    world.memory.index = text.replace("\"2\"", "\"1\"").replace("\"3\"", "\"1\"").into_bytes();
+    let named_1 = |memory: &Memory| -> Vec<Digest> {
+        let index = memory.index().unwrap();
+        let named = index.entries().iter().filter(|entry| entry.pair.tag() == Some("1"));
+        named.map(|entry| entry.descriptor.as_ref().unwrap().digest.clone()).collect()
+    };
+    let [app, other, twin] = ["app", "other", "twin"].map(|word| world.digest(word));
+    assert_eq!(named_1(&world.memory), [app.clone(), twin.clone(), other.clone()]);
+    let asked = |digest: &Digest| Asked::Digest(digest.clone());
+    let conversion = decided(&world.memory, &asked(&app), Family::Oci, false).unwrap();
+    let moved = conversion.enter(None, &world.memory).unwrap().import.moved;
+    assert_eq!(
+        moved.iter().map(|moved| moved.from.as_ref().unwrap()).collect::<Vec<_>>(),
+        [&app],
+        "only its own moves"
+    );
+    let new = converted(&mut world.memory, &asked(&app), Family::Oci, false, None);
+    assert_eq!(named_1(&world.memory), [twin.clone(), other.clone(), new.clone()]);
+    let new_twin = converted(&mut world.memory, &asked(&twin), Family::Oci, false, None);
+    assert_eq!(named_1(&world.memory), [other, new.clone(), new_twin]);
+    // What it becomes may have the name already.
+    let mut both: Value = serde_json::from_slice(&draw(drawing).memory.index).unwrap();
+    let entries = both["manifests"].as_array_mut().unwrap();
+    entries.truncate(1);
+    let size = world.memory.blobs[&new].len();
+    let annotations = entries[0]["annotations"].clone();
+    entries.push(json!({"mediaType": OCI, "digest": new.to_string(), "size": size, "annotations": annotations}));
+    world.memory.index = both.to_string().into_bytes();
+    assert_eq!(converted(&mut world.memory, &asked(&app), Family::Oci, false, None), new);
+    assert_eq!(named_1(&world.memory), [new]);
+}
+
 #[test]
 fn a_withdrawn_referrer_leaves_the_lists_it_was_in() {
     let subject = fixtures::IMG_AMD64;
