@@ -78,6 +78,10 @@ fn manifests(bytes: &[u8]) {
                 assert_eq!((manifest.kind(), manifest.form(), manifest.about()), (facts.kind, facts.form, about));
                 assert_eq!(manifest.effective_type(), (facts.artifact_type.as_deref(), facts.declared_type));
                 assert_eq!(manifest.facts(), facts);
+                let mut children = Vec::new();
+                manifest.children(&mut |child| children.push((child.digest, child.has_data)));
+                assert!(children.into_iter().eq(facts.children().map(|it| (it.digest.clone(), it.data.is_some()))));
+                assert_eq!(Manifest::read_list(media_type, &digest, bytes.to_vec()).unwrap(), manifest);
                 assert_eq!(facts.size, bytes.len() as u64);
                 if !known.iter().any(|known| known.form == facts.form) {
                     known.push(facts);

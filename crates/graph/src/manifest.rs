@@ -8,9 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use ocistow_layout::descriptor::Glance;
-use ocistow_layout::json::{self, Name, Object};
+use ocistow_layout::json::{self, Name};
 use ocistow_layout::{Descriptor, Digest};
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::facts::{
@@ -40,21 +40,28 @@ struct Gist {
 impl Manifest {
     /// Reads a manifest as [`Facts::read`] does.
     pub fn read(media_type: &str, digest: &Digest, bytes: Vec<u8>) -> Result<Self, FactsError> {
-        let text = json::text(&bytes).map_err(FactsError::Json)?;
-        match gist(text, Form::of(media_type)) {
-            Some(gist) => Ok(Self { text: Arc::new(owned(bytes)), digest: digest.clone(), gist }),
-            None => {
-                let text = Arc::new(owned(bytes));
-                Ok(Self::of(&Facts::read_text(media_type, digest, &text)?, text.clone()))
-            }
-        }
+        Self::read_with(media_type, digest, bytes, MAX_DESCRIPTORS, Facts::read_text)
     }
 
     /// The same, with as many descriptors as there are: for lists of referrers.
     pub fn read_list(media_type: &str, digest: &Digest, bytes: Vec<u8>) -> Result<Self, FactsError> {
-        json::text(&bytes).map_err(FactsError::Json)?;
+        Self::read_with(media_type, digest, bytes, usize::MAX, Facts::read_any)
+    }
+
+    /// Reads at a glance what is plain, with as many descriptors, and everything else by `closer`.
+    fn read_with(
+        media_type: &str,
+        digest: &Digest,
+        bytes: Vec<u8>,
+        most: usize,
+        closer: impl Fn(&str, &Digest, &Arc<String>) -> Result<Facts, FactsError>,
+    ) -> Result<Self, FactsError> {
+        let gist = gist(json::text(&bytes).map_err(FactsError::Json)?, Form::of(media_type), most);
         let text = Arc::new(owned(bytes));
-        Ok(Self::of(&Facts::read_any(media_type, digest, &text)?, text.clone()))
+        match gist {
+            Some(gist) => Ok(Self { digest: digest.clone(), text, gist }),
+            None => Ok(Self::of(&closer(media_type, digest, &text)?, text)),
+        }
     }
 
     fn of(facts: &Facts, text: Arc<String>) -> Self {
@@ -136,13 +143,9 @@ impl Manifest {
     /// Goes through the children of an index, in its order: what they lead to, which takes far less than all that is said
     /// of them. There are none in anything else.
     pub fn children<'m>(&'m self, each: &mut dyn FnMut(Glance<'m>)) {
-        if self.gist.kind != ManifestKind::Index {
-            return;
-        }
-        let object: Object<'m> = json::parse(&self.text).expect("it was read before");
-        if let Some(list) = object.get("manifests") {
-            let mut list = serde_json::Deserializer::from_str(list.get());
-            list.deserialize_seq(Each(each)).expect("it was read before");
+        if self.gist.kind == ManifestKind::Index {
+            let mut document = serde_json::Deserializer::from_str(&self.text);
+            document.deserialize_map(Children(each)).expect("it was read before");
         }
     }
 
@@ -166,26 +169,36 @@ impl fmt::Debug for Manifest {
     }
 }
 
-/// The gist of a manifest with config and layers that is as nearly all are, in one pass. `None` of
-/// everything else, that which [`Facts::read`] would not take in any case.
-fn gist(text: &str, said: Option<Form>) -> Option<Gist> {
-    let Members { form: own, config, artifact_type, subject } = json::parse(text).ok()?;
+/// The gist of a manifest with config and layers, or of an index, that is as nearly all are, in one pass. `None` of
+/// everything else, that which [`Facts::read`] would not take in any case, and of more than `most` descriptors.
+fn gist(text: &str, said: Option<Form>, most: usize) -> Option<Gist> {
+    let Members { form: own, config, descriptors, artifact_type, subject } = json::parse(text).ok()?;
+    if descriptors > most {
+        return None;
+    }
     // What the descriptor says is believed where the shape is right (MANIFEST-14).
     let form = said.filter(|said| said.shape() == own.shape()).unwrap_or(own);
     let artifact_type = artifact_type.filter(|artifact_type| !artifact_type.is_empty());
-    let image = [OCI_CONFIG, DOCKER_CONFIG].contains(&&*config.media_type) && artifact_type.is_none();
-    let kind = if image { ManifestKind::Image } else { ManifestKind::Artifact };
+    let config = config.map(|config| config.media_type);
+    let kind = match &config {
+        None => ManifestKind::Index,
+        Some(config) if artifact_type.is_none() && [OCI_CONFIG, DOCKER_CONFIG].contains(&&**config) => {
+            ManifestKind::Image
+        }
+        Some(_) => ManifestKind::Artifact,
+    };
     // Docker's own forms know no subjects (DOCKER-COMPAT-2).
-    let subject = subject.filter(|_| form == Form::OciManifest);
+    let subject = subject.filter(|_| matches!(form, Form::OciManifest | Form::OciIndex));
     let declared = artifact_type.is_some();
-    let artifact_type = Some(Box::from(&*artifact_type.unwrap_or(config.media_type)));
+    let artifact_type = artifact_type.or(config).as_deref().map(Box::from);
     Some(Gist { form, kind, subject, artifact_type, declared, by_itself: form == own })
 }
 
-/// The members of a plain manifest.
+/// The members of a plain manifest, or of a plain index, which has no config.
 struct Members<'a> {
     form: Form,
-    config: Glance<'a>,
+    config: Option<Glance<'a>>,
+    descriptors: usize,
     artifact_type: Option<Cow<'a, str>>,
     subject: Option<Digest>,
 }
@@ -196,24 +209,21 @@ impl<'de> Deserialize<'de> for Members<'de> {
         impl<'de> Visitor<'de> for Fields {
             type Value = Members<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a plain manifest")
+                f.write_str("a plain manifest or index")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let odd = || A::Error::custom("it takes a closer look");
                 let (mut form, mut config, mut artifact_type, mut subject) = (None, None, None, None);
-                let (mut layers, mut annotations) = (false, false);
+                let (mut layers, mut children, mut annotations) = (None, None, false);
                 while let Some(Name(name)) = map.next_key()? {
                     let again = match &*name {
                         "mediaType" => {
                             let Name(own) = map.next_value()?;
-                            let own = Form::of(&own).filter(|own| own.shape() == Shape::Manifest).ok_or_else(odd)?;
-                            form.replace(own).is_some()
+                            form.replace(Form::of(&own).ok_or_else(odd)?).is_some()
                         }
                         "config" => config.replace(map.next_value::<Glance<'de>>()?).is_some(),
-                        "layers" => {
-                            map.next_value::<Layers>()?;
-                            std::mem::replace(&mut layers, true)
-                        }
+                        "layers" => layers.replace(map.next_value::<Count>()?).is_some(),
+                        "manifests" => children.replace(map.next_value::<Count>()?).is_some(),
                         "artifactType" => {
                             let Name(own) = map.next_value()?;
                             artifact_type.replace(own).is_some()
@@ -227,8 +237,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             let plain = raw.get().starts_with('{') && !raw.get().as_bytes().contains(&b'\\');
                             std::mem::replace(&mut annotations, true) || !plain
                         }
-                        // Another shape, or two at once.
-                        "manifests" | "fsLayers" | "blobs" | "refers" => true,
+                        // Another shape, or what only another one may have.
+                        "fsLayers" | "blobs" | "refers" => true,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             false
@@ -238,21 +248,40 @@ impl<'de> Deserialize<'de> for Members<'de> {
                         return Err(odd());
                     }
                 }
-                let (form, config) = (form.ok_or_else(odd)?, config.ok_or_else(odd)?);
-                Ok(Members { form, config, artifact_type, subject })
+                let form = form.ok_or_else(odd)?;
+                let descriptors = match (form.shape(), &config, layers, children) {
+                    (Shape::Manifest, Some(_), layers, None) => 1 + layers.map_or(0, |Count(layers)| layers),
+                    (Shape::Index, None, None, Some(Count(children))) => children,
+                    // Neither, or two at once.
+                    _ => return Err(odd()),
+                };
+                Ok(Members { form, config, descriptors, artifact_type, subject })
             }
         }
         from.deserialize_map(Fields)
     }
 }
 
-/// Descriptors, one after the other.
+/// Descriptors, one after the other; none where there is no list of them.
 struct Each<'f, 'de>(&'f mut dyn FnMut(Glance<'de>));
+
+impl<'de> DeserializeSeed<'de> for Each<'_, 'de> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_option(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Each<'_, 'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of descriptors")
+    }
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_seq(self)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         while let Some(glance) = seq.next_element()? {
@@ -262,15 +291,33 @@ impl<'de> Visitor<'de> for Each<'_, 'de> {
     }
 }
 
-/// A list of layers, each of them a descriptor.
-struct Layers;
+/// How many descriptors there are in a list.
+struct Count(usize);
 
-impl<'de> Deserialize<'de> for Layers {
+impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut count = 0;
         from.deserialize_seq(Each(&mut |_| count += 1))?;
-        // The config is one more.
-        if count < MAX_DESCRIPTORS { Ok(Layers) } else { Err(D::Error::custom("too many")) }
+        Ok(Self(count))
+    }
+}
+
+/// An index, of which only the children matter.
+struct Children<'f, 'de>(&'f mut dyn FnMut(Glance<'de>));
+
+impl<'de> Visitor<'de> for Children<'_, 'de> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an index")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = map.next_key()? {
+            match &*name {
+                "manifests" => map.next_value_seed(Each(&mut *self.0))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
     }
 }
 

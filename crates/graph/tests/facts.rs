@@ -312,11 +312,23 @@ fn manifests_are_taken_and_placed_as_their_facts_say() {
     let same = |media_type: &str, bytes: &[u8]| -> bool {
         let digest = Digest::of(bytes);
         let shown = String::from_utf8_lossy(bytes);
+        let list = Manifest::read_list(media_type, &digest, bytes.to_vec());
         match (Manifest::read(media_type, &digest, bytes.to_vec()), Facts::read(media_type, &digest, bytes)) {
             (Ok(manifest), Ok(facts)) => {
                 let about = facts.subject.as_ref().map(|subject| &subject.digest);
-                assert_eq!((manifest.kind(), manifest.about()), (facts.kind, about), "{shown}");
+                assert_eq!((manifest.kind(), manifest.form()), (facts.kind, facts.form), "{shown}");
+                assert_eq!((manifest.about(), manifest.is_by_itself()), (about, facts.by_itself), "{shown}");
+                assert_eq!(manifest.effective_type(), (facts.artifact_type.as_deref(), facts.declared_type), "{shown}");
                 assert_eq!(manifest.facts(), facts, "{shown}");
+                let mut children = facts.children();
+                manifest.children(&mut |child| {
+                    let whole = children.next().unwrap_or_else(|| panic!("{shown} has fewer children"));
+                    assert_eq!((&*child.media_type, &child.digest), (&*whole.media_type, &whole.digest), "{shown}");
+                    assert_eq!(child.has_data, whole.data.is_some(), "{shown}");
+                    assert_eq!(child.annotation("k").as_deref(), whole.annotation("k"), "{shown}");
+                });
+                assert_eq!(children.count(), 0, "{shown} has more children");
+                assert_eq!(list.unwrap(), manifest, "{shown}");
                 true
             }
             (Err(one), Err(other)) => {
@@ -336,9 +348,30 @@ fn manifests_are_taken_and_placed_as_their_facts_say() {
     let whole = format!(
         r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","artifactType":"a/t","config":{descriptor},"layers":[{descriptor},{descriptor}],"subject":{{"mediaType":"{MANIFEST}","digest":"{other}","size":5}},"annotations":{{"k":"v","n":null}}}}"#
     );
-    assert!(same(MANIFEST, whole.as_bytes()));
+    let index = whole.replacen(MANIFEST, INDEX_TYPE, 1).replacen(
+        &format!(r#""config":{descriptor},"layers""#),
+        r#""manifests""#,
+        1,
+    );
+    differ(&whole, &descriptor, &|text| same(MANIFEST, text.as_bytes()));
+    differ(&index, &descriptor, &|text| same(INDEX_TYPE, text.as_bytes()));
+    let many = |count: usize| {
+        index.replacen(
+            &format!("[{descriptor}"),
+            &format!("[{}{descriptor}", format!("{descriptor},").repeat(count)),
+            1,
+        )
+    };
+    assert!(same(INDEX_TYPE, many(MAX_DESCRIPTORS - 2).as_bytes()));
+    assert!(!same(INDEX_TYPE, many(MAX_DESCRIPTORS - 1).as_bytes()));
+}
+
+/// Changes `whole` in every place, and gives it members that it has and those of other forms. `same` tells whether that
+/// is taken.
+fn differ(whole: &str, descriptor: &str, same: &dyn Fn(&str) -> bool) {
+    assert!(same(whole));
     let (mut taken, mut refused) = (0, 0);
-    let mut count = |text: &str| if same(MANIFEST, text.as_bytes()) { taken += 1 } else { refused += 1 };
+    let mut count = |text: &str| if same(text) { taken += 1 } else { refused += 1 };
     for at in 0..whole.len() {
         let (front, back) = whole.split_at(at);
         for odd in ["", "\\", "\\ud800", "\\u0061", "\"", "{", "}", "[", "]", ",", "null", "-", "\u{1}", "é"] {
@@ -349,8 +382,9 @@ fn manifests_are_taken_and_placed_as_their_facts_say() {
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     let values = ["null", "5", "-5", "1.5", "\"\"", "\"x\"", "\"a\\nb\"", "{}", "{\"a\":{}}", "[]", "[5]", "true"];
     let types = [INDEX_TYPE, docker, "application/vnd.oci.artifact.manifest.v1+json"].map(|kind| format!("{kind:?}"));
-    let values: Vec<&str> = values.into_iter().chain(types.iter().map(String::as_str)).chain([&*descriptor]).collect();
-    for member in ["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"] {
+    let values: Vec<&str> = values.into_iter().chain(types.iter().map(String::as_str)).chain([descriptor]).collect();
+    let own = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations"];
+    for member in own {
         for value in &values {
             // As one more member, in front and behind, and in the place of the right one.
             count(&whole.replacen('{', &format!("{{\"{member}\":{value},"), 1));
