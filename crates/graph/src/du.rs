@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use ocistow_layout::{Count, Descriptor, Digest, Kind, Result, Source};
 
 use crate::graph::{About, Graph, Node, Standing, embedded};
-use crate::manifest::Manifest;
 use crate::owners::{Edges, Owned, owned};
 
 /// What a layout takes. Every blob is counted once in each sum, by its length in the source.
@@ -150,6 +149,8 @@ struct Reached<'g> {
     places: HashMap<Digest, u32>,
     /// What descriptors say of the length of that which is missed where it is not there.
     needed: Vec<Option<u64>>,
+    /// The parts of each, in its order.
+    parts: Edges,
     /// Lists of referrers that are nothing else.
     lists: HashSet<&'g Digest>,
 }
@@ -157,8 +158,8 @@ struct Reached<'g> {
 impl<'g> Reached<'g> {
     fn of(graph: &'g Graph) -> Self {
         let lists: HashSet<&Digest> = graph.lists().iter().map(|list| &list.digest).collect();
-        let mut reached =
-            Self { digests: Vec::new(), places: HashMap::new(), needed: Vec::new(), lists: lists.clone() };
+        let (digests, places, needed, parts) = Default::default();
+        let mut reached = Self { digests, places, needed, parts, lists: lists.clone() };
         let mut brought = Vec::new();
         for (place, entry) in graph.index().entries().iter().enumerate() {
             if let Ok(descriptor) = &entry.descriptor {
@@ -173,13 +174,17 @@ impl<'g> Reached<'g> {
         while let Some(digest) = reached.digests.get(next) {
             next += 1;
             let listing = lists.contains(digest);
-            for part in graph.facts(digest).into_iter().flat_map(|facts| facts.parts) {
+            let parts = graph.facts(digest).map_or(Vec::new(), |facts| facts.parts);
+            let mut places = Vec::with_capacity(parts.len());
+            for part in parts {
                 // That a list names what is not there is the list's own trouble.
-                reached.meet(&part.descriptor, !listing && !part.is_nondistributable(), &mut brought);
+                let needed = !listing && !part.is_nondistributable();
+                places.push(reached.meet(&part.descriptor, needed, &mut brought));
                 if !listing {
                     reached.lists.remove(&part.descriptor.digest);
                 }
             }
+            reached.parts.push(places);
         }
         // What one descriptor brings along, no other one misses.
         for place in brought {
@@ -188,8 +193,8 @@ impl<'g> Reached<'g> {
         reached
     }
 
-    /// Numbers what a descriptor points to. `needed`: whether it is missed where it is not there.
-    fn meet(&mut self, descriptor: &Descriptor, needed: bool, brought: &mut Vec<u32>) {
+    /// The number of what a descriptor points to. `needed`: whether it is missed where it is not there.
+    fn meet(&mut self, descriptor: &Descriptor, needed: bool, brought: &mut Vec<u32>) -> u32 {
         let number = u32::try_from(self.digests.len()).expect("so many digests fit no memory");
         let place = *self.places.entry(descriptor.digest.clone()).or_insert(number);
         if place == number {
@@ -203,6 +208,7 @@ impl<'g> Reached<'g> {
             let known = &mut self.needed[place as usize];
             *known = (*known).max(Some(descriptor.size));
         }
+        place
     }
 
     /// What goes along with what: parts, referrers, and lists of them, whose members go along by themselves.
@@ -217,14 +223,12 @@ impl<'g> Reached<'g> {
             lists.push(self.places[&list.digest]);
         }
         let mut edges = Edges::default();
-        for digest in &self.digests {
-            let facts = graph.manifest(digest).filter(|_| !self.lists.contains(digest)).map(Manifest::facts);
-            let parts = facts.iter().flat_map(|facts| &facts.parts).map(|part| &part.descriptor.digest);
-            let referrers = graph.referrers(digest).iter().map(|edge| &edge.referrer);
-            let along = parts.chain(referrers).filter_map(|digest| self.places.get(digest));
+        for (node, digest) in (0..).zip(&self.digests) {
+            let parts = if self.lists.contains(digest) { &[] } else { self.parts.of(node) };
+            let referrers = graph.referrers(digest).iter().filter_map(|edge| self.places.get(&edge.referrer));
             let tagged = if by_tag.is_empty() { None } else { by_tag.get(&*digest.fallback_tag()) };
             let lists = tagged.into_iter().chain(by_subject.get(digest)).flatten();
-            edges.push(along.chain(lists).copied());
+            edges.push(parts.iter().chain(referrers).chain(lists).copied());
         }
         edges
     }

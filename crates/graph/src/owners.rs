@@ -30,7 +30,8 @@ impl Edges {
         start..self.ends[node]
     }
 
-    fn of(&self, node: u32) -> &[u32] {
+    /// What a node leads to, in the order it was added.
+    pub fn of(&self, node: u32) -> &[u32] {
         &self.to[self.range(node)]
     }
 }
