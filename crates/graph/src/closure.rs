@@ -80,10 +80,10 @@ pub(crate) struct Carried {
     pub blobs: BTreeMap<Digest, u64>,
     /// Content taken from `data`.
     pub inline: BTreeMap<Digest, Vec<u8>>,
-    /// Missing content.
-    pub missing: BTreeSet<Digest>,
-    /// Children of indexes that are not there.
-    pub absent_children: BTreeSet<Digest>,
+    /// Missing content, in digest order.
+    pub missing: Vec<Digest>,
+    /// Children of indexes that are not there, in digest order.
+    pub absent_children: Vec<Digest>,
     /// What is there and wrong, or cannot be read.
     pub broken: BTreeMap<Digest, Broken>,
     /// Manifests that came along by an edge, as referrer or as subject.
@@ -107,6 +107,40 @@ impl Carried {
     pub fn has(&self, digest: &Digest) -> bool {
         [&self.manifests, &self.configs, &self.blobs].iter().any(|group| group.contains_key(digest))
     }
+
+    /// Whether a digest is carried, or would be if it were there.
+    pub fn needs(&self, digest: &Digest) -> bool {
+        self.has(digest) || self.missing.binary_search(digest).is_ok()
+    }
+}
+
+/// Digests as they are met, again and again: an enemy's manifests name millions, of which a tree takes twice the memory.
+#[derive(Default)]
+struct Met {
+    digests: Vec<Digest>,
+    /// How many were left when they were put in order last.
+    ordered: usize,
+}
+
+impl Met {
+    fn push(&mut self, digest: &Digest) {
+        if self.digests.len() >= 2 * self.ordered.max(512) {
+            self.order();
+        }
+        self.digests.push(digest.clone());
+    }
+
+    fn order(&mut self) {
+        self.digests.sort_unstable();
+        self.digests.dedup();
+        self.ordered = self.digests.len();
+    }
+
+    /// Each once, in order.
+    fn into_ordered(mut self) -> Vec<Digest> {
+        self.order();
+        self.digests
+    }
 }
 
 /// A walk in progress.
@@ -121,13 +155,24 @@ pub(crate) struct Closure<'g> {
     suiting: HashMap<Digest, Suiting>,
     /// Of what is no index: the platform that its config says. Many may hold the same.
     platforms: HashMap<Digest, Option<Platform>>,
-    pub carried: Carried,
+    missing: Met,
+    absent_children: Met,
+    /// All but what is missing or absent.
+    carried: Carried,
 }
 
 impl<'g> Closure<'g> {
     pub fn new(graph: &'g Graph, source: &'g dyn Source, reach: Reach<'g>) -> Self {
-        let (seen, next, suiting, platforms, carried) = Default::default();
-        Self { graph, source, sizes: Sizes::of(source), reach, seen, next, suiting, platforms, carried }
+        let (seen, next, suiting, platforms) = Default::default();
+        let (missing, absent_children, carried) = Default::default();
+        let sizes = Sizes::of(source);
+        Self { graph, source, sizes, reach, seen, next, suiting, platforms, missing, absent_children, carried }
+    }
+
+    /// Everything that was met.
+    pub fn into_carried(self) -> Carried {
+        let (missing, absent_children) = (self.missing.into_ordered(), self.absent_children.into_ordered());
+        Carried { missing, absent_children, ..self.carried }
     }
 
     /// Takes a root: an entry of index.json or what was named by digest. `false` where nothing in it is of
@@ -161,6 +206,24 @@ impl<'g> Closure<'g> {
             false => self.blob(part.role, &part.descriptor, true),
         }
         self.run()
+    }
+
+    /// Takes a manifest that was made for what is carried.
+    pub fn made(&mut self, entry: &Descriptor, bytes: Vec<u8>) {
+        self.carried.manifests.insert(entry.digest.clone(), entry.size);
+        if !matches!(self.source.size(&entry.digest), Ok(Some(_))) {
+            self.carried.inline.insert(entry.digest.clone(), bytes);
+        }
+    }
+
+    /// The manifests taken so far.
+    pub fn manifests(&self) -> &BTreeMap<Digest, u64> {
+        &self.carried.manifests
+    }
+
+    /// Whether a digest has been taken so far: see [`Carried::has`].
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.carried.has(digest)
     }
 
     /// Takes one manifest and nothing of what it needs.
@@ -238,11 +301,8 @@ impl<'g> Closure<'g> {
                 return;
             }
             Some(Node::Absent) | None => {
-                let absent = match child {
-                    true => &mut self.carried.absent_children,
-                    false => &mut self.carried.missing,
-                };
-                absent.insert(digest.clone());
+                let absent = if child { &mut self.absent_children } else { &mut self.missing };
+                absent.push(digest);
                 return;
             }
             Some(Node::Present(_)) => {}
@@ -278,9 +338,9 @@ impl<'g> Closure<'g> {
                     group.insert(digest.clone(), descriptor.size);
                     self.carried.inline.insert(digest.clone(), bytes);
                 } else if child {
-                    self.carried.absent_children.insert(digest.clone());
+                    self.absent_children.push(digest);
                 } else if !group.contains_key(digest) {
-                    self.carried.missing.insert(digest.clone());
+                    self.missing.push(digest);
                 }
             }
             Err(why) => {

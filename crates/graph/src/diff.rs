@@ -60,7 +60,7 @@ impl Side {
         let reach = Reach { platforms: &[], referrers: true, subjects: false };
         let mut closure = Closure::new(graph, source, reach);
         closure.whole(&target.descriptor)?;
-        let carried = closure.carried;
+        let carried = closure.into_carried();
         let unread = |(_, why): &(&Digest, &Broken)| why.kind() == Kind::Failed;
         let unread = carried.broken.iter().filter(unread).map(|(digest, why)| (digest.clone(), why.to_string()));
         Unread(unread.collect()).verdict()?;

@@ -85,7 +85,7 @@ pub fn export(graph: &Graph, source: &dyn Source, request: &Request) -> Result<P
     let reach =
         Reach { platforms: &request.platforms, referrers: request.referrers, subjects: request.include_subject };
     let choice = choose(graph, request)?;
-    let (carried, lists) = walk(graph, source, &choice, reach)?;
+    let (mut carried, lists) = walk(graph, source, &choice, reach)?;
     let mut plan = Plan::default();
     let wider = |reach: Reach<'_>| walk(graph, source, &choice, reach).map(|(wider, _)| left_out(&wider, &carried));
     if !request.platforms.is_empty() {
@@ -107,13 +107,13 @@ pub fn export(graph: &Graph, source: &dyn Source, request: &Request) -> Result<P
     };
     let is_first = |digest: &&Digest| graph.manifest(digest).is_some_and(|it| it.form() == Form::DockerSchema1);
     plan.unfollowed = carried.manifests.keys().filter(is_first).cloned().collect();
-    plan.roots.retain(|root| carried.has(&root.digest) || carried.missing.contains(&root.digest));
+    plan.roots.retain(|root| carried.needs(&root.digest));
     [plan.manifests, plan.configs, plan.blobs] = carried.groups();
     // What one descriptor lacks, another may have had in its `data`.
-    let missing = carried.missing.iter().filter(|digest| !carried.has(digest)).cloned().collect();
+    plan.missing = std::mem::take(&mut carried.missing);
+    plan.missing.retain(|digest| !carried.has(digest));
     plan.inline = carried.inline;
-    plan.missing = missing;
-    plan.absent_children = carried.absent_children.into_iter().collect();
+    plan.absent_children = carried.absent_children;
     plan.broken = carried.broken;
     if plan.entries.is_empty() && plan.broken.is_empty() {
         return Err(Error::new(Kind::NotFound, format!("could not find anything to carry in {}", source.location())));
@@ -189,10 +189,10 @@ fn walk(graph: &Graph, source: &dyn Source, choice: &Choice, reach: Reach<'_>) -
         all_of_platforms(graph, source, choice, reach, &mut closure)?;
     }
     let lists = match reach.referrers {
-        true => lists_along(graph, source, choice, &mut closure)?,
+        true => lists_along(graph, choice, &mut closure)?,
         false => Vec::new(),
     };
-    Ok((closure.carried, lists))
+    Ok((closure.into_carried(), lists))
 }
 
 fn nothing_for(source: &dyn Source, root: &Descriptor, platforms: &[Selector]) -> Error {
@@ -255,7 +255,7 @@ fn children(graph: &Graph) -> HashSet<Digest> {
 
 /// The stored lists about what is carried, made new where they list something that is not, or miss
 /// something that is.
-fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mut Closure<'_>) -> Result<Vec<Going>> {
+fn lists_along(graph: &Graph, choice: &Choice, closure: &mut Closure<'_>) -> Result<Vec<Going>> {
     let chosen: HashSet<usize> = match choice.all {
         true => HashSet::new(),
         false => choice.roots.iter().flat_map(|root| root.places.iter().copied()).collect(),
@@ -264,13 +264,13 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     let here = |subject: &Digest| graph.node(subject).is_some_and(|node| *node != Node::Absent);
     // Tags of longer digests are cut, so they can only be compared.
     let long = |digest: &&Digest| digest.sha256().is_none();
-    let tags: HashSet<String> = closure.carried.manifests.keys().filter(long).map(Digest::fallback_tag).collect();
+    let tags: HashSet<String> = closure.manifests().keys().filter(long).map(Digest::fallback_tag).collect();
     let cut = |list: &List| matches!(&list.about, About::Tag(tag) if name::fallback_subject(tag).is_none());
     let tags_here: HashSet<String> = match graph.lists().iter().any(cut) {
         true => graph.nodes().into_keys().filter(long).filter(|it| here(it)).map(Digest::fallback_tag).collect(),
         false => HashSet::new(),
     };
-    let carried = closure.carried.manifests.keys().filter_map(|digest| graph.manifest(digest));
+    let carried = closure.manifests().keys().filter_map(|digest| graph.manifest(digest));
     let referring = if graph.lists().is_empty() { BTreeMap::new() } else { list::referring(carried) };
     // Several lists may be about the same: then what one of them lists, none lacks. And one may stand under many names:
     // it is read once.
@@ -289,9 +289,9 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
     for list in graph.lists() {
         let Some(entry) = own(graph, list.place) else { continue };
         let (about, here) = match &list.about {
-            About::Subject(subject) => (closure.carried.manifests.contains_key(subject), here(subject)),
+            About::Subject(subject) => (closure.manifests().contains_key(subject), here(subject)),
             About::Tag(tag) => match name::fallback_subject(tag) {
-                Some(subject) => (closure.carried.manifests.contains_key(&subject), here(&subject)),
+                Some(subject) => (closure.manifests().contains_key(&subject), here(&subject)),
                 None => (tags.contains(tag), tags_here.contains(tag)),
             },
         };
@@ -308,7 +308,7 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
             let (mut kept, mut dropped) = (Vec::new(), false);
             for member in members {
                 match graph.node(&member.digest) {
-                    _ if closure.carried.has(&member.digest) => kept.push(member.text().to_owned()),
+                    _ if closure.has(&member.digest) => kept.push(member.text().to_owned()),
                     Some(Node::Absent) | None => {}
                     Some(Node::Broken(_)) => closure.alone(&member),
                     Some(Node::Present(_)) => dropped = true,
@@ -332,10 +332,7 @@ fn lists_along(graph: &Graph, source: &dyn Source, choice: &Choice, closure: &mu
             room.take(list::length(kept.iter().map(String::as_str))).map_err(|why| why.hint(list::LEAVE_OUT))?;
             let bytes = list::made(kept.iter().chain(&unlisted).map(String::as_str));
             let entry = list::entry(entry, &bytes);
-            closure.carried.manifests.insert(entry.digest.clone(), entry.size);
-            if !matches!(source.size(&entry.digest), Ok(Some(_))) {
-                closure.carried.inline.insert(entry.digest.clone(), bytes);
-            }
+            closure.made(&entry, bytes);
             going.push(Going { place: list.place, entry });
         }
     }
@@ -359,7 +356,7 @@ fn left_out(wider: &Carried, carried: &Carried) -> Count {
 /// The entries of a bundle: what was chosen, what came along, the lists.
 fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -> Result<Vec<Entry>> {
     let index = graph.index();
-    let goes = |digest: &Digest| carried.has(digest) || carried.missing.contains(digest);
+    let goes = |digest: &Digest| carried.needs(digest);
     let as_it_is = |place: usize| -> Option<Entry> {
         let descriptor = own(graph, place)?.clone();
         Some(Entry { descriptor, pair: index.entries()[place].pair.clone() })
@@ -424,6 +421,9 @@ fn untagged(descriptor: &Descriptor) -> Entry {
 /// Adds an untagged entry for everything that came along and that no entry reaches: what was known by an
 /// index or a list that stays behind, or by a scan.
 fn reach_all(graph: &Graph, carried: &Carried, lists: &[Going], entries: &mut Vec<Entry>) {
+    if carried.along.is_empty() {
+        return;
+    }
     let mut reached: HashSet<Digest> = HashSet::new();
     let mut stack: Vec<Digest> = entries.iter().map(|entry| entry.descriptor.digest.clone()).collect();
     for list in lists {
