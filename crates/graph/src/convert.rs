@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::edit::Edit;
-use ocistow_layout::index::{INDEX_TYPE, entry_text};
+use ocistow_layout::index::INDEX_TYPE;
 use ocistow_layout::json::{self, Array, Object};
 use ocistow_layout::memory::Memory;
 use ocistow_layout::name::Pair;
@@ -138,7 +138,7 @@ pub fn convert(
             (Entry { descriptor: descriptor.clone(), pair: pair.clone() }, redirected(descriptor, &new.facts))
         }));
         if replacing.len() == before {
-            along.push(named(&new.entry(), Pair::default()));
+            along.push(Entry::named(&new.entry(), Pair::default()));
         }
     }
     let Work { made, blobs, absent, .. } = work;
@@ -165,14 +165,14 @@ impl Conversion {
         let mut replacing = self.replacing.clone();
         let mut replaced = self.replaced.clone();
         if let Some(name) = name {
-            entries.push(named(&self.new, Pair::written(name)));
+            entries.push(Entry::named(&self.new, Pair::written(name)));
             names.push((name.to_owned(), name.to_owned()));
         } else if let Some(made) = self.root() {
             let new = |entry: &Entry| (entry.clone(), redirected(&entry.descriptor, &made.facts));
             replacing.extend(self.standing.iter().map(new));
             replaced.insert(self.old.digest.clone());
             if self.standing.is_empty() {
-                entries.push(named(&self.new, Pair::default()));
+                entries.push(Entry::named(&self.new, Pair::default()));
             }
         }
         let standing = if replacing.is_empty() { Named::new() } else { import::named(&target.index()?) };
@@ -185,7 +185,7 @@ impl Conversion {
             } else {
                 expected.insert(&old.pair, &old.descriptor.digest);
             }
-            entries.push(named(new, old.pair.clone()));
+            entries.push(Entry::named(new, old.pair.clone()));
         }
         // It arrives as from a layout that has nothing else.
         let texts: Vec<&str> = entries.iter().map(|entry| entry.descriptor.text()).collect();
@@ -252,12 +252,6 @@ fn unlist(import: &mut Import, replaced: &BTreeSet<Digest>) {
         }
         import.inline.insert(Digest::of(&fewer), fewer);
     }
-}
-
-/// An entry with a name.
-fn named(descriptor: &Descriptor, pair: Pair) -> Entry {
-    let text = entry_text(descriptor, &pair);
-    Entry { descriptor: Descriptor::parse(&text).expect("an entry with a name is a descriptor"), pair }
 }
 
 /// The same name, with a digest in it that is another's.
@@ -399,7 +393,7 @@ impl<'g> Work<'g> {
                     self.all_of(&referrer.descriptor(), Family::Oci)?;
                     match (self.became.get(&edge.referrer), &new) {
                         (Some(made), Some(_)) => {
-                            along.push(named(&self.made[*made].entry(), Pair::default()));
+                            along.push(Entry::named(&self.made[*made].entry(), Pair::default()));
                             attached.insert(edge.referrer.clone());
                         }
                         (Some(_), None) => drop(replaced.insert(edge.referrer.clone())),
@@ -418,7 +412,7 @@ impl<'g> Work<'g> {
         own.filter(|(descriptor, pair)| {
             descriptor.digest == *referrer && crate::graph::cosign(pair).is_some_and(|(about, _)| about == *old)
         })
-        .map(|(descriptor, pair)| named(descriptor, about_other(pair, old, new)))
+        .map(|(descriptor, pair)| Entry::named(descriptor, about_other(pair, old, new)))
         .collect()
     }
 
@@ -458,7 +452,10 @@ impl<'g> Work<'g> {
             });
             let descriptor = Descriptor::parse(&text.text()).expect("an entry about something else is one");
             lists.insert(descriptor.digest.clone(), bytes);
-            along.push(named(&descriptor, about_other(&self.graph.index().entries()[stored.place].pair, old, new)));
+            along.push(Entry::named(
+                &descriptor,
+                about_other(&self.graph.index().entries()[stored.place].pair, old, new),
+            ));
         }
     }
 

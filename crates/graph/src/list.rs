@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use ocistow_layout::index::{INDEX_TYPE, entry_text};
+use ocistow_layout::index::INDEX_TYPE;
 use ocistow_layout::json::{self, Object};
 use ocistow_layout::name::Pair;
 use ocistow_layout::{Descriptor, Digest, Error, Kind, Result};
@@ -89,8 +89,8 @@ pub fn made<'d>(members: impl Iterator<Item = &'d str>) -> Vec<u8> {
 pub fn under_tag(tag: String, members: Vec<String>) -> (Entry, Vec<u8>) {
     let bytes = made(members.iter().map(String::as_str));
     let pair = Pair { image: None, reference: Some(tag) };
-    let text = entry_text(&Descriptor::new(INDEX_TYPE, Digest::of(&bytes), bytes.len() as u64), &pair);
-    (Entry { descriptor: Descriptor::parse(&text).expect("a list's entry is a descriptor"), pair }, bytes)
+    let descriptor = Descriptor::new(INDEX_TYPE, Digest::of(&bytes), bytes.len() as u64);
+    (Entry::named(&descriptor, pair), bytes)
 }
 
 /// The entry of index.json for a list made new: `old` with the digest and size of these bytes.

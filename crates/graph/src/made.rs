@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::descriptor::{IMAGE_NAME, REF_NAME};
 use ocistow_layout::edit::{Edit, apply};
-use ocistow_layout::index::entry_text;
 use ocistow_layout::memory::Memory;
 use ocistow_layout::name::{Pair, Steps, look_up};
 use ocistow_layout::{Blob, Descriptor, Digest, Error, IndexFile, Kind, Platform, Result, Source, Unwatched, json};
@@ -299,7 +298,7 @@ impl Made {
         let pair = reference.map(Pair::written).unwrap_or_default();
         let names: Vec<(String, String)> =
             reference.map(|name| (name.to_owned(), name.to_owned())).into_iter().collect();
-        self.arrive(vec![named(&self.entry(), pair)], BTreeMap::new(), &names, target)
+        self.arrive(vec![Entry::named(&self.entry(), pair)], BTreeMap::new(), &names, target)
     }
 
     /// Decides how it comes into `target` as a referrer, recorded in that way. `others` refer to the same subject: where
@@ -316,7 +315,7 @@ impl Made {
         let digest = entry.descriptor.digest.clone();
         let mut entries = vec![entry];
         if way == ReferrersAs::Both {
-            entries.push(named(&self.entry(), Pair::default()));
+            entries.push(Entry::named(&self.entry(), Pair::default()));
         }
         let mut import = self.arrive(entries, BTreeMap::from([(digest.clone(), bytes.clone())]), &[], target)?;
         if !import.dropped.contains(&digest) {
@@ -363,11 +362,6 @@ impl Made {
         }));
         Ok(import)
     }
-}
-
-fn named(descriptor: &Descriptor, pair: Pair) -> Entry {
-    let text = entry_text(descriptor, &pair);
-    Entry { descriptor: Descriptor::parse(&text).expect("an entry with a name is a descriptor"), pair }
 }
 
 /// The descriptor of a manifest as a child of an index: with its platform where it is an image's, which is what the

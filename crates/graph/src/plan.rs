@@ -40,6 +40,14 @@ pub struct Entry {
     pub pair: Pair,
 }
 
+impl Entry {
+    /// An entry of that name and no other, or of none. Everything else of its text stays as it is, but for white space.
+    pub fn named(descriptor: &Descriptor, pair: Pair) -> Self {
+        let text = entry_text(descriptor, &pair);
+        Self { descriptor: Descriptor::parse(&text).expect("a descriptor with other names is a descriptor"), pair }
+    }
+}
+
 /// What will be carried: nothing is decided after this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -369,7 +377,7 @@ fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -
         let listed = |place: &usize| choice.all && graph.standing(*place) == Standing::List;
         places.extend(root.places.iter().copied().filter(|place| !listed(place)));
         if root.places.is_empty() {
-            entries.push(untagged(&root.descriptor));
+            entries.push(Entry::named(&root.descriptor, Pair::default()));
         }
     }
     let mut named: HashSet<&Digest> =
@@ -398,7 +406,7 @@ fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -
     for place in stripped {
         if let Some(descriptor) = own(graph, place).filter(|own| !named.contains(&own.digest)) {
             named.insert(&descriptor.digest);
-            entries.push(untagged(descriptor));
+            entries.push(Entry::named(descriptor, Pair::default()));
         }
     }
     for list in lists {
@@ -410,12 +418,6 @@ fn entries(graph: &Graph, choice: &Choice, carried: &Carried, lists: &[Going]) -
     whose::say(graph, carried, &listed, &mut entries);
     reach_all(graph, carried, lists, &mut entries);
     Ok(entries)
-}
-
-fn untagged(descriptor: &Descriptor) -> Entry {
-    let text = entry_text(descriptor, &Pair::default());
-    let descriptor = Descriptor::parse(&text).expect("an entry without its names is a descriptor");
-    Entry { descriptor, pair: Pair::default() }
 }
 
 /// Adds an untagged entry for everything that came along and that no entry reaches: what was known by an
@@ -474,9 +476,8 @@ fn give_full_name(entry: &mut Entry, repository: &str) {
         && about(&entry.descriptor, &entry.pair).is_none()
         && cosign(&entry.pair).is_none()
     {
-        entry.pair = Pair { image: Some(format!("{repository}:{tag}")), reference: Some(tag.clone()) };
-        let text = entry_text(&entry.descriptor, &entry.pair);
-        entry.descriptor = Descriptor::parse(&text).expect("an entry with a new name is a descriptor");
+        let pair = Pair { image: Some(format!("{repository}:{tag}")), reference: Some(tag.clone()) };
+        *entry = Entry::named(&entry.descriptor, pair);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::edit::Edit;
-use ocistow_layout::index::{Entry, INDEX_TYPE, entry_text};
+use ocistow_layout::index::{Entry, INDEX_TYPE};
 use ocistow_layout::name::{Pair, Steps, look_up};
 use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source};
 
@@ -12,7 +12,7 @@ use crate::facts::{Facts, Shape};
 use crate::graph::{About, Dialect, Graph, List, Node, Standing, cosign};
 use crate::list;
 use crate::manifest::Manifest;
-use crate::plan::made_entry;
+use crate::plan::{self, made_entry};
 use crate::resolve::{Asked, shortest};
 use crate::support::Support;
 use crate::sweep::{says_itself, unreadable, wholes_first};
@@ -419,9 +419,8 @@ impl<'g> Choice<'g> {
         for digest in left.iter().filter(|digest| self.named.contains(*digest)) {
             // It keeps an entry, but no name.
             if let Some(place) = self.places(digest).iter().find(|place| self.gone.contains(place)) {
-                let text = entry_text(self.own(*place), &Pair::default());
-                let entry = Descriptor::parse(&text).expect("an entry without its names is a descriptor");
-                removal.edits.push(Edit::Add { entry: Box::new(entry) });
+                let unnamed = plan::Entry::named(self.own(*place), Pair::default());
+                removal.edits.push(Edit::Add { entry: Box::new(unnamed.descriptor) });
                 stays.push(digest.clone());
             }
         }

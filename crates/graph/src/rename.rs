@@ -1,8 +1,6 @@
 //! Another name for what is carried.
 
-use ocistow_layout::Descriptor;
 use ocistow_layout::Digest;
-use ocistow_layout::index::entry_text;
 use ocistow_layout::name::Pair;
 
 use crate::bundle;
@@ -14,9 +12,7 @@ impl Plan {
         let (old, mut kept): (Vec<Entry>, Vec<Entry>) =
             std::mem::take(&mut self.entries).into_iter().partition(|entry| entry.descriptor.digest == *root);
         if let Some(first) = old.into_iter().next() {
-            let text = entry_text(&first.descriptor, pair);
-            let descriptor = Descriptor::parse(&text).expect("a descriptor with other names is a descriptor");
-            kept.push(Entry { descriptor, pair: pair.clone() });
+            kept.push(Entry::named(&first.descriptor, pair.clone()));
         }
         self.entries = bundle::sorted(kept);
     }
