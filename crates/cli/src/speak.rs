@@ -216,7 +216,7 @@ impl<'w> Context<'w> {
     /// told: they know.
     pub(crate) fn fail(&self, error: &Error) -> Code {
         // Somebody asked to stop: that an input then gave nothing more is no trouble of its own.
-        let interrupted = Error::new(Kind::Interrupted, "interrupted");
+        let interrupted = Error::interrupted();
         let error = if self.world.stopped() && error.kind() == Kind::Failed { &interrupted } else { error };
         if self.format == Format::Json && !self.answered.load(Ordering::Relaxed) {
             #[derive(Serialize)]

@@ -614,13 +614,6 @@ impl<'s> Walk<'s> {
         Ok(walk)
     }
 
-    fn stopped(&self) -> Result<()> {
-        match self.watch.stop() {
-            true => Err(Error::new(Kind::Interrupted, "interrupted")),
-            false => Ok(()),
-        }
-    }
-
     /// Each pass costs the whole source, and nested indexes would cost a pass a level. So one pass takes
     /// everything that is small and reads as a manifest.
     fn read_ahead(&self) -> Result<HashMap<Digest, Manifest>> {
@@ -632,7 +625,7 @@ impl<'s> Walk<'s> {
         })?;
         let mut ahead = HashMap::new();
         self.source.visit(&small, &mut |blob, content| {
-            self.stopped()?;
+            self.watch.go_on()?;
             if let Ok(bytes) = checked::whole(&blob.digest, content, MAX_MANIFEST)
                 && starts_as_object(&bytes)
                 && let Ok(manifest) = Manifest::read("", &blob.digest, bytes)
@@ -780,7 +773,7 @@ impl<'s> Walk<'s> {
             nodes[*at] = node;
         }
         if nodes.contains(&None) {
-            self.stopped()?;
+            self.watch.go_on()?;
         }
         Ok(nodes.into_iter().map(|node| node.unwrap_or(Node::Absent)).collect())
     }
@@ -804,7 +797,7 @@ impl<'s> Walk<'s> {
         let digests = part.iter().map(|at| &level[*at].digest);
         let want: BTreeSet<Digest> = digests.filter(|digest| self.sizes.may_have(digest)).cloned().collect();
         let visited = self.source.visit(&want, &mut |blob, content| {
-            self.stopped()?;
+            self.watch.go_on()?;
             if let Some(place) = place(&blob.digest) {
                 nodes[place] = Some(level[part[place]].node(content));
             }
@@ -846,7 +839,7 @@ impl<'s> Walk<'s> {
             let places: HashMap<&Digest, usize> =
                 level.iter().enumerate().map(|(at, want)| (&want.digest, at)).collect();
             self.source.visit(&left, &mut |blob, content| {
-                self.stopped()?;
+                self.watch.go_on()?;
                 let at = places[&blob.digest];
                 nodes[at] = Some(level[at].node(content));
                 Ok(())
@@ -865,7 +858,7 @@ impl<'s> Walk<'s> {
                 self.source.names(&mut |digest| names.push(digest))?;
                 let mut found = Vec::new();
                 for digest in names {
-                    self.stopped()?;
+                    self.watch.go_on()?;
                     if self.nodes.contains_key(&digest) {
                         continue;
                     }

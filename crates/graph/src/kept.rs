@@ -375,9 +375,7 @@ fn hashed(imprint: &Imprint, watch: &dyn Watch) -> Result<Option<Digest>> {
     let mut window = vec![0; 256 << 10];
     let mut at = 0;
     while at < imprint.len() {
-        if watch.stop() {
-            return Err(ocistow_layout::Error::new(ocistow_layout::Kind::Interrupted, "interrupted"));
-        }
+        watch.go_on()?;
         match imprint.read(&mut window, at) {
             Ok(0) | Err(_) => return Ok(None),
             Ok(got) => {

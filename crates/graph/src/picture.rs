@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use ocistow_layout::annotations::Annotations;
-use ocistow_layout::{Descriptor, Digest, Error, Kind, Platform, Result, Source, Watch};
+use ocistow_layout::{Descriptor, Digest, Kind, Platform, Result, Source, Watch};
 
 use crate::facts::{self, Facts, ManifestKind, Part};
 use crate::graph::{Dialect, Graph, Node, Standing, Unread, embedded};
@@ -164,9 +164,7 @@ impl Picture {
             None => pen.entries(),
         }
         while let Some(place) = pen.next.pop_front() {
-            if watch.stop() {
-                return Err(Error::new(Kind::Interrupted, "interrupted"));
-            }
+            watch.go_on()?;
             pen.follow(place);
         }
         pen.subjects();

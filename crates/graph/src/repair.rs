@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::checked::MAX_MANIFEST;
-use ocistow_layout::{Access, Blob, Descriptor, Digest, Error, Kind, Result, Source, Watch, checked};
+use ocistow_layout::{Access, Blob, Descriptor, Digest, Result, Source, Watch, checked};
 
 use crate::facts::{Facts, Form, says_nothing};
 use crate::fsck::Examination;
@@ -174,13 +174,13 @@ impl Walk<'_> {
     fn run(&mut self) -> Result<()> {
         loop {
             while let Some(digest) = self.known.pop() {
-                self.stopped()?;
+                self.watch.go_on()?;
                 if let Some(Node::Present(manifest)) = self.graph.node(&digest) {
                     self.enter(&manifest.facts());
                 }
             }
             if let Some(descriptor) = self.own.pop() {
-                self.stopped()?;
+                self.watch.go_on()?;
                 if let Node::Present(manifest) = self.read(self.layout, &descriptor) {
                     self.enter(&manifest.facts());
                 }
@@ -191,10 +191,6 @@ impl Walk<'_> {
             }
             self.read_wanted()?;
         }
-    }
-
-    fn stopped(&self) -> Result<()> {
-        if self.watch.stop() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
     }
 
     /// Meets what a manifest needs.
@@ -288,7 +284,7 @@ impl Walk<'_> {
         for (place, descriptors) in wanted {
             let mut passed = self.pass(self.others[place], &descriptors)?;
             for descriptor in descriptors {
-                self.stopped()?;
+                self.watch.go_on()?;
                 let node = match &mut passed {
                     Some(passed) => passed.remove(&descriptor.digest).unwrap_or(Node::Absent),
                     None => self.read(self.others[place], &descriptor),
@@ -335,7 +331,7 @@ impl Walk<'_> {
         let want: BTreeSet<Digest> = by_digest.keys().copied().cloned().collect();
         let mut nodes = HashMap::new();
         source.visit(&want, &mut |blob, content| {
-            self.stopped()?;
+            self.watch.go_on()?;
             if let Some(descriptor) = by_digest.get(&blob.digest) {
                 let node = graph::node(descriptor, content, self.limit(descriptor));
                 nodes.insert(blob.digest, node);

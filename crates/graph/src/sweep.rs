@@ -280,9 +280,7 @@ impl<'g> Mark<'g> {
             digests.iter().take_while(|_| !watch.stop()).filter_map(|digest| read(source, digest).transpose()).collect()
         };
         let found: Result<Vec<Vec<Manifest>>> = in_stretches(&digests, threads, read_all).into_iter().collect();
-        if watch.stop() {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
-        }
+        watch.go_on()?;
         for manifest in found?.into_iter().flatten() {
             if let Some(subject) = manifest.about().filter(|subject| **subject != manifest.digest) {
                 self.about.entry(subject.clone()).or_default().push(manifest.digest.clone());

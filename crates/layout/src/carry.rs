@@ -71,7 +71,7 @@ impl<'a> Load<'a> {
 
     /// The content of one blob, from memory or from where `open` finds it.
     fn content<'c>(&'c self, blob: &Blob, open: &dyn Fn(&Blob) -> Result<Option<Content<'c>>>) -> Result<Content<'c>> {
-        self.go_on()?;
+        self.watch.go_on()?;
         match self.inline.get(&blob.digest) {
             Some(bytes) => Ok(Content::Bytes(bytes)),
             None => open(blob)?.ok_or_else(|| self.missing(&blob.digest)),
@@ -83,7 +83,7 @@ impl<'a> Load<'a> {
         self.pass(put)?;
         let inline = self.blobs.iter().filter_map(|blob| Some((blob, self.inline.get(&blob.digest)?)));
         for (blob, bytes) in inline {
-            self.go_on()?;
+            self.watch.go_on()?;
             put(blob, Content::Bytes(bytes))?;
         }
         Ok(())
@@ -95,7 +95,7 @@ impl<'a> Load<'a> {
         let mut wanted: BTreeMap<&Digest, &Blob> = coming.map(|blob| (&blob.digest, blob)).collect();
         let want: BTreeSet<Digest> = wanted.keys().copied().cloned().collect();
         self.source.visit(&want, &mut |found, content| {
-            self.go_on()?;
+            self.watch.go_on()?;
             // Nobody asked for anything else, and each comes once.
             let Some(blob) = wanted.remove(&found.digest) else { return Ok(()) };
             each(blob, content)
@@ -124,7 +124,7 @@ impl<'a> Load<'a> {
             let mut reader = content.reader();
             let mut len = 0;
             loop {
-                self.go_on()?;
+                self.watch.go_on()?;
                 let got = match reader.read(&mut buffer) {
                     Ok(0) => break,
                     Ok(got) => got,
@@ -142,10 +142,6 @@ impl<'a> Load<'a> {
             Ok(())
         })?;
         Ok(Spool { file, places })
-    }
-
-    fn go_on(&self) -> Result<()> {
-        if self.watch.stop() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
     }
 
     fn missing(&self, digest: &Digest) -> Error {

@@ -34,9 +34,7 @@ pub fn pump(
     }
     let mut hasher = blob.digest.hasher();
     let mut take = |piece: &[u8], at: u64| -> Result<()> {
-        if watch.stop() {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
-        }
+        watch.go_on()?;
         if let Some(hasher) = &mut hasher {
             hasher.update(piece);
         }

@@ -130,7 +130,7 @@ impl<'a> Deletion<'a> {
         // Where blobs of each algorithm can be moved to.
         let mut ways: BTreeMap<String, PathBuf> = BTreeMap::new();
         for digest in blobs {
-            self.go_on()?;
+            self.transaction.options.watch.go_on()?;
             let from = self.holdings.place(digest);
             let failed = |why| Error::io("delete", &from, why).of_kind(Kind::Failed);
             match fs::symlink_metadata(&from) {
@@ -245,7 +245,7 @@ impl<'a> Deletion<'a> {
         let doubles: Vec<PathBuf> = doubles.iter().filter_map(|digest| self.holdings.trash.remove(digest)).collect();
         let (mut touched, mut result) = (BTreeSet::new(), Ok(()));
         for (at, path) in listed.into_iter().chain(doubles).enumerate() {
-            self.go_on()?;
+            self.transaction.options.watch.go_on()?;
             let size = fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
             match medium.unlink(&path) {
                 Ok(()) if at < counted => {
@@ -287,7 +287,7 @@ impl<'a> Deletion<'a> {
         let medium = self.transaction.options.medium;
         let sets = self.transaction.root.join(OURS).join("sets");
         for set in children(&sets)? {
-            self.go_on()?;
+            self.transaction.options.watch.go_on()?;
             for path in walkdir::WalkDir::new(&set).follow_root_links(false).contents_first(true) {
                 let path = path.map_err(|why| Error::io("list", &set, why.into()).of_kind(Kind::Failed))?;
                 let is_dir = path.file_type().is_dir();
@@ -296,13 +296,6 @@ impl<'a> Deletion<'a> {
             }
         }
         Ok(())
-    }
-
-    fn go_on(&self) -> Result<()> {
-        match self.transaction.options.watch.stop() {
-            true => Err(Error::new(Kind::Interrupted, "interrupted")),
-            false => Ok(()),
-        }
     }
 }
 

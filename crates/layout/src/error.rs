@@ -57,6 +57,11 @@ impl Error {
         Self::new(kind, format!("could not {act} {}", path.as_ref().display())).because(cause)
     }
 
+    /// What work ends with that was asked to stop: see [`Watch::go_on`](crate::Watch::go_on).
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted")
+    }
+
     /// Adds the cause.
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());

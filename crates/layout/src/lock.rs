@@ -240,9 +240,7 @@ impl<'a> Locks<'a> {
                 Err(TryLockError::Error(why)) if no_locks(&why) => return Ok(Taken::NoLocks),
                 Err(TryLockError::Error(why)) => return Err(failed(why)),
             }
-            if self.watch.stop() {
-                return Err(Error::new(Kind::Interrupted, "interrupted"));
-            }
+            self.watch.go_on()?;
             let waited = wait.started.elapsed();
             if self.patience.is_some_and(|patience| waited >= patience) {
                 let what = format!("could not get hold of {}", self.layout.display());

@@ -246,9 +246,7 @@ impl<'a> Output<'a> {
                     if got == 0 {
                         break;
                     }
-                    if self.options.watch.stop() {
-                        return Err(Error::new(Kind::Interrupted, "interrupted"));
-                    }
+                    self.options.watch.go_on()?;
                     medium.write_at(&file, &buffer[..got], at).map_err(|why| unwritten(&path, why))?;
                     at += got as u64;
                 }
@@ -427,9 +425,7 @@ impl<'a> Output<'a> {
         let mut moves = Vec::new();
         let mut stack = vec![PathBuf::new()];
         while let Some(around) = stack.pop() {
-            if self.options.watch.stop() {
-                return Err(Error::new(Kind::Interrupted, "interrupted"));
-            }
+            self.options.watch.go_on()?;
             let here = self.tree.join(&around);
             let mut names = Vec::new();
             for entry in fs::read_dir(&here).map_err(|why| failed(&here, why))? {

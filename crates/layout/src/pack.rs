@@ -193,9 +193,7 @@ pub fn stage_directory(
     let mut tar = Tar::begin(transaction, packing)?;
     let mut open: Vec<(PathBuf, Stamp)> = Vec::new();
     for step in walkdir::WalkDir::new(path).sort_by_file_name() {
-        if packing.watch.stop() {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
-        }
+        packing.watch.go_on()?;
         let step = step.map_err(|why| unlisted(path, why))?;
         let unread = |why: io::Error| match why.kind() {
             // It was listed a moment ago.

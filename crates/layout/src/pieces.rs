@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::index::IndexFile;
 use crate::json::{self, MAX_DEPTH};
 use crate::sieve::MAX_FRAME;
@@ -27,9 +27,7 @@ pub fn pieces(
     let mut window = vec![0; WINDOW];
     let mut at = 0;
     loop {
-        if watch.stop() {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
-        }
+        watch.go_on()?;
         let got = imprint.read(&mut window, at).map_err(|why| Error::io("read", "index.json", why))?;
         if got == 0 {
             break;

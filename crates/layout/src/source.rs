@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::digest::Digest;
 use crate::edit::Edit;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::IndexFile;
 use crate::stamp::Imprint;
 
@@ -272,6 +272,10 @@ pub trait Watch: Sync {
     /// Whether to stop; the work then ends with [`Kind::Interrupted`](crate::error::Kind::Interrupted).
     fn stop(&self) -> bool {
         false
+    }
+    /// Interrupted where the work is to stop.
+    fn go_on(&self) -> Result<()> {
+        if self.stop() { Err(Error::interrupted()) } else { Ok(()) }
     }
     /// Something the user should know, though the work goes on.
     fn warn(&self, _message: &str) {}

@@ -108,9 +108,7 @@ impl Steady {
 
     /// Reads as much as there is room for.
     fn next(&mut self, piece: &mut [u8], watch: &dyn Watch) -> Result<()> {
-        if watch.stop() {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
-        }
+        watch.go_on()?;
         self.file.read_exact(piece).map_err(|why| match why.kind() {
             io::ErrorKind::UnexpectedEof => changed(&self.path),
             _ => Error::io("read", &self.path, why),

@@ -12,7 +12,7 @@ use ocistow_layout::checked::MAX_MANIFEST;
 use ocistow_layout::name::{self, Pair};
 use ocistow_layout::stamp::Imprint;
 use ocistow_layout::threads::start;
-use ocistow_layout::{Descriptor, Digest, Error, Hasher, Kind, Result, Source, Watch, pieces};
+use ocistow_layout::{Descriptor, Digest, Error, Hasher, Result, Source, Watch, pieces};
 
 use super::row::{self, Child, Gist, Key, MAX_TYPE, Row, Shown, Span};
 use super::segment::Writer;
@@ -56,15 +56,11 @@ fn take(cabinet: &Cabinet<'_>, watch: &dyn Watch) -> Result<Option<Alone>> {
             Taking::Alone(alone) => return Ok(Some(alone)),
             Taking::Not => return Ok(None),
             Taking::Busy => {
-                stopped(watch)?;
+                watch.go_on()?;
                 thread::sleep(PAUSE);
             }
         }
     }
-}
-
-fn stopped(watch: &dyn Watch) -> Result<()> {
-    if watch.stop() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
 }
 
 fn build_in(
@@ -450,7 +446,7 @@ impl Found {
                         Some(Seen::Absent) => self.troubled.push((*id, true)),
                         Some(Seen::Broken) => self.troubled.push((*id, false)),
                         Some(Seen::Unread) => self.unread = true,
-                        None => return Err(Error::new(Kind::Interrupted, "interrupted")),
+                        None => return Err(Error::interrupted()),
                     }
                 }
                 if !plain {

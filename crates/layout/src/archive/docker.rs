@@ -13,7 +13,7 @@ use crate::archive::pass::Hashing;
 use crate::archive::table::{MAX_HOPS, MAX_LINKS, Spot};
 use crate::archive::tape::{Place, Tape};
 use crate::archive::unpack::{Form, sniff};
-use crate::archive::walk::{self, interrupted, tell};
+use crate::archive::walk::{self, tell};
 use crate::archive::{Archive, MAX_KEPT_ALL};
 use crate::checked::{CHUNK, MAX_MANIFEST};
 use crate::descriptor::{self, Descriptor, Platform};
@@ -202,9 +202,7 @@ impl Reading<'_> {
         let images: Array = json::parse(&text).map_err(|why| self.bad(why.to_string()))?;
         let (mut entries, mut met) = (Vec::new(), BTreeSet::new());
         for (at, image) in images.0.iter().enumerate() {
-            if self.watch.stop() {
-                return Err(interrupted());
-            }
+            self.watch.go_on()?;
             let image = Image::parse(image.get()).map_err(|why| self.bad(format!("image {at}: {why}")))?;
             let descriptor = self.image(&image)?;
             let names = image.names.iter().filter(|name| !name.is_empty()).map(|name| pair(name));
@@ -478,9 +476,7 @@ impl Members {
         let (mut headers, mut tape, mut members) = (Headers::default(), Place::new(file, len), Self::default());
         let (mut at, mut room) = (0, MAX_LINKS);
         loop {
-            if watch.stop() {
-                return Err(interrupted());
-            }
+            watch.go_on()?;
             let (header, next) = headers.next(&mut tape, at).map_err(told)?;
             let Some(header) = header else { return Ok(members) };
             let (from, spot) = (header.at, Spot { at: next, size: header.size });
@@ -565,9 +561,7 @@ fn spooled(archive: &Archive, watch: &dyn Watch) -> Result<File> {
     let mut unpacked = archive.unpacked()?;
     let mut buffer = vec![0; CHUNK];
     loop {
-        if watch.stop() {
-            return Err(interrupted());
-        }
+        watch.go_on()?;
         match unpacked.read(&mut buffer) {
             Ok(0) => return Ok(file),
             Ok(got) => file.write_all(&buffer[..got]).map_err(failed)?,

@@ -268,7 +268,7 @@ fn taken(back: &Receiver<io::Result<Vec<u8>>>, watch: &dyn Watch) -> Result<Vec<
             Ok(taken) => {
                 return taken.map_err(unwritten);
             }
-            Err(RecvTimeoutError::Timeout) if watch.stop() => return Err(Error::new(Kind::Interrupted, "interrupted")),
+            Err(RecvTimeoutError::Timeout) if watch.stop() => return Err(Error::interrupted()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(ended()),
         }

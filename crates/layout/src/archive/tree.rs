@@ -8,7 +8,7 @@ use std::io::Read;
 use super::header::{BLOCK, Flaw, Header, Headers, MAX_NAME, Why};
 use super::judge::shown;
 use super::tape::Stream;
-use super::walk::{Body, interrupted, only_zeros};
+use super::walk::{Body, only_zeros};
 use crate::error::{Error, Kind, Result};
 use crate::source::Watch;
 use crate::title::{MAX_COMPONENT, Title};
@@ -54,9 +54,7 @@ pub(crate) fn members(
     };
     let (mut tape, mut headers, mut at) = (Stream::buffered(reader), Headers::default(), 0);
     loop {
-        if watch.stop() {
-            return Err(interrupted());
-        }
+        watch.go_on()?;
         let (header, next) = headers.next(&mut tape, at).map_err(told)?;
         let Some(header) = header else {
             return only_zeros(&mut tape, next, watch).map_err(told)?;

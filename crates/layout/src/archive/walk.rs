@@ -91,9 +91,7 @@ pub(super) fn walk(
     let (mut headers, mut maker, mut doubled) = (Headers::default(), Maker::default(), BTreeMap::new());
     let (mut at, mut repeats) = (0, 0);
     loop {
-        if watch.stop() {
-            return Err(interrupted());
-        }
+        watch.go_on()?;
         let (header, next) = headers.next(tape, at).map_err(told)?;
         at = next;
         let Some(header) = header else { break };
@@ -136,9 +134,7 @@ pub(super) fn walk(
         };
         at += spot.size - left;
         while at < end {
-            if watch.stop() {
-                return Err(interrupted());
-            }
+            watch.go_on()?;
             let step = (end - at).min(STRIDE);
             let got = tape.skip(step).map_err(|why| told(Flaw::unread(at, why)))?;
             if got < step {
@@ -161,7 +157,7 @@ pub(super) fn hash(
     let mut buffer = vec![0; BLOCK as usize];
     loop {
         if watch.stop() {
-            return Ok(Err(interrupted()));
+            return Ok(Err(Error::interrupted()));
         }
         match body.read(&mut buffer) {
             Ok(0) => return Ok(Ok(hasher.finish())),
@@ -182,7 +178,7 @@ pub(super) fn only_zeros(tape: &mut dyn Tape, mut at: u64, watch: &dyn Watch) ->
     let mut buffer = vec![0; 16 << 10];
     loop {
         if watch.stop() {
-            return Ok(Err(interrupted()));
+            return Ok(Err(Error::interrupted()));
         }
         match tape.read(&mut buffer) {
             Ok(0) => return Ok(Ok(())),
@@ -196,10 +192,6 @@ pub(super) fn only_zeros(tape: &mut dyn Tape, mut at: u64, watch: &dyn Watch) ->
             Err(why) => return Err(Flaw::unread(at, why)),
         }
     }
-}
-
-pub(super) fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted")
 }
 
 /// The error for a flaw of the archive called `location`.

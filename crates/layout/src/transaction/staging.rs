@@ -151,7 +151,7 @@ impl Transaction<'_> {
                 let right = there.len() == blob.size
                     && (self.options.trust || verify(blob, there, &Stop(self.options.watch)).is_ok());
                 if !right && self.options.watch.stop() {
-                    return Err(Error::new(Kind::Interrupted, "interrupted"));
+                    return Err(Error::interrupted());
                 }
                 Ok((!right).then_some(Over::Wrong))
             }

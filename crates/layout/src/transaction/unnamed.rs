@@ -84,9 +84,7 @@ impl Unnamed<'_, '_> {
     /// Writes the next piece of the content.
     pub fn write(&mut self, piece: &[u8]) -> Result<()> {
         let Transaction { options, writeback, .. } = self.transaction;
-        if options.watch.stop() {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
-        }
+        options.watch.go_on()?;
         self.hasher.update(piece);
         let written = options.medium.write_at(&self.file, piece, self.size);
         written.map_err(|why| Error::io("write", &self.path, why).of_kind(Kind::Failed))?;
