@@ -15,7 +15,7 @@ use ocistow_layout::{Blob, Descriptor, Digest, Error, Kind, Result, Source, Unwa
 
 use crate::facts::{DOCKER_CONFIG, Facts, Form, OCI_CONFIG, Shape};
 use crate::graph::{ATTESTED, About, Dialect, Graph, Load, Node, OLAREG_SUBJECT, PROPOSED_SUBJECT, read};
-use crate::import::{self, Import, Named, import};
+use crate::import::{Import, Named, import, named};
 use crate::list;
 use crate::made::{EMPTY_CONTENT, Made, UNKNOWN_ARTIFACT, empty_blob, empty_descriptor};
 use crate::manifest::Manifest;
@@ -175,7 +175,7 @@ impl Conversion {
                 entries.push(Entry::named(&self.new, Pair::default()));
             }
         }
-        let standing = if replacing.is_empty() { Named::new() } else { import::named(&target.index()?) };
+        let standing = if replacing.is_empty() { Named::new() } else { named(&target.index()?) };
         let shared = |pair: &Pair| standing.get(&pair.key()).filter(|digests| digests.len() > 1);
         let mut gone = Vec::new();
         let mut expected: BTreeMap<&Pair, &Digest> = BTreeMap::new();
