@@ -203,14 +203,16 @@ impl Conversion {
         };
         let mut import = import(&plan, &graph, target, &names)?;
         import.edits.retain_mut(|edit| {
-            let Edit::Set { entry, pair, expect } = edit else { return true };
+            let (Edit::Set { entry, pair, .. } | Edit::Beside { entry, pair }) = &*edit else { return true };
             if let Some(digests) = shared(pair) {
                 // Whatever else has the name keeps it.
                 let new = !digests.contains_key(&Some(entry.digest.clone()));
                 *edit = Edit::Beside { entry: entry.clone(), pair: pair.clone() };
                 return new;
             }
-            if let Some(old) = expected.get(pair) {
+            if let Edit::Set { pair, expect, .. } = edit
+                && let Some(old) = expected.get(pair)
+            {
                 *expect = Some(Some((*old).clone()));
             }
             true
