@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 
 use ocistow_layout::Digest;
 use ocistow_layout::archive::MAX_REPEATS;
+use ocistow_layout::descriptor::REF_NAME;
 
-use crate::run::ocistow_within;
+use crate::run::{ocistow_reading_within, ocistow_within};
 
 /// The memory that the program may take, whatever comes out of an archive.
 const ROOM: u64 = 64 << 20;
@@ -85,6 +86,33 @@ fn layout() -> Vec<u8> {
         [file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#), file("index.json", &memory.index)].concat();
     memory.blobs.iter().for_each(|(digest, content)| tar.extend(file(&digest.path(), content)));
     tar
+}
+
+/// Draws a layout of manifests tagged `v0` and so on, `size` bytes in all, which say nothing at great length.
+fn long_manifests(size: u64, put: &mut dyn FnMut(&[u8], u64)) {
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let (nothing, saying) = (Digest::of(b"{}"), "a".repeat(7 << 20));
+    let manifest = |n: u64| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{{"mediaType":"a/b","digest":"{nothing}","size":2}},"layers":[],"annotations":{{"n":"{n}","x":"{saying}"}}}}"#
+        )
+    };
+    let numbers = || 0..size / saying.len() as u64;
+    let entries = numbers().map(|n| {
+        let text = manifest(n);
+        let (digest, length) = (Digest::of(text.as_bytes()), text.len());
+        format!(
+            r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{length},"annotations":{{"{REF_NAME}":"v{n}"}}}}"#
+        )
+    });
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.collect::<Vec<_>>().join(","));
+    put(&file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#), 1);
+    put(&file("index.json", index.as_bytes()), 1);
+    put(&file(&nothing.path(), b"{}"), 1);
+    for text in numbers().map(manifest) {
+        put(&file(&Digest::of(text.as_bytes()).path(), text.as_bytes()), 1);
+    }
+    put(&end().0, 1);
 }
 
 /// What an archive is made of: bytes, and how often they stand there.
@@ -229,6 +257,8 @@ fn bombs(packs: &[Pack], size: u64, headers: u64) {
     named(&|n| header(b'0', &format!("blobs/a/b/{n}"), 0), &[0]);
     named(&|n| link(&format!("blobs/a/{n}"), "y"), &[0, 4]);
     named(&|n| link(&format!("blobs/a/{n}"), &Digest::of(b"app").path()), &[0, 4]);
+    // What is asked of one manifest alone may be answered.
+    survives_drawn(packs, &|put| long_manifests(size, put), &[0, 4]);
 }
 
 #[test]
@@ -241,6 +271,33 @@ fn what_comes_out_of_an_archive_buys_no_memory() {
 #[ignore = "takes half an hour unless it was built with --release"]
 fn four_gibibytes_out_of_an_archive_buy_neither_memory_nor_time() {
     bombs(&[gzip, zstd], 4 << 30, 7 << 20);
+}
+
+/// Whichever way it is read; and a layout of the same manifests that is no archive of a few kilobytes is a layout.
+#[test]
+fn what_manifests_say_is_held_no_further_than_the_archive_explains() {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    let (size, mut plain) = (80 << 20, Vec::new());
+    long_manifests(size, &mut |bytes, times| (0..times).for_each(|_| plain.extend_from_slice(bytes)));
+    for pack in [gzip, zstd] {
+        fs::write(path("x"), pack(&plain)).expect("there is room");
+        for line in ["ls @", "fsck @", "import @ #in", "export @ -o #out.tar"] {
+            let words = line.replace('@', &path("x")).replace('#', &path(""));
+            let ran = ocistow_within(ROOM, SECONDS, words.split(' ')).ended(4);
+            let said = ran.text() + &ran.err;
+            assert!(said.contains("far longer than what they were unpacked from"), "{line}: {said}");
+        }
+        let input = File::open(path("x")).expect("it is there");
+        let ran = ocistow_reading_within(ROOM, SECONDS, input, ["import", "-", &path("in")]).ended(4);
+        assert!(ran.err.contains("far longer than what they were unpacked from"), "{}", ran.err);
+        assert!(!fs::exists(path("in")).expect("it can be asked"), "a layout was made");
+    }
+    fs::write(path("x"), &plain).expect("there is room");
+    for line in ["ls @", "import @ #in", "fsck #in"] {
+        let words = line.replace('@', &path("x")).replace('#', &path(""));
+        ocistow_within(ROOM + size, SECONDS, words.split(' ')).ended(0);
+    }
 }
 
 #[test]

@@ -82,11 +82,25 @@ pub fn shell(folder: &Path, line: &str) -> Ran {
 /// Runs `ocistow` with so many bytes of memory and seconds of a processor. Who takes more is killed, and who waits for
 /// ever.
 pub fn ocistow_within(memory: u64, seconds: u64, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+    Ran::of(&mut within(memory, seconds, args))
+}
+
+/// The same, with this as its standard input.
+pub fn ocistow_reading_within(
+    memory: u64,
+    seconds: u64,
+    input: fs::File,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Ran {
+    Ran::of(within(memory, seconds, args).stdin(input))
+}
+
+fn within(memory: u64, seconds: u64, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let limits = format!("ulimit -d {} && ulimit -t {seconds} && exec timeout -s KILL 600 \"$0\" \"$@\"", memory >> 10);
     let mut shell = Command::new("sh");
     // A backtrace of a program without memory takes longer than the program.
     shell.args(["-c", &limits, env!("CARGO_BIN_EXE_ocistow")]).args(args).env("RUST_BACKTRACE", "0");
-    Ran::of(&mut shell)
+    shell
 }
 
 /// Runs `ocistow` with this as its standard input.

@@ -86,6 +86,7 @@ pub struct Archive {
     /// Of a plain one, until somebody asks for it.
     parsed: Mutex<Option<IndexFile>>,
     kept: BTreeMap<Digest, Vec<u8>>,
+    most_text: u64,
 }
 
 impl Archive {
@@ -149,6 +150,7 @@ impl Archive {
             index: None,
             parsed: Mutex::new(parsed),
             kept: BTreeMap::new(),
+            most_text: u64::MAX,
             table: Table::default(),
         };
         archive.settle(walked, watch)?;
@@ -192,6 +194,7 @@ impl Archive {
             Ok(())
         })?;
         drop(tape);
+        let most_text = sieve::text_from(taken());
         let mut archive = Self {
             location,
             file,
@@ -200,6 +203,7 @@ impl Archive {
             index,
             parsed: Mutex::default(),
             kept,
+            most_text,
             table: Table::default(),
         };
         archive.settle(walked, watch)?;
@@ -414,6 +418,10 @@ impl Source for Archive {
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
         self.table.survey(f);
         Ok(())
+    }
+
+    fn most_text(&self) -> u64 {
+        self.most_text
     }
 }
 

@@ -15,6 +15,9 @@ const AROUND: usize = 64;
 pub const MAX_UNPACKED_FREELY: u64 = 4 << 20;
 /// How many times longer a longer one may be: digests cannot be compressed, and there is one in every entry.
 pub const MAX_UNPACKED_TIMES: u64 = 32;
+/// How much text the manifests of a compressed archive may have in all, of whatever length that is; of more the same
+/// holds as of a long index.json.
+pub const MAX_TEXT_FREELY: u64 = 16 << 20;
 
 /// Whether a short text may be an index, as [`index`] judges a longer one while it is read. Short ones are read as they
 /// are, so that what is not an index.json ends nothing but the reading of it.
@@ -55,6 +58,11 @@ pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) 
 /// How much a compressed archive may be unpacked to for memory, of which so much was read.
 pub(crate) fn unpacked_from(packed: u64) -> u64 {
     MAX_UNPACKED_FREELY.max(packed.saturating_mul(MAX_UNPACKED_TIMES))
+}
+
+/// The same for its manifests: see [`Source::most_text`](crate::Source::most_text).
+pub(crate) fn text_from(packed: u64) -> u64 {
+    MAX_TEXT_FREELY.max(packed.saturating_mul(MAX_UNPACKED_TIMES))
 }
 
 fn bad(why: &str) -> io::Error {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
 use ocistow_layout::sizes::{self, Sizes};
 use ocistow_layout::threads::{in_stretches, worth};
-use ocistow_layout::{Access, Content, Descriptor, Digest, IndexFile, Kind, Result, Source, Watch};
+use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
 use super::node::{Broken, Node};
 use super::said::{List, is_cosigns};
@@ -133,6 +134,8 @@ pub(crate) struct Walk<'s> {
     asked: HashSet<Digest>,
     /// Everything small in a source of one pass that reads as a manifest.
     ahead: Option<HashMap<Digest, Manifest>>,
+    /// How many bytes of manifests were held so far.
+    held: AtomicU64,
 }
 
 impl<'s> Walk<'s> {
@@ -150,6 +153,7 @@ impl<'s> Walk<'s> {
             unsaid: Vec::new(),
             asked: HashSet::new(),
             ahead: None,
+            held: AtomicU64::new(0),
         };
         if source.access() == Access::OnePass {
             walk.ahead = Some(walk.read_ahead()?);
@@ -193,11 +197,41 @@ impl<'s> Walk<'s> {
                 && starts_as_object(&bytes)
                 && let Ok(manifest) = Manifest::read("", &blob.digest, bytes)
             {
+                self.hold(manifest.size())?;
                 ahead.insert(blob.digest, manifest);
             }
             Ok(())
         })?;
         Ok(ahead)
+    }
+
+    /// Takes note that so many more bytes of manifests are held. Integrity where that is more than the source explains.
+    fn hold(&self, bytes: u64) -> Result<()> {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.go_on()
+    }
+
+    /// Interrupted where somebody asked to stop, Integrity where too much is held.
+    fn go_on(&self) -> Result<()> {
+        self.watch.go_on()?;
+        if self.held.load(Ordering::Relaxed) <= self.source.most_text() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Integrity, format!("could not read the manifests of {}", self.source.location()))
+            .because("they are far longer than what they were unpacked from; unpacked by itself first, that is read"))
+    }
+
+    /// The node that content is. `Err` where there is no room for it.
+    fn node(&self, want: &Want<'_>, content: Content<'_>) -> Result<Node> {
+        let length = content.len();
+        // A longer one is not read.
+        let held = if length <= want.limit { length } else { 0 };
+        self.hold(held)?;
+        let node = want.node(content);
+        if !matches!(node, Node::Present(_)) {
+            self.held.fetch_sub(held, Ordering::Relaxed);
+        }
+        Ok(node)
     }
 
     /// Remembers a manifest that has to be read, unless it was met before. Opaque content is passed over.
@@ -336,13 +370,13 @@ impl<'s> Walk<'s> {
             nodes[*at] = node;
         }
         if nodes.contains(&None) {
-            self.watch.go_on()?;
+            self.go_on()?;
         }
         Ok(nodes.into_iter().map(|node| node.unwrap_or(Node::Absent)).collect())
     }
 
     /// The nodes of a stretch of one level, which is in order of digests; some are left out where the
-    /// watcher asked to stop.
+    /// watcher asked to stop, or there is no room for them.
     pub fn stretch(&self, level: &[Want<'_>], stretch: &[usize]) -> Vec<Option<Node>> {
         // What is not in order would be taken for absent.
         debug_assert!(stretch.is_sorted_by_key(|at| &level[*at].digest));
@@ -360,21 +394,23 @@ impl<'s> Walk<'s> {
         let digests = part.iter().map(|at| &level[*at].digest);
         let want: BTreeSet<Digest> = digests.filter(|digest| self.sizes.may_have(digest)).cloned().collect();
         let visited = self.source.visit(&want, &mut |blob, content| {
-            self.watch.go_on()?;
             if let Some(place) = place(&blob.digest) {
-                nodes[place] = Some(level[part[place]].node(content));
+                nodes[place] = Some(self.node(&level[part[place]], content)?);
             }
             Ok(())
         });
         let mut lacking = 0;
         // What cannot even be opened ends a visit, but is nobody's trouble but its own.
         let left = nodes.iter_mut().zip(part).filter(|(node, _)| node.is_none());
-        for (node, at) in left.take_while(|_| !self.watch.stop()) {
+        for (node, at) in left.take_while(|_| self.go_on().is_ok()) {
             let asked = want.contains(&level[*at].digest);
             let found = match visited {
                 Err(_) if asked => level[*at].read(self.source).0,
                 _ => level[*at].elsewhere().0,
             };
+            if let Node::Present(manifest) = &found {
+                self.held.fetch_add(manifest.size(), Ordering::Relaxed);
+            }
             lacking += usize::from(asked && found == Node::Absent);
             *node = Some(found);
         }
@@ -402,9 +438,8 @@ impl<'s> Walk<'s> {
             let places: HashMap<&Digest, usize> =
                 level.iter().enumerate().map(|(at, want)| (&want.digest, at)).collect();
             self.source.visit(&left, &mut |blob, content| {
-                self.watch.go_on()?;
                 let at = places[&blob.digest];
-                nodes[at] = Some(level[at].node(content));
+                nodes[at] = Some(self.node(&level[at], content)?);
                 Ok(())
             })?;
         }
@@ -421,12 +456,16 @@ impl<'s> Walk<'s> {
                 self.source.names(&mut |digest| names.push(digest))?;
                 let mut found = Vec::new();
                 for digest in names {
-                    self.watch.go_on()?;
+                    self.go_on()?;
                     if self.nodes.contains_key(&digest) {
                         continue;
                     }
                     match unlisted(self.source, &digest) {
-                        Ok(manifest) => found.extend(manifest),
+                        Ok(Some(manifest)) => {
+                            self.held.fetch_add(manifest.size(), Ordering::Relaxed);
+                            found.push(manifest);
+                        }
+                        Ok(None) => {}
                         Err(why) => drop(self.nodes.insert(digest, Node::Broken(why))),
                     }
                 }

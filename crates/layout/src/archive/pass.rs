@@ -28,6 +28,8 @@ pub struct Passed {
     location: String,
     marker: Marker,
     index: Option<Vec<u8>>,
+    /// See [`Source::most_text`](crate::Source::most_text).
+    pub(super) most_text: u64,
 }
 
 impl Passed {
@@ -163,7 +165,7 @@ pub fn pass(
         (None, Some(spot)) if spot.size <= MAX_MARKER => Marker::Absent,
         (None, _) => unmarked(&table),
     };
-    Ok(Passed { marker, table, location: location.into(), index })
+    Ok(Passed { marker, table, location: location.into(), index, most_text: sieve::text_from(taken()) })
 }
 
 /// The error for a link to what was passed over in a stream.

@@ -15,6 +15,7 @@ use crate::transaction::{Transaction, View};
 pub struct Streamed<'t, 'a> {
     view: View<'t, 'a>,
     table: Table,
+    most_text: u64,
 }
 
 impl Passed {
@@ -25,7 +26,7 @@ impl Passed {
             let none = Error::new(Kind::NotFound, format!("{} has no layout that lists anything", self.location()));
             return Err(none.hint(DOCKER_IN_A_STREAM));
         }
-        let (location, marker) = (self.location().to_owned(), self.marker());
+        let (location, marker, most_text) = (self.location().to_owned(), self.marker(), self.most_text);
         let (table, index) = self.into_parts()?;
         let view = transaction.view(&location, index, marker);
         for (name, own) in table.aliases() {
@@ -38,7 +39,7 @@ impl Passed {
                 })?;
             }
         }
-        Ok(Streamed { view, table })
+        Ok(Streamed { view, table, most_text })
     }
 }
 
@@ -88,5 +89,9 @@ impl Source for Streamed<'_, '_> {
 
     fn survey(&self, f: &mut dyn FnMut(Found)) -> Result<()> {
         self.view.survey(f)
+    }
+
+    fn most_text(&self) -> u64 {
+        self.most_text
     }
 }
