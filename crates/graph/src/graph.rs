@@ -15,8 +15,8 @@ use crate::facts::{Facts, Form, ManifestKind, Part, Role, says_nothing};
 use crate::manifest::Manifest;
 
 pub use edges::{Dialect, Edge, Standing};
-pub(crate) use node::more;
 pub use node::{Broken, Node, Unread};
+pub(crate) use node::{Nodes, more};
 pub use said::{
     ATTESTATION, ATTESTED, About, CONTAINERD_SUBJECT, List, OLAREG_SUBJECT, PROPOSED_SUBJECT, is_for_referrers,
 };
@@ -37,7 +37,7 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Graph {
     index: IndexFile,
-    nodes: HashMap<Digest, Node>,
+    nodes: Nodes,
     /// Entries of index.json that are no manifests: whether they are there, or why nobody can tell.
     opaque: HashMap<Digest, std::result::Result<bool, String>>,
     /// By subject, then by referrer.
@@ -66,7 +66,7 @@ impl Graph {
         source: &dyn Source,
         index: IndexFile,
         lists: Vec<List>,
-        mut nodes: HashMap<Digest, Node>,
+        mut nodes: Nodes,
         inline: HashMap<Digest, Vec<u8>>,
     ) -> Self {
         let mut opaque = HashMap::new();

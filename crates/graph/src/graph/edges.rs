@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::{Digest, IndexFile};
 
-use super::node::Node;
+use super::node::{Node, Nodes};
 use super::said::{ATTESTED, About, CONTAINERD_SUBJECT, List, cosign};
 use crate::facts::{Form, ManifestKind};
 use crate::manifest::Manifest;
@@ -59,7 +59,7 @@ pub enum Standing {
 
 /// Reads manifests again whose descriptors disagree on what they are, in whatever order they were met: of the forms
 /// that suit the shape, the first in the order of [`Form::ALL`] is believed, which is the one that knows subjects.
-pub(super) fn agree(index: &IndexFile, nodes: &mut HashMap<Digest, Node>, doubtful: &BTreeSet<Digest>) {
+pub(super) fn agree(index: &IndexFile, nodes: &mut Nodes, doubtful: &BTreeSet<Digest>) {
     let mut forms: BTreeMap<&Digest, Form> = BTreeMap::new();
     let mut said = |digest: &Digest, media_type: &str| {
         if let (Some(digest), Some(form)) = (doubtful.get(digest), Form::of(media_type))
@@ -88,7 +88,7 @@ pub(super) fn agree(index: &IndexFile, nodes: &mut HashMap<Digest, Node>, doubtf
 pub(super) fn edges(
     index: &IndexFile,
     lists: &[List],
-    nodes: &HashMap<Digest, Node>,
+    nodes: &Nodes,
 ) -> (BTreeMap<Digest, Vec<Edge>>, BTreeSet<Digest>) {
     let present = |digest: &Digest| match nodes.get(digest) {
         Some(Node::Present(manifest)) => Some(&**manifest),

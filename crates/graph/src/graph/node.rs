@@ -1,6 +1,6 @@
 //! A manifest as it was found, or why it is of no use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use ocistow_layout::json::JsonError;
@@ -8,6 +8,9 @@ use ocistow_layout::{Digest, Error, Kind, Result};
 
 use crate::facts::Facts;
 use crate::manifest::Manifest;
+
+/// Manifests as they were found.
+pub(crate) type Nodes = HashMap<Digest, Node>;
 
 /// A manifest as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

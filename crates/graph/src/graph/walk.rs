@@ -10,7 +10,7 @@ use ocistow_layout::sizes::{self, Sizes};
 use ocistow_layout::threads::{in_stretches, worth};
 use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
 
-use super::node::{Broken, Node};
+use super::node::{Broken, Node, Nodes};
 use super::said::{List, is_cosigns};
 use crate::facts::{FactsError, Form, ManifestKind, says_nothing};
 use crate::manifest::Manifest;
@@ -124,7 +124,7 @@ pub(crate) struct Walk<'s> {
     lists: HashSet<Digest>,
     next: Vec<Want<'static>>,
     /// Those still to be read are absent until then.
-    nodes: HashMap<Digest, Node>,
+    nodes: Nodes,
     inline: HashMap<Digest, Vec<u8>>,
     /// Descriptors of manifests met before that have the content in them.
     spare: HashMap<Digest, Descriptor>,
@@ -163,11 +163,7 @@ impl<'s> Walk<'s> {
 
     /// Reads all that `index` leads to; what only lies in `blobs/` too where that is asked for, or cosign wrote the layout.
     /// Every manifest met, there or not, and the content of those that are only there as the `data` of a descriptor.
-    pub fn all(
-        mut self,
-        index: &IndexFile,
-        scan_blobs: bool,
-    ) -> Result<(HashMap<Digest, Node>, HashMap<Digest, Vec<u8>>)> {
+    pub fn all(mut self, index: &IndexFile, scan_blobs: bool) -> Result<(Nodes, HashMap<Digest, Vec<u8>>)> {
         self.nodes.reserve(index.entries().len());
         let mut cosign = false;
         for descriptor in index.entries().iter().filter_map(|entry| entry.descriptor.as_ref().ok()) {
