@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use ocistow_layout::descriptor::REF_NAME;
 use ocistow_testkit::{draw, to_dir, to_tar};
 use rustix::fs::{CWD, FileType, mknodat};
 
@@ -166,6 +167,37 @@ fn holes_of_a_terabyte_cost_neither_memory_nor_time() {
     falls_into_none("four gigabytes of nothing", &["index.json", ".ocistow/graph/head"], &|at, _| {
         File::create(at).expect("there is room").set_len((4 << 30) - 1).expect("there is room");
     });
+}
+
+/// DIGEST-5: nobody can tell that a digest of an unknown algorithm is wrong, so one file is there under any number.
+#[test]
+fn one_file_under_many_digests_is_held_once() {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name);
+    let mut layout = draw("").memory;
+    let config = layout.add(*b"{}");
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{{"mediaType":"a/b","digest":"{config}","size":2}},"layers":[],"annotations":{{"x":"{}"}}}}"#,
+        "a".repeat(4 << 20)
+    );
+    let size = manifest.len();
+    let entry = |n: usize| {
+        format!(
+            r#"{{"mediaType":"{media_type}","digest":"odd:{n}","size":{size},"annotations":{{"{REF_NAME}":"v{n}"}}}}"#
+        )
+    };
+    let entries: Vec<String> = (0..60).map(entry).collect();
+    layout.index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(",")).into_bytes();
+    to_dir(&layout, path("L")).expect("there is room");
+    fs::create_dir(path("L/blobs/odd")).expect("there is room");
+    fs::write(path("L/blobs/odd/0"), manifest).expect("there is room");
+    for n in 1..60 {
+        fs::hard_link(path("L/blobs/odd/0"), path(&format!("L/blobs/odd/{n}"))).expect("there is room");
+    }
+    for line in ["ls", "fsck", "plan", "du"] {
+        ocistow_within(ROOM, SECONDS, [line.as_ref(), path("L").as_os_str()]).ended(0);
+    }
 }
 
 #[test]

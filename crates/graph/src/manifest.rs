@@ -4,6 +4,7 @@
 //! text is what is kept; whoever asks the same of one manifest many times keeps the answer.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -74,6 +75,13 @@ impl Manifest {
             by_itself: facts.by_itself,
         };
         Self { digest: facts.digest.clone(), gist, text }
+    }
+
+    /// Holds its text together with all that have the same. Nobody can tell whether a digest of an unknown algorithm is
+    /// right, so one file may be there under any number of them.
+    pub(crate) fn share(&mut self, texts: &mut HashMap<Digest, Arc<String>>) {
+        let known = texts.entry(Digest::of(self.text.as_bytes())).or_insert_with(|| self.text.clone());
+        self.text = known.clone();
     }
 
     /// What sort of artifact it is.

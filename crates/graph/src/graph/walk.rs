@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
@@ -136,6 +137,8 @@ pub(crate) struct Walk<'s> {
     ahead: Option<HashMap<Digest, Manifest>>,
     /// How many bytes of manifests were held so far.
     held: AtomicU64,
+    /// The texts of manifests whose digests cannot be checked.
+    texts: Mutex<HashMap<Digest, Arc<String>>>,
 }
 
 impl<'s> Walk<'s> {
@@ -154,6 +157,7 @@ impl<'s> Walk<'s> {
             asked: HashSet::new(),
             ahead: None,
             held: AtomicU64::new(0),
+            texts: Mutex::default(),
         };
         if source.access() == Access::OnePass {
             walk.ahead = Some(walk.read_ahead()?);
@@ -223,9 +227,13 @@ impl<'s> Walk<'s> {
         // A longer one is not read.
         let held = if length <= want.limit { length } else { 0 };
         self.hold(held)?;
-        let node = want.node(content);
-        if !matches!(node, Node::Present(_)) {
-            self.held.fetch_sub(held, Ordering::Relaxed);
+        let mut node = want.node(content);
+        match &mut node {
+            Node::Present(manifest) if !want.digest.verifiable() => {
+                manifest.share(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Node::Present(_) => {}
+            _ => drop(self.held.fetch_sub(held, Ordering::Relaxed)),
         }
         Ok(node)
     }
