@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ocistow_layout::descriptor::Glance;
 use ocistow_layout::json::{self, Name};
@@ -25,6 +25,21 @@ pub struct Manifest {
     pub digest: Digest,
     text: Arc<String>,
     gist: Gist,
+}
+
+/// The texts of manifests whose digests nobody can check, each held once: one file may be there under any number of them.
+#[derive(Debug, Default)]
+pub(crate) struct Texts(Mutex<HashMap<Digest, Arc<String>>>);
+
+impl Texts {
+    /// Lets a manifest share its text with all that have the same.
+    pub fn share(&self, manifest: &mut Manifest) {
+        if !manifest.digest.verifiable() {
+            let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = texts.entry(Digest::of(manifest.text.as_bytes())).or_insert_with(|| manifest.text.clone());
+            manifest.text = known.clone();
+        }
+    }
 }
 
 /// What places a manifest in the graph.
@@ -75,13 +90,6 @@ impl Manifest {
             by_itself: facts.by_itself,
         };
         Self { digest: facts.digest.clone(), gist, text }
-    }
-
-    /// Holds its text together with all that have the same. Nobody can tell whether a digest of an unknown algorithm is
-    /// right, so one file may be there under any number of them.
-    pub(crate) fn share(&mut self, texts: &mut HashMap<Digest, Arc<String>>) {
-        let known = texts.entry(Digest::of(self.text.as_bytes())).or_insert_with(|| self.text.clone());
-        self.text = known.clone();
     }
 
     /// What sort of artifact it is.

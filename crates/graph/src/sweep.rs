@@ -16,7 +16,7 @@ use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Sourc
 
 use crate::facts::{Form, Part, Role, says_nothing};
 use crate::graph::{self, About, Broken, Dialect, Edge, Graph, Node, Standing, unlisted};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Texts};
 
 /// How a sweep is made.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +120,7 @@ struct Mark<'g> {
     there: HashSet<&'g Digest>,
     /// Manifests that were not met on the way from index.json.
     unmet: HashMap<Digest, Manifest>,
+    texts: Texts,
     /// The unmet ones that refer to something, by what that is.
     about: HashMap<Digest, Vec<Digest>>,
     /// Untagged lists of referrers that stay if what they are about does, by what that is.
@@ -136,6 +137,7 @@ impl<'g> Mark<'g> {
             source,
             there: blobs.iter().map(|lying| &lying.blob.digest).collect(),
             unmet: HashMap::new(),
+            texts: Texts::default(),
             about: HashMap::new(),
             lists: HashMap::new(),
             live: HashMap::with_capacity(blobs.len()),
@@ -221,7 +223,10 @@ impl<'g> Mark<'g> {
         if part.is_manifest() && self.graph.node(digest).is_none() && !self.unmet.contains_key(digest) {
             // A child of something that was not met. Its descriptor may say what it does not say itself.
             match graph::read(self.source, &part.descriptor).0 {
-                Node::Present(manifest) => drop(self.unmet.insert(digest.clone(), *manifest)),
+                Node::Present(mut manifest) => {
+                    self.texts.share(&mut manifest);
+                    self.unmet.insert(digest.clone(), *manifest);
+                }
                 Node::Broken(why) => return Err(unreadable(digest, 1, &why)),
                 Node::Absent => {}
             }
@@ -261,7 +266,7 @@ impl<'g> Mark<'g> {
                 continue;
             }
             if self.known(&digest).is_none()
-                && let Some(manifest) = read(self.source, &digest)?
+                && let Some(manifest) = self.read(&digest)?
             {
                 self.unmet.insert(digest.clone(), manifest);
             }
@@ -275,9 +280,8 @@ impl<'g> Mark<'g> {
     fn read_unmet(&mut self, blobs: &[Lying], threads: usize, watch: &dyn Watch) -> Result<()> {
         let unmet = |digest: &&Digest| !self.live.contains_key(*digest) && self.known(digest).is_none();
         let digests: Vec<&Digest> = blobs.iter().map(|lying| &lying.blob.digest).filter(unmet).collect();
-        let source = self.source;
         let read_all = |digests: &[&Digest]| -> Result<Vec<Manifest>> {
-            digests.iter().take_while(|_| !watch.stop()).filter_map(|digest| read(source, digest).transpose()).collect()
+            digests.iter().take_while(|_| !watch.stop()).filter_map(|digest| self.read(digest).transpose()).collect()
         };
         let found: Result<Vec<Vec<Manifest>>> = in_stretches(&digests, threads, read_all).into_iter().collect();
         watch.go_on()?;
@@ -291,6 +295,13 @@ impl<'g> Mark<'g> {
         let referrers: Vec<Digest> = of_live.flat_map(|(_, referrers)| referrers.clone()).collect();
         referrers.iter().for_each(|referrer| self.take(referrer));
         Ok(())
+    }
+
+    /// The manifest that a blob is, whatever nobody says of it. Integrity where that cannot be told.
+    fn read(&self, digest: &Digest) -> Result<Option<Manifest>> {
+        let mut found = unlisted(self.source, digest).map_err(|why| unreadable(digest, 1, &why))?;
+        found.iter_mut().for_each(|manifest| self.texts.share(manifest));
+        Ok(found)
     }
 
     fn outcome(self, blobs: &[Lying]) -> Result<Sweep> {
@@ -374,11 +385,6 @@ pub(crate) fn says_itself(graph: &Graph, edge: &Edge) -> bool {
 /// Whether an edge is there without the index that lists its two ends.
 fn lasts(graph: &Graph, edge: &Edge) -> bool {
     edge.dialect != Dialect::Attestation || says_itself(graph, edge)
-}
-
-/// A blob as a manifest, if it is a right one.
-fn read(source: &dyn Source, digest: &Digest) -> Result<Option<Manifest>> {
-    unlisted(source, digest).map_err(|why| unreadable(digest, 1, &why))
 }
 
 /// The same digests, each whole before its parts.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
@@ -14,7 +13,7 @@ use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind
 use super::node::{Broken, Node, Nodes};
 use super::said::{List, is_cosigns};
 use crate::facts::{FactsError, Form, ManifestKind, says_nothing};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Texts};
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
 pub const MAX_LIST: u64 = 256 << 20;
@@ -137,8 +136,7 @@ pub(crate) struct Walk<'s> {
     ahead: Option<HashMap<Digest, Manifest>>,
     /// How many bytes of manifests were held so far.
     held: AtomicU64,
-    /// The texts of manifests whose digests cannot be checked.
-    texts: Mutex<HashMap<Digest, Arc<String>>>,
+    texts: Texts,
 }
 
 impl<'s> Walk<'s> {
@@ -157,7 +155,7 @@ impl<'s> Walk<'s> {
             asked: HashSet::new(),
             ahead: None,
             held: AtomicU64::new(0),
-            texts: Mutex::default(),
+            texts: Texts::default(),
         };
         if source.access() == Access::OnePass {
             walk.ahead = Some(walk.read_ahead()?);
@@ -229,10 +227,7 @@ impl<'s> Walk<'s> {
         self.hold(held)?;
         let mut node = want.node(content);
         match &mut node {
-            Node::Present(manifest) if !want.digest.verifiable() => {
-                manifest.share(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner));
-            }
-            Node::Present(_) => {}
+            Node::Present(manifest) => self.texts.share(manifest),
             _ => drop(self.held.fetch_sub(held, Ordering::Relaxed)),
         }
         Ok(node)
@@ -465,11 +460,12 @@ impl<'s> Walk<'s> {
                         continue;
                     }
                     match unlisted(self.source, &digest) {
-                        Ok(Some(manifest)) => {
+                        Ok(Some(mut manifest)) if manifest.about().is_some() => {
                             self.held.fetch_add(manifest.size(), Ordering::Relaxed);
+                            self.texts.share(&mut manifest);
                             found.push(manifest);
                         }
-                        Ok(None) => {}
+                        Ok(_) => {}
                         Err(why) => drop(self.nodes.insert(digest, Node::Broken(why))),
                     }
                 }
