@@ -201,7 +201,18 @@ fn one_file_under_many_digests_is_held_once() {
     };
     ["ls", "fsck", "plan", "du", "gc --dry-run"].into_iter().for_each(within);
     fs::write(path("L/index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).expect("there is room");
-    ["fsck", "gc --dry-run", "gc --grace 0"].into_iter().for_each(within);
+    ["fsck", "gc --dry-run"].into_iter().for_each(within);
+    // Nor any length of time.
+    for n in 60..300 {
+        fs::hard_link(path("L/blobs/odd/0"), path(&format!("L/blobs/odd/{n}"))).expect("there is room");
+    }
+    let ran = ocistow_within(ROOM, SECONDS, ["gc".as_ref(), "--dry-run".as_ref(), path("L").as_os_str()]).ended(4);
+    assert!(ran.err.contains("have digests that cannot be checked"), "{}", ran.err);
+    let entries: Vec<String> = (0..300).map(entry).collect();
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    fs::write(path("L/index.json"), index).expect("there is room");
+    let ran = ocistow_within(ROOM, SECONDS, ["ls".as_ref(), path("L").as_os_str()]).ended(4);
+    assert!(ran.err.contains("have digests that cannot be checked"), "{}", ran.err);
 }
 
 #[test]

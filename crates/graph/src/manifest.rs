@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ocistow_layout::descriptor::Glance;
 use ocistow_layout::json::{self, Name};
-use ocistow_layout::{Descriptor, Digest};
+use ocistow_layout::{Descriptor, Digest, Error, Kind, Source};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -27,18 +28,37 @@ pub struct Manifest {
     gist: Gist,
 }
 
-/// The texts of manifests whose digests nobody can check, each held once: one file may be there under any number of them.
+/// How many bytes of manifests are read whose digests nobody can check: one file may be there under any number of those.
+pub const MAX_UNCHECKED: u64 = 1 << 30;
+
+/// The texts of such manifests, each held once, as long as anybody does.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(Mutex<HashMap<Digest, Arc<String>>>);
+pub(crate) struct Texts {
+    texts: Mutex<HashMap<Digest, Weak<String>>>,
+    read: AtomicU64,
+}
 
 impl Texts {
-    /// Lets a manifest share its text with all that have the same.
+    /// Lets a manifest that was read share its text with all that have the same.
     pub fn share(&self, manifest: &mut Manifest) {
         if !manifest.digest.verifiable() {
-            let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = texts.entry(Digest::of(manifest.text.as_bytes())).or_insert_with(|| manifest.text.clone());
-            manifest.text = known.clone();
+            self.read.fetch_add(manifest.size(), Ordering::Relaxed);
+            let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = texts.entry(Digest::of(manifest.text.as_bytes())).or_default();
+            match known.upgrade() {
+                Some(text) => manifest.text = text,
+                None => *known = Arc::downgrade(&manifest.text),
+            }
         }
+    }
+
+    /// Integrity where more was read of `source` than is.
+    pub fn room(&self, source: &dyn Source) -> Result<(), Error> {
+        if self.read.load(Ordering::Relaxed) <= MAX_UNCHECKED {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Integrity, format!("could not read the manifests of {}", source.location()))
+            .because(format!("more than {MAX_UNCHECKED} bytes of them have digests that cannot be checked")))
     }
 }
 

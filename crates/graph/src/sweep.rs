@@ -301,6 +301,7 @@ impl<'g> Mark<'g> {
     fn read(&self, digest: &Digest) -> Result<Option<Manifest>> {
         let mut found = unlisted(self.source, digest).map_err(|why| unreadable(digest, 1, &why))?;
         found.iter_mut().for_each(|manifest| self.texts.share(manifest));
+        self.texts.room(self.source)?;
         Ok(found)
     }
 

@@ -210,8 +210,9 @@ impl<'s> Walk<'s> {
     }
 
     /// Interrupted where somebody asked to stop, Integrity where too much is held.
-    fn go_on(&self) -> Result<()> {
+    pub fn go_on(&self) -> Result<()> {
         self.watch.go_on()?;
+        self.texts.room(self.source)?;
         if self.held.load(Ordering::Relaxed) <= self.source.most_text() {
             return Ok(());
         }

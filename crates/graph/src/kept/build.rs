@@ -446,7 +446,7 @@ impl Found {
                         Some(Seen::Absent) => self.troubled.push((*id, true)),
                         Some(Seen::Broken) => self.troubled.push((*id, false)),
                         Some(Seen::Unread) => self.unread = true,
-                        None => return Err(Error::interrupted()),
+                        None => return Err(walk.go_on().err().unwrap_or_else(Error::interrupted)),
                     }
                 }
                 if !plain {
