@@ -218,6 +218,10 @@ fn bombs(packs: &[Pack], size: u64, headers: u64) {
         let padding = vec![0; (BLOCK as u64 - length % BLOCK as u64) as usize];
         survives(&[(start, 1), (piece, whole), (padding, 1), end()], &[4]);
     }
+    // Nor has a short one more entries than it has digests, which are as long packed as they are.
+    let entries = vec![r#"{"mediaType":"a/b","digest":"a:b","size":1}"#; 60_000].join(",");
+    let index = file("index.json", format!("{{\"manifests\":[{entries}]}}").as_bytes());
+    survives(&[(marker.clone(), 1), (index, 1), end()], &[4]);
     // Headers in front of a member, with records that are kept for it, those that are not, and those that are too long.
     let (passed, kept, long) =
         (record("comment", 1 << 20), record("linkpath", 4096).repeat(256), record("path", 1 << 20));

@@ -54,6 +54,7 @@ pub use table::{MAX_ALIASES, MAX_HOPS, MAX_LINKS, MAX_OTHERS, Spot, Table};
 use tape::{Place, Stream, Tape};
 pub use target::Target;
 pub use unpack::{Form, MAX_WINDOW_LOG, sniff};
+pub(crate) use walk::PACKED_A_NAME;
 pub use walk::{MAX_NAMES_FREELY, MAX_REPEATS};
 use walk::{Walked, hasher, tell, walk};
 pub use write::{ArchiveSink, Existing, Options, StreamSink, widen_pipe};
@@ -86,7 +87,8 @@ pub struct Archive {
     /// Of a plain one, until somebody asks for it.
     parsed: Mutex<Option<IndexFile>>,
     kept: BTreeMap<Digest, Vec<u8>>,
-    most_text: u64,
+    /// How long it is where it is compressed: how much of it is read into memory follows from that.
+    packed: Option<u64>,
 }
 
 impl Archive {
@@ -150,7 +152,7 @@ impl Archive {
             index: None,
             parsed: Mutex::new(parsed),
             kept: BTreeMap::new(),
-            most_text: u64::MAX,
+            packed: None,
             table: Table::default(),
         };
         archive.settle(walked, watch)?;
@@ -194,7 +196,7 @@ impl Archive {
             Ok(())
         })?;
         drop(tape);
-        let most_text = sieve::text_from(taken());
+        let packed = Some(taken());
         let mut archive = Self {
             location,
             file,
@@ -203,7 +205,7 @@ impl Archive {
             index,
             parsed: Mutex::default(),
             kept,
-            most_text,
+            packed,
             table: Table::default(),
         };
         archive.settle(walked, watch)?;
@@ -337,7 +339,10 @@ impl Source for Archive {
         }
         match (&self.index, self.table.index) {
             (_, Some(spot)) if spot.size > MAX_INDEX => Err(pass::too_long(&self.location, spot.size)),
-            (Some(bytes), _) => IndexFile::parse(bytes.clone()),
+            (Some(bytes), _) => {
+                self.packed.map_or(Ok(()), |packed| sieve::explained(bytes, packed, &self.location))?;
+                IndexFile::parse(bytes.clone())
+            }
             (None, Some(spot)) => IndexFile::parse(index_bytes(&self.location, &self.file, spot)?),
             (None, None) => Err(no_layout(&self.location, &self.table)),
         }
@@ -421,7 +426,7 @@ impl Source for Archive {
     }
 
     fn most_text(&self) -> u64 {
-        self.most_text
+        self.packed.map_or(u64::MAX, sieve::text_from)
     }
 }
 

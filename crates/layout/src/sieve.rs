@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
+use crate::archive::{MAX_NAMES_FREELY, PACKED_A_NAME};
 use crate::checked::CHUNK;
+use crate::error::{self, Error, Kind};
 use crate::json::MAX_DEPTH;
 
 /// The most that may stand around the entries of an index.json: each of its own members takes far more memory than text.
@@ -58,6 +60,19 @@ pub(crate) fn index(reader: &mut dyn Read, size: u64, packed: &dyn Fn() -> u64) 
 /// How much a compressed archive may be unpacked to for memory, of which so much was read.
 pub(crate) fn unpacked_from(packed: u64) -> u64 {
     MAX_UNPACKED_FREELY.max(packed.saturating_mul(MAX_UNPACKED_TIMES))
+}
+
+/// Whether an index.json out of a compressed archive of `packed` bytes lists no more than that explains. Integrity where it
+/// does: each entry takes far more memory than text.
+pub(crate) fn explained(index: &[u8], packed: u64, location: &str) -> error::Result<()> {
+    let mut sieve = Sieve::default();
+    // What is no index is told by whoever parses it.
+    if sieve.take(index).is_err() || sieve.entries as u64 <= MAX_NAMES_FREELY.max(packed / PACKED_A_NAME) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Integrity, format!("could not read index.json of {location}")).because(format!(
+        "it has more than {MAX_NAMES_FREELY} entries, and they are packed more tightly than digests can be; unpacked by itself first, it is read"
+    )))
 }
 
 /// The same for its manifests: see [`Source::most_text`](crate::Source::most_text).

@@ -522,6 +522,33 @@ fn more_blobs_than_there_can_be_digests_in_a_packed_archive_are_refused() {
     assert_eq!([gzip(&digests), zstd(&digests)].map(|packed| opened(&packed)), [Ok(most / 2 + 1); 2]);
 }
 
+/// And the same of entries, each of which takes far more memory than text.
+#[test]
+fn more_entries_than_there_can_be_digests_in_a_packed_archive_are_refused() {
+    let most = archive::MAX_NAMES_FREELY as usize;
+    let draw = |count: usize, digest: &dyn Fn(usize) -> Digest| {
+        let entry = |n: usize| format!(r#"{{"mediaType":"a/b","digest":"{}","size":1}}"#, digest(n));
+        let entries: Vec<String> = (0..count).map(entry).collect();
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+        Tar::default().file("oci-layout", MARKER).file("index.json", index.as_bytes()).end()
+    };
+    let listed = |bytes: &[u8]| {
+        let file = Archive::open(&Put::new(bytes).0).unwrap().index().map(|index| index.entries().len());
+        let passed = archive::pass("a stream", bytes, &Unwatched, &mut |_, _| Ok(())).unwrap();
+        let stream = passed.index().map(|index| index.entries().len());
+        let [file, stream] = [file, stream].map(|read| read.map_err(|why| why.kind()));
+        assert_eq!(file, stream);
+        file
+    };
+    let one = Digest::of(b"x");
+    let tar = draw(most + 1, &|_| one.clone());
+    assert_eq!(listed(&tar), Ok(most + 1), "a plain one is as long as it is");
+    assert_eq!([gzip(&tar), zstd(&tar)].map(|packed| listed(&packed)), [Err(Kind::Integrity); 2]);
+    assert_eq!(listed(&gzip(&draw(most, &|_| one.clone()))), Ok(most));
+    let digests = draw(most + 1, &|n| Digest::of(&n.to_ne_bytes()));
+    assert_eq!([gzip(&digests), zstd(&digests)].map(|packed| listed(&packed)), [Ok(most + 1); 2]);
+}
+
 /// 4.9
 #[test]
 fn what_can_be_no_blob_is_reported_and_refused_to_who_needs_it() {

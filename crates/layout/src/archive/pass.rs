@@ -28,8 +28,8 @@ pub struct Passed {
     location: String,
     marker: Marker,
     index: Option<Vec<u8>>,
-    /// See [`Source::most_text`](crate::Source::most_text).
-    pub(super) most_text: u64,
+    /// How long it is where it is compressed.
+    pub(super) packed: Option<u64>,
 }
 
 impl Passed {
@@ -74,7 +74,10 @@ impl Passed {
             return Err(gone_by(format!("could not read {name} of {}", self.location)));
         }
         match self.index {
-            Some(bytes) => Ok((self.table, IndexFile::parse(bytes)?)),
+            Some(bytes) => {
+                self.packed.map_or(Ok(()), |packed| sieve::explained(&bytes, packed, &self.location))?;
+                Ok((self.table, IndexFile::parse(bytes)?))
+            }
             None => Err(no_layout(&self.location, &self.table)),
         }
     }
@@ -165,7 +168,7 @@ pub fn pass(
         (None, Some(spot)) if spot.size <= MAX_MARKER => Marker::Absent,
         (None, _) => unmarked(&table),
     };
-    Ok(Passed { marker, table, location: location.into(), index, most_text: sieve::text_from(taken()) })
+    Ok(Passed { marker, table, location: location.into(), index, packed: (form != Form::PlainTar).then(taken) })
 }
 
 /// The error for a link to what was passed over in a stream.

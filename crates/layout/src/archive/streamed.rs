@@ -8,6 +8,7 @@ use crate::checked::damaged;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
+use crate::sieve::text_from;
 use crate::source::{Access, Blob, Content, Found, Marker, Source};
 use crate::transaction::{Transaction, View};
 
@@ -15,7 +16,7 @@ use crate::transaction::{Transaction, View};
 pub struct Streamed<'t, 'a> {
     view: View<'t, 'a>,
     table: Table,
-    most_text: u64,
+    packed: Option<u64>,
 }
 
 impl Passed {
@@ -26,7 +27,7 @@ impl Passed {
             let none = Error::new(Kind::NotFound, format!("{} has no layout that lists anything", self.location()));
             return Err(none.hint(DOCKER_IN_A_STREAM));
         }
-        let (location, marker, most_text) = (self.location().to_owned(), self.marker(), self.most_text);
+        let (location, marker, packed) = (self.location().to_owned(), self.marker(), self.packed);
         let (table, index) = self.into_parts()?;
         let view = transaction.view(&location, index, marker);
         for (name, own) in table.aliases() {
@@ -39,7 +40,7 @@ impl Passed {
                 })?;
             }
         }
-        Ok(Streamed { view, table, most_text })
+        Ok(Streamed { view, table, packed })
     }
 }
 
@@ -92,6 +93,6 @@ impl Source for Streamed<'_, '_> {
     }
 
     fn most_text(&self) -> u64 {
-        self.most_text
+        self.packed.map_or(u64::MAX, text_from)
     }
 }

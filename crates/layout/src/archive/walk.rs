@@ -16,7 +16,7 @@ pub const MAX_NAMES_FREELY: u64 = 1 << 14;
 /// How often names that were there before may stand in an archive again.
 pub const MAX_REPEATS: u64 = 1 << 20;
 /// What each of more has to take of the compressed archive: its digest has so many bytes, and those cannot be compressed.
-const PACKED_A_NAME: u64 = 32;
+pub(crate) const PACKED_A_NAME: u64 = 32;
 /// How much is passed over before asking whether to stop.
 const STRIDE: u64 = 8 << 20;
 
