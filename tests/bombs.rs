@@ -115,6 +115,22 @@ fn long_manifests(size: u64, put: &mut dyn FnMut(&[u8], u64)) {
     put(&end().0, 1);
 }
 
+/// Draws a layout of one index with so many children, each named in a few bytes and none of them there.
+fn many_children(count: usize, put: &mut dyn FnMut(&[u8], u64)) {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let child = |n| format!(r#"{{"mediaType":"a/b","digest":"a:{n:x}","size":1}}"#);
+    let children: Vec<String> = (0..count).map(child).collect();
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[{}]}}"#, children.join(","));
+    let (digest, length) = (Digest::of(text.as_bytes()), text.len());
+    let entry = format!(
+        r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{length},"annotations":{{"{REF_NAME}":"v1"}}}}"#
+    );
+    put(&file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#), 1);
+    put(&file("index.json", format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#).as_bytes()), 1);
+    put(&file(&digest.path(), text.as_bytes()), 1);
+    put(&end().0, 1);
+}
+
 /// What an archive is made of: bytes, and how often they stand there.
 type Parts = Vec<(Vec<u8>, u64)>;
 
@@ -263,6 +279,7 @@ fn bombs(packs: &[Pack], size: u64, headers: u64) {
     named(&|n| link(&format!("blobs/a/{n}"), &Digest::of(b"app").path()), &[0, 4]);
     // What is asked of one manifest alone may be answered.
     survives_drawn(packs, &|put| long_manifests(size, put), &[0, 4]);
+    survives_drawn(packs, &|put| many_children(100_000, put), &[0, 4]);
 }
 
 #[test]
@@ -282,25 +299,31 @@ fn four_gibibytes_out_of_an_archive_buy_neither_memory_nor_time() {
 fn what_manifests_say_is_held_no_further_than_the_archive_explains() {
     let space = tempfile::tempdir().expect("there is room");
     let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
-    let (size, mut plain) = (80 << 20, Vec::new());
-    long_manifests(size, &mut |bytes, times| (0..times).for_each(|_| plain.extend_from_slice(bytes)));
-    for pack in [gzip, zstd] {
-        fs::write(path("x"), pack(&plain)).expect("there is room");
-        for line in ["ls @", "fsck @", "import @ #in", "export @ -o #out.tar"] {
-            let words = line.replace('@', &path("x")).replace('#', &path(""));
-            let ran = ocistow_within(ROOM, SECONDS, words.split(' ')).ended(4);
-            let said = ran.text() + &ran.err;
-            assert!(said.contains("far longer than what they were unpacked from"), "{line}: {said}");
+    let why = "say far more than what they were unpacked from can hold";
+    let size = 80 << 20;
+    let draws: [&Draw<'_>; 2] = [&|put| long_manifests(size, put), &|put| many_children(40_000, put)];
+    for draw in draws {
+        let mut plain = Vec::new();
+        draw(&mut |bytes, times| (0..times).for_each(|_| plain.extend_from_slice(bytes)));
+        for pack in [gzip, zstd] {
+            fs::write(path("x"), pack(&plain)).expect("there is room");
+            for line in ["ls @", "fsck @", "import @ #in", "export @ -o #out.tar"] {
+                let words = line.replace('@', &path("x")).replace('#', &path(""));
+                let ran = ocistow_within(ROOM, SECONDS, words.split(' ')).ended(4);
+                let said = ran.text() + &ran.err;
+                assert!(said.contains(why), "{line}: {said}");
+            }
+            let input = File::open(path("x")).expect("it is there");
+            let ran = ocistow_reading_within(ROOM, SECONDS, input, ["import", "-", &path("in")]).ended(4);
+            assert!(ran.err.contains(why), "{}", ran.err);
+            assert!(!fs::exists(path("in")).expect("it can be asked"), "a layout was made");
         }
-        let input = File::open(path("x")).expect("it is there");
-        let ran = ocistow_reading_within(ROOM, SECONDS, input, ["import", "-", &path("in")]).ended(4);
-        assert!(ran.err.contains("far longer than what they were unpacked from"), "{}", ran.err);
-        assert!(!fs::exists(path("in")).expect("it can be asked"), "a layout was made");
-    }
-    fs::write(path("x"), &plain).expect("there is room");
-    for line in ["ls @", "import @ #in", "fsck #in"] {
-        let words = line.replace('@', &path("x")).replace('#', &path(""));
-        ocistow_within(ROOM + size, SECONDS, words.split(' ')).ended(0);
+        fs::write(path("x"), &plain).expect("there is room");
+        for line in ["ls @", "import @ #in", "fsck #in"] {
+            let words = line.replace('@', &path("x")).replace('#', &path(""));
+            ocistow_within(ROOM + size, SECONDS, words.split(' ')).ended(0);
+        }
+        fs::remove_dir_all(path("in")).expect("it was made");
     }
 }
 

@@ -81,6 +81,9 @@ fn manifests(bytes: &[u8]) {
                 let mut children = Vec::new();
                 manifest.children(&mut |child| children.push((child.digest, child.has_data)));
                 assert!(children.into_iter().eq(facts.children().map(|it| (it.digest.clone(), it.data.is_some()))));
+                let mut parts = 0;
+                manifest.parts(&mut |_| parts += 1);
+                assert_eq!(parts, facts.parts.len());
                 assert_eq!(Manifest::read_list(media_type, &digest, bytes.to_vec()).unwrap(), manifest);
                 assert_eq!(facts.size, bytes.len() as u64);
                 if !known.iter().any(|known| known.form == facts.form) {

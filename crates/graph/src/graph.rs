@@ -1,5 +1,6 @@
 //! The graph of a layout: every manifest reachable from index.json, and who refers to whom.
 
+mod allowance;
 mod edges;
 mod node;
 mod said;
@@ -14,6 +15,8 @@ use ocistow_layout::{Descriptor, Digest, Error, IndexFile, Kind, Result, Source,
 use crate::facts::{Facts, Form, ManifestKind, Part, Role, says_nothing};
 use crate::manifest::Manifest;
 
+pub(crate) use allowance::Allowance;
+pub use allowance::MAX_UNCHECKED;
 pub use edges::{Dialect, Edge, Standing};
 pub use node::{Broken, Node, Unread};
 pub(crate) use node::{Nodes, more};

@@ -4,14 +4,12 @@
 //! text is what is kept; whoever asks the same of one manifest many times keeps the answer.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use ocistow_layout::descriptor::Glance;
 use ocistow_layout::json::{self, Name};
-use ocistow_layout::{Descriptor, Digest, Error, Kind, Source};
+use ocistow_layout::{Descriptor, Digest};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -26,40 +24,6 @@ pub struct Manifest {
     pub digest: Digest,
     text: Arc<String>,
     gist: Gist,
-}
-
-/// How many bytes of manifests are read whose digests nobody can check: one file may be there under any number of those.
-pub const MAX_UNCHECKED: u64 = 1 << 30;
-
-/// The texts of such manifests, each held once, as long as anybody does.
-#[derive(Debug, Default)]
-pub(crate) struct Texts {
-    texts: Mutex<HashMap<Digest, Weak<String>>>,
-    read: AtomicU64,
-}
-
-impl Texts {
-    /// Lets a manifest that was read share its text with all that have the same.
-    pub fn share(&self, manifest: &mut Manifest) {
-        if !manifest.digest.verifiable() {
-            self.read.fetch_add(manifest.size(), Ordering::Relaxed);
-            let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = texts.entry(Digest::of(manifest.text.as_bytes())).or_default();
-            match known.upgrade() {
-                Some(text) => manifest.text = text,
-                None => *known = Arc::downgrade(&manifest.text),
-            }
-        }
-    }
-
-    /// Integrity where more was read of `source` than is.
-    pub fn room(&self, source: &dyn Source) -> Result<(), Error> {
-        if self.read.load(Ordering::Relaxed) <= MAX_UNCHECKED {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Integrity, format!("could not read the manifests of {}", source.location()))
-            .because(format!("more than {MAX_UNCHECKED} bytes of them have digests that cannot be checked")))
-    }
 }
 
 /// What places a manifest in the graph.
@@ -110,6 +74,19 @@ impl Manifest {
             by_itself: facts.by_itself,
         };
         Self { digest: facts.digest.clone(), gist, text }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Holds its text together with whoever else has the same, or lets others do so.
+    pub(crate) fn share(&mut self, text: &mut Weak<String>) {
+        match text.upgrade() {
+            Some(text) => self.text = text,
+            None => *text = Arc::downgrade(&self.text),
+        }
     }
 
     /// What sort of artifact it is.
@@ -180,9 +157,14 @@ impl Manifest {
     /// of them. There are none in anything else.
     pub fn children<'m>(&'m self, each: &mut dyn FnMut(Glance<'m>)) {
         if self.gist.kind == ManifestKind::Index {
-            let mut document = serde_json::Deserializer::from_str(&self.text);
-            document.deserialize_map(Children(each)).expect("it was read before");
+            self.parts(each);
         }
+    }
+
+    /// The same of everything it needs, as it stands there.
+    pub fn parts<'m>(&'m self, each: &mut dyn FnMut(Glance<'m>)) {
+        let mut document = serde_json::Deserializer::from_str(&self.text);
+        document.deserialize_map(Parts { shape: self.gist.form.shape(), each }).expect("it was read before");
     }
 
     /// Everything it says, read from its text.
@@ -338,18 +320,24 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// An index, of which only the children matter.
-struct Children<'f, 'de>(&'f mut dyn FnMut(Glance<'de>));
+/// A document of a shape, of which only the parts matter.
+struct Parts<'f, 'de> {
+    shape: Shape,
+    each: &'f mut dyn FnMut(Glance<'de>),
+}
 
-impl<'de> Visitor<'de> for Children<'_, 'de> {
+impl<'de> Visitor<'de> for Parts<'_, 'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an index")
+        f.write_str("a manifest")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = map.next_key()? {
-            match &*name {
-                "manifests" => map.next_value_seed(Each(&mut *self.0))?,
+            match (self.shape, &*name) {
+                (Shape::Manifest, "config") => (self.each)(map.next_value()?),
+                (Shape::Manifest, "layers") | (Shape::Index, "manifests") | (Shape::Artifact, "blobs") => {
+                    map.next_value_seed(Each(&mut *self.each))?;
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

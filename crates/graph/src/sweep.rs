@@ -15,8 +15,8 @@ use ocistow_layout::threads::in_stretches;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, Kind, Result, Source, Watch};
 
 use crate::facts::{Form, Part, Role, says_nothing};
-use crate::graph::{self, About, Broken, Dialect, Edge, Graph, Node, Standing, unlisted};
-use crate::manifest::{Manifest, Texts};
+use crate::graph::{self, About, Allowance, Broken, Dialect, Edge, Graph, Node, Standing, unlisted};
+use crate::manifest::Manifest;
 
 /// How a sweep is made.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +120,7 @@ struct Mark<'g> {
     there: HashSet<&'g Digest>,
     /// Manifests that were not met on the way from index.json.
     unmet: HashMap<Digest, Manifest>,
-    texts: Texts,
+    allowance: Allowance<'g>,
     /// The unmet ones that refer to something, by what that is.
     about: HashMap<Digest, Vec<Digest>>,
     /// Untagged lists of referrers that stay if what they are about does, by what that is.
@@ -137,7 +137,7 @@ impl<'g> Mark<'g> {
             source,
             there: blobs.iter().map(|lying| &lying.blob.digest).collect(),
             unmet: HashMap::new(),
-            texts: Texts::default(),
+            allowance: Allowance::of(source),
             about: HashMap::new(),
             lists: HashMap::new(),
             live: HashMap::with_capacity(blobs.len()),
@@ -224,7 +224,7 @@ impl<'g> Mark<'g> {
             // A child of something that was not met. Its descriptor may say what it does not say itself.
             match graph::read(self.source, &part.descriptor).0 {
                 Node::Present(mut manifest) => {
-                    self.texts.share(&mut manifest);
+                    self.allowance.hold(&mut manifest);
                     self.unmet.insert(digest.clone(), *manifest);
                 }
                 Node::Broken(why) => return Err(unreadable(digest, 1, &why)),
@@ -300,8 +300,8 @@ impl<'g> Mark<'g> {
     /// The manifest that a blob is, whatever nobody says of it. Integrity where that cannot be told.
     fn read(&self, digest: &Digest) -> Result<Option<Manifest>> {
         let mut found = unlisted(self.source, digest).map_err(|why| unreadable(digest, 1, &why))?;
-        found.iter_mut().for_each(|manifest| self.texts.share(manifest));
-        self.texts.room(self.source)?;
+        found.iter_mut().for_each(|manifest| self.allowance.hold(manifest));
+        self.allowance.fits(0)?;
         Ok(found)
     }
 

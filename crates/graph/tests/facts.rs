@@ -328,6 +328,12 @@ fn manifests_are_taken_and_placed_as_their_facts_say() {
                     assert_eq!(child.annotation("k").as_deref(), whole.annotation("k"), "{shown}");
                 });
                 assert_eq!(children.count(), 0, "{shown} has more children");
+                let mut parts: Vec<&Digest> = facts.parts.iter().map(|part| &part.descriptor.digest).collect();
+                let mut named = Vec::new();
+                manifest.parts(&mut |part| named.push(part.digest));
+                parts.sort();
+                named.sort();
+                assert!(named.iter().eq(parts), "{shown}");
                 assert_eq!(list.unwrap(), manifest, "{shown}");
                 true
             }

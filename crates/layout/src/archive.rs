@@ -425,8 +425,8 @@ impl Source for Archive {
         Ok(())
     }
 
-    fn most_text(&self) -> u64 {
-        self.packed.map_or(u64::MAX, sieve::text_from)
+    fn packed(&self) -> Option<u64> {
+        self.packed
     }
 }
 

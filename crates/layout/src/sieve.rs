@@ -67,7 +67,7 @@ pub(crate) fn unpacked_from(packed: u64) -> u64 {
 pub(crate) fn explained(index: &[u8], packed: u64, location: &str) -> error::Result<()> {
     let mut sieve = Sieve::default();
     // What is no index is told by whoever parses it.
-    if sieve.take(index).is_err() || sieve.entries as u64 <= MAX_NAMES_FREELY.max(packed / PACKED_A_NAME) {
+    if sieve.take(index).is_err() || sieve.entries as u64 <= most_digests(packed) {
         return Ok(());
     }
     Err(Error::new(Kind::Integrity, format!("could not read index.json of {location}")).because(format!(
@@ -75,9 +75,14 @@ pub(crate) fn explained(index: &[u8], packed: u64, location: &str) -> error::Res
     )))
 }
 
-/// The same for its manifests: see [`Source::most_text`](crate::Source::most_text).
-pub(crate) fn text_from(packed: u64) -> u64 {
+/// How much text the manifests of a compressed archive of `packed` bytes may have in all.
+pub fn most_text(packed: u64) -> u64 {
     MAX_TEXT_FREELY.max(packed.saturating_mul(MAX_UNPACKED_TIMES))
+}
+
+/// How many digests there may be in it, each counted once: that much of a digest cannot be compressed.
+pub fn most_digests(packed: u64) -> u64 {
+    MAX_NAMES_FREELY.max(packed / PACKED_A_NAME)
 }
 
 fn bad(why: &str) -> io::Error {

@@ -175,10 +175,10 @@ pub trait Source: Send + Sync {
         Ok(Count::default())
     }
 
-    /// How many bytes of manifests are to be held in memory at once, at most: what comes out of a compressed archive may
-    /// be a thousand times longer than that is, and buys no memory by it. `u64::MAX` where nothing was compressed.
-    fn most_text(&self) -> u64 {
-        u64::MAX
+    /// How long it is where it is compressed; `None` elsewhere. What comes out of it may be a thousand times longer, and
+    /// buys no memory by that: see [`sieve`](crate::sieve).
+    fn packed(&self) -> Option<u64> {
+        None
     }
 
     /// Whether its manifests were made by us from something else (ARCHIVE-18): other tools make others, and

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ocistow_layout::checked::{self, MAX_MANIFEST};
 use ocistow_layout::json::JsonError;
 use ocistow_layout::sizes::{self, Sizes};
 use ocistow_layout::threads::{in_stretches, worth};
-use ocistow_layout::{Access, Content, Descriptor, Digest, Error, IndexFile, Kind, Result, Source, Watch};
+use ocistow_layout::{Access, Content, Descriptor, Digest, IndexFile, Kind, Result, Source, Watch};
 
+use super::allowance::Allowance;
 use super::node::{Broken, Node, Nodes};
 use super::said::{List, is_cosigns};
 use crate::facts::{FactsError, Form, ManifestKind, says_nothing};
-use crate::manifest::{Manifest, Texts};
+use crate::manifest::Manifest;
 
 /// The longest stored list of referrers read: one entry a referrer, so no manifest's limit holds.
 pub const MAX_LIST: u64 = 256 << 20;
@@ -134,9 +134,7 @@ pub(crate) struct Walk<'s> {
     asked: HashSet<Digest>,
     /// Everything small in a source of one pass that reads as a manifest.
     ahead: Option<HashMap<Digest, Manifest>>,
-    /// How many bytes of manifests were held so far.
-    held: AtomicU64,
-    texts: Texts,
+    allowance: Allowance<'s>,
 }
 
 impl<'s> Walk<'s> {
@@ -154,8 +152,7 @@ impl<'s> Walk<'s> {
             unsaid: Vec::new(),
             asked: HashSet::new(),
             ahead: None,
-            held: AtomicU64::new(0),
-            texts: Texts::default(),
+            allowance: Allowance::of(source),
         };
         if source.access() == Access::OnePass {
             walk.ahead = Some(walk.read_ahead()?);
@@ -190,48 +187,35 @@ impl<'s> Walk<'s> {
         })?;
         let mut ahead = HashMap::new();
         self.source.visit(&small, &mut |blob, content| {
-            self.watch.go_on()?;
             if let Ok(bytes) = checked::whole(&blob.digest, content, MAX_MANIFEST)
                 && starts_as_object(&bytes)
-                && let Ok(manifest) = Manifest::read("", &blob.digest, bytes)
+                && let Ok(mut manifest) = Manifest::read("", &blob.digest, bytes)
             {
-                self.hold(manifest.size())?;
+                self.allowance.hold(&mut manifest);
                 ahead.insert(blob.digest, manifest);
             }
-            Ok(())
+            self.go_on()
         })?;
         Ok(ahead)
-    }
-
-    /// Takes note that so many more bytes of manifests are held. Integrity where that is more than the source explains.
-    fn hold(&self, bytes: u64) -> Result<()> {
-        self.held.fetch_add(bytes, Ordering::Relaxed);
-        self.go_on()
     }
 
     /// Interrupted where somebody asked to stop, Integrity where too much is held.
     pub fn go_on(&self) -> Result<()> {
         self.watch.go_on()?;
-        self.texts.room(self.source)?;
-        if self.held.load(Ordering::Relaxed) <= self.source.most_text() {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Integrity, format!("could not read the manifests of {}", self.source.location()))
-            .because("they are far longer than what they were unpacked from; unpacked by itself first, that is read"))
+        self.allowance.fits(0)
     }
 
-    /// The node that content is. `Err` where there is no room for it.
+    /// The node that content is. As [`go_on`](Self::go_on), also where there is no room for it.
     fn node(&self, want: &Want<'_>, content: Content<'_>) -> Result<Node> {
-        let length = content.len();
         // A longer one is not read.
-        let held = if length <= want.limit { length } else { 0 };
-        self.hold(held)?;
-        let mut node = want.node(content);
-        match &mut node {
-            Node::Present(manifest) => self.texts.share(manifest),
-            _ => drop(self.held.fetch_sub(held, Ordering::Relaxed)),
+        if content.len() <= want.limit {
+            self.allowance.fits(content.len())?;
         }
-        Ok(node)
+        let mut node = want.node(content);
+        if let Node::Present(manifest) = &mut node {
+            self.allowance.hold(manifest);
+        }
+        self.go_on().map(|()| node)
     }
 
     /// Remembers a manifest that has to be read, unless it was met before. Opaque content is passed over.
@@ -369,9 +353,8 @@ impl<'s> Walk<'s> {
         for (at, node) in order.iter().zip(read.into_iter().flatten()) {
             nodes[*at] = node;
         }
-        if nodes.contains(&None) {
-            self.go_on()?;
-        }
+        // Else none was left out.
+        self.go_on()?;
         Ok(nodes.into_iter().map(|node| node.unwrap_or(Node::Absent)).collect())
     }
 
@@ -404,12 +387,12 @@ impl<'s> Walk<'s> {
         let left = nodes.iter_mut().zip(part).filter(|(node, _)| node.is_none());
         for (node, at) in left.take_while(|_| self.go_on().is_ok()) {
             let asked = want.contains(&level[*at].digest);
-            let found = match visited {
+            let mut found = match visited {
                 Err(_) if asked => level[*at].read(self.source).0,
                 _ => level[*at].elsewhere().0,
             };
-            if let Node::Present(manifest) = &found {
-                self.held.fetch_add(manifest.size(), Ordering::Relaxed);
+            if let Node::Present(manifest) = &mut found {
+                self.allowance.hold(manifest);
             }
             lacking += usize::from(asked && found == Node::Absent);
             *node = Some(found);
@@ -462,8 +445,7 @@ impl<'s> Walk<'s> {
                     }
                     match unlisted(self.source, &digest) {
                         Ok(Some(mut manifest)) if manifest.about().is_some() => {
-                            self.held.fetch_add(manifest.size(), Ordering::Relaxed);
-                            self.texts.share(&mut manifest);
+                            self.allowance.hold(&mut manifest);
                             found.push(manifest);
                         }
                         Ok(_) => {}

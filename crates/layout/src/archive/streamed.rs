@@ -8,7 +8,6 @@ use crate::checked::damaged;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::index::IndexFile;
-use crate::sieve::text_from;
 use crate::source::{Access, Blob, Content, Found, Marker, Source};
 use crate::transaction::{Transaction, View};
 
@@ -92,7 +91,7 @@ impl Source for Streamed<'_, '_> {
         self.view.survey(f)
     }
 
-    fn most_text(&self) -> u64 {
-        self.packed.map_or(u64::MAX, text_from)
+    fn packed(&self) -> Option<u64> {
+        self.packed
     }
 }

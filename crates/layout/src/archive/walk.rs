@@ -9,6 +9,7 @@ use crate::archive::table::{Fate, Maker, Spot, Table, differ};
 use crate::archive::tape::Tape;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
+use crate::sieve;
 use crate::source::Watch;
 
 /// The most names of blobs in a compressed archive that may be packed as tightly as they like.
@@ -101,7 +102,7 @@ pub(super) fn walk(
         let end = padded.and_then(|padded| at.checked_add(padded).ok_or_else(beyond)).map_err(told)?;
         let (mut left, from) = (spot.size, header.at);
         let fate = maker.take(header, spot).map_err(told)?;
-        if maker.names() > MAX_NAMES_FREELY.max(packed() / PACKED_A_NAME) {
+        if maker.names() > sieve::most_digests(packed()) {
             return Err(told(Flaw::wrong(
                 from,
                 format!(
