@@ -9,7 +9,7 @@ use ocistow_layout::Digest;
 use ocistow_layout::archive::MAX_REPEATS;
 use ocistow_layout::descriptor::REF_NAME;
 
-use crate::run::{ocistow_reading_within, ocistow_within};
+use crate::run::{ocistow, ocistow_reading_within, ocistow_within};
 
 /// The memory that the program may take, whatever comes out of an archive.
 const ROOM: u64 = 64 << 20;
@@ -325,6 +325,25 @@ fn what_manifests_say_is_held_no_further_than_the_archive_explains() {
         }
         fs::remove_dir_all(path("in")).expect("it was made");
     }
+}
+
+/// Who packs such manifests is told that they have to be unpacked.
+#[test]
+fn an_archive_that_is_packed_too_tightly_is_warned_of() {
+    let space = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| space.path().join(name).to_str().expect("it is UTF-8").to_owned();
+    let mut archive = File::create(path("x.tar")).expect("there is room");
+    long_manifests(24 << 20, &mut |bytes, times| {
+        (0..times).try_for_each(|_| archive.write_all(bytes)).expect("there is room");
+    });
+    let export = |to: &str| ocistow(["export", &path("x.tar"), "-o", &path(to)]).ended(0).err;
+    assert!(!export("same.tar").contains("packed so tightly"), "nothing is packed");
+    assert!(export("tight.tar.gz").contains("packed so tightly"));
+    ocistow(["import", &path("tight.tar.gz"), &path("in")]).ended(4);
+    let mut unpacked = File::create(path("unpacked.tar")).expect("there is room");
+    let tight = File::open(path("tight.tar.gz")).expect("it was written");
+    std::io::copy(&mut flate2::read::MultiGzDecoder::new(tight), &mut unpacked).expect("it is whole");
+    ocistow(["import", &path("unpacked.tar"), &path("in")]).ended(0);
 }
 
 #[test]

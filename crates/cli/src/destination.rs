@@ -230,6 +230,13 @@ pub fn write(context: &Context<'_>, cargo: &Cargo<'_>, to: &Destination, manner:
     let blobs = outline.blobs.clone();
     let writing = sink.begin(outline)?;
     let done = carry(*source, writing, &blobs, &plan.inline, threads, &progress)?;
+    if let Destination::Archive(path, compression) = to
+        && *compression != Compression::None
+        && fs::metadata(path).is_ok_and(|meta| plan.is_packed_too_tightly(meta.len()))
+    {
+        let path = path.display();
+        context.warn(&format!("{path} is packed so tightly that it has to be unpacked by itself before it is read"));
+    }
     Ok(Written { bundle: Some(plan.bundle()), moved: Vec::new(), done, entered: cargo.alone() })
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ocistow_layout::index::entry_text;
 use ocistow_layout::name::{self, Pair};
+use ocistow_layout::sieve;
 use ocistow_layout::{Blob, Count, Descriptor, Digest, Error, IndexChange, Kind, Outline, Result, Source};
 
 use crate::bundle;
@@ -503,6 +504,13 @@ impl Plan {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether an archive of this that was compressed to so many bytes is refused by whoever holds what comes out of it
+    /// against its length: see [`sieve`].
+    pub fn is_packed_too_tightly(&self, bytes: u64) -> bool {
+        let text: u64 = self.manifests.iter().map(|manifest| manifest.size).sum();
+        text > sieve::most_text(bytes) || self.entries.len() as u64 > sieve::most_digests(bytes)
     }
 
     /// What is required and not there, in digest order; of indexes the children too where those are: `complete`.

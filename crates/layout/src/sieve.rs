@@ -17,9 +17,10 @@ const AROUND: usize = 64;
 pub const MAX_UNPACKED_FREELY: u64 = 4 << 20;
 /// How many times longer a longer one may be: digests cannot be compressed, and there is one in every entry.
 pub const MAX_UNPACKED_TIMES: u64 = 32;
-/// How much text the manifests of a compressed archive may have in all, of whatever length that is; of more the same
-/// holds as of a long index.json.
+/// How much text the manifests of a compressed archive may have in all, of whatever length that is.
 pub const MAX_TEXT_FREELY: u64 = 16 << 20;
+/// How many times longer than the archive more of it may be: images of one repository differ in little more than digests.
+pub const MAX_TEXT_TIMES: u64 = 64;
 
 /// Whether a short text may be an index, as [`index`] judges a longer one while it is read. Short ones are read as they
 /// are, so that what is not an index.json ends nothing but the reading of it.
@@ -77,7 +78,7 @@ pub(crate) fn explained(index: &[u8], packed: u64, location: &str) -> error::Res
 
 /// How much text the manifests of a compressed archive of `packed` bytes may have in all.
 pub fn most_text(packed: u64) -> u64 {
-    MAX_TEXT_FREELY.max(packed.saturating_mul(MAX_UNPACKED_TIMES))
+    MAX_TEXT_FREELY.max(packed.saturating_mul(MAX_TEXT_TIMES))
 }
 
 /// How many digests there may be in it, each counted once: that much of a digest cannot be compressed.
